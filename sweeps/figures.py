@@ -1,0 +1,26 @@
+"""Figures. The only file that imports matplotlib."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from matplotlib.figure import Figure
+from matplotlib.ticker import MaxNLocator
+
+from sweeps.spec import Curves
+
+DPI = 120
+
+
+def loss_curves(curves: Curves, title: str, path: Path, *, held_out: str = "validation") -> None:
+    """Loss per epoch as in the article: held-out loss in red, train loss in blue, both dotted. Writes a PNG."""
+    figure = Figure(figsize=(6.4, 4.2), layout="constrained")
+    axes = figure.subplots()
+    for name, color, label in (("val/loss", "red", f"{held_out} loss"), ("train/loss", "blue", "train loss")):
+        curve = curves[name]
+        axes.plot(range(1, len(curve) + 1), curve, ".", color=color, linestyle=":", label=label)
+    axes.xaxis.set_major_locator(MaxNLocator(integer=True))
+    axes.set(xlabel="epoch", ylabel="loss (cross-entropy, nats)", title=title)
+    axes.grid(visible=True)
+    axes.legend(loc="upper right")
+    figure.savefig(path, dpi=DPI)

@@ -1,0 +1,192 @@
+"""Ask and tell on any Keras Tuner oracle.
+
+Keras Tuner's oracles are used without its Tuner: trials run elsewhere, the journal is the record, so nothing is saved
+here and a resumed sweep feeds the journal to a fresh oracle with the same seed. Trial 0 is always the baseline: the
+space's defaults.
+"""
+
+from __future__ import annotations
+
+import itertools
+import math
+import warnings
+from typing import Any
+
+import keras_tuner
+from keras_tuner.oracles import BayesianOptimizationOracle, GridSearchOracle, HyperbandOracle, RandomSearchOracle
+from sklearn.exceptions import ConvergenceWarning
+from threadpoolctl import threadpool_limits
+
+from conf.schema import OBJECTIVES, Config, Tuner
+from sweeps.space import Space, rounded
+from sweeps.spec import Proposal, Value
+
+
+class Oracle:
+    """What proposes trials. A Hyperband promotion is the same trial again, with more epochs."""
+
+    def __init__(self, config: Config, space: Space) -> None:
+        self._space = space
+        self._epochs = config.epochs
+        self._objective = config.objective
+        self._oracle = _keras_tuner_oracle(config, space)
+        self._oracle.verbose = 0
+        self._count = itertools.count()
+        self._numbers: dict[str, int] = {}  # Keras Tuner's trial id -> our trial
+        self._asked: dict[int, keras_tuner.engine.trial.Trial] = {}  # our trials that are out
+
+    def ask(self) -> Proposal | None:
+        """The next trial, or None: the search is over, or (Hyperband) waits for trials that are out."""
+        # One BLAS thread: the Gaussian process is small, and then its proposals do not depend on the machine. That a
+        # length scale meets its bound only says that a hyperparameter seems not to matter yet.
+        with threadpool_limits(1), warnings.catch_warnings(category=ConvergenceWarning, action="ignore"):
+            # A slot of its own for each ask: Keras Tuner hands the same trial to the same slot until it ends.
+            asked = self._oracle.create_trial(f"slot-{len(self._oracle.trials)}")
+        if asked.status != "RUNNING":
+            return None
+        values = asked.hyperparameters.values
+        origin = values.get("tuner/trial_id")
+        trial = self._numbers[origin] if origin else next(self._count)
+        self._numbers[asked.trial_id] = trial
+        self._asked[trial] = asked
+        return Proposal(
+            trial=trial,
+            values=self._space.complete(values),
+            initial_epoch=values.get("tuner/initial_epoch", 0),
+            epochs=values.get("tuner/epochs", self._epochs),
+        )
+
+    def tell(self, trial: int, objective: float | None) -> None:
+        """A trial that was asked for has ended, with this objective or (None) failed."""
+        asked = self._asked.pop(trial)
+        if objective is None:
+            asked.status = "FAILED"
+        else:
+            self._oracle.update_trial(asked.trial_id, {self._objective: objective})
+            asked.status = "COMPLETED"
+        self._oracle.end_trial(asked)
+
+
+class _Ask(keras_tuner.Oracle):
+    """What every oracle here does differently from Keras Tuner's own."""
+
+    def save(self) -> None:
+        """The journal is the record."""
+
+    def _save_trial(self, trial: Any) -> None:
+        """The journal is the record."""
+
+    def _random_values(self) -> dict[str, Value] | None:
+        """The baseline first, then as Keras Tuner draws them: never the same values twice, None when exhausted."""
+        if not self.start_order:
+            return {hp.name: hp.default for hp in self.get_space().space}
+        values: dict[str, Value] | None = super()._random_values()
+        return values
+
+    def _compute_values_hash(self, values: dict[str, Value]) -> str:
+        """Values that train the same are the same: a step's 0.30000000000000004 and a default's 0.3."""
+        digest: str = super()._compute_values_hash(rounded(values))
+        return digest
+
+
+class _Random(_Ask, RandomSearchOracle):
+    pass
+
+
+class _Grid(_Ask, GridSearchOracle):
+    pass
+
+
+class _Bayesian(_Ask, BayesianOptimizationOracle):
+    def populate_space(self, trial_id: str) -> dict[str, Any]:
+        """A proposal that was tried already (likely in a coarse space) becomes a random one that was not."""
+        response: dict[str, Any] = super().populate_space(trial_id)
+        if response["values"] is not None and self._duplicate(response["values"]):
+            return self._random_populate_space()  # type: ignore[no-any-return]
+        return response
+
+
+class _Hyperband(_Ask, HyperbandOracle):
+    """Hyperband of exactly `max_configurations` configurations.
+
+    Keras Tuner's brackets have fixed sizes. Here they follow each other, most aggressive first and again from the
+    start, until the configurations are used up; the last one is as large as what is left, and halves as the others do.
+    The baseline stands outside of the brackets and trains for all epochs, or every comparison with it would be with
+    two epochs of it.
+    """
+
+    def __init__(self, max_configurations: int, **arguments: Any) -> None:
+        self._left = max_configurations - 1  # after the baseline
+        self._sizes: list[int] = []  # of the first rounds; a bracket's number is its place in this list
+        super().__init__(hyperband_iterations=None, **arguments)
+
+    def populate_space(self, trial_id: str) -> dict[str, Any]:
+        if not self.start_order:
+            values = {**(self._random_values() or {}), "tuner/epochs": self.max_epochs, "tuner/initial_epoch": 0}
+            return {"status": "RUNNING", "values": values}
+        response: dict[str, Any] = super().populate_space(trial_id)
+        return response
+
+    def _start_new_bracket(self) -> None:
+        number = len(self._sizes)
+        size = min(self._left, super()._get_size(self._halvings(number), 0))
+        self._left -= size
+        self._sizes.append(size)
+        self._current_bracket = number
+        self._brackets.append({"bracket_num": number, "rounds": [[] for _ in range(self._halvings(number) + 1)]})
+
+    def _increment_bracket_num(self) -> None:
+        """A bracket takes the next number when it starts."""
+
+    def _random_trial(self, trial_id: str, bracket: dict[str, Any]) -> dict[str, Any]:
+        if self._sizes[bracket["bracket_num"]] == 0:
+            return {"status": "IDLE" if self.ongoing_trials else "STOPPED"}
+        response: dict[str, Any] = super()._random_trial(trial_id, bracket)
+        return response
+
+    def _get_size(self, bracket_num: int, round_num: int) -> int:
+        size: int = math.ceil(self._sizes[bracket_num] / self.factor**round_num)
+        return size
+
+    def _get_epochs(self, bracket_num: int, round_num: int) -> int:
+        epochs: int = super()._get_epochs(self._halvings(bracket_num), round_num)
+        return epochs
+
+    def _halvings(self, bracket_num: int) -> int:
+        brackets: int = self._get_num_brackets()
+        return brackets - 1 - bracket_num % brackets
+
+
+def _keras_tuner_oracle(config: Config, space: Space) -> keras_tuner.Oracle:
+    shared = {
+        "objective": keras_tuner.Objective(config.objective, OBJECTIVES[config.objective]),
+        "hyperparameters": space.hyperparameters(),
+        "allow_new_entries": False,
+        "tune_new_entries": False,
+        "seed": config.seed,
+        "max_consecutive_failed_trials": None,  # the driver decides when to give up
+    }
+    tuner = config.tuner
+    if tuner.name == "hyperband":
+        oracle = _Hyperband(config.trials, max_epochs=config.epochs, factor=tuner.factor, **shared)
+    elif tuner.name == "bayesian":
+        oracle = _Bayesian(
+            max_trials=config.trials,
+            num_initial_points=initial_points(tuner, config.trials),
+            alpha=tuner.alpha,
+            beta=tuner.beta,
+            **shared,
+        )
+    else:
+        oracle = {"random": _Random, "grid": _Grid}[tuner.name](max_trials=config.trials, **shared)
+    # Keras Tuner calls a space exhausted after 20 draws of known values: too early in a small space.
+    oracle._max_collisions = 1000
+    return oracle
+
+
+def initial_points(tuner: Tuner, trials: int) -> int:
+    """Trials before the first Bayesian proposal, the baseline included; null means a third of the budget.
+
+    Keras Tuner's own default, three per hyperparameter, would make a sweep of a dozen trials pure random.
+    """
+    return tuner.initial_points or max(1, trials // 3)

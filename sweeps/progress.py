@@ -1,0 +1,175 @@
+"""Journal -> terminal: what runs now, what came out, and the table at the end."""
+
+from __future__ import annotations
+
+from types import TracebackType
+from typing import TYPE_CHECKING, Self
+
+from rich.box import SIMPLE_HEAD
+from rich.console import Console
+from rich.markup import escape
+from rich.progress import BarColumn, MofNCompleteColumn, Progress, TaskID, TextColumn, TimeElapsedColumn
+from rich.table import Table
+
+from sweeps.journal import (
+    EpochEnded,
+    Event,
+    SweepEnded,
+    SweepRecord,
+    SweepStarted,
+    TrialEnded,
+    TrialRecord,
+    TrialStarted,
+)
+
+if TYPE_CHECKING:
+    from sweeps.driver import Plan
+    from sweeps.estimate import Estimate
+
+SHOWN = 5  # trials in a table, besides the baseline
+# Twice a second; drawing costs the processor time that trials could use.
+REFRESH_PER_SECOND = 2
+
+
+class Terminal:
+    """A bar for each sweep and each running trial, and a line for each trial that ended."""
+
+    def __init__(self, console: Console) -> None:
+        self._console = console
+        self._bars = Progress(
+            TextColumn("{task.description}"),
+            BarColumn(bar_width=24),
+            MofNCompleteColumn(),
+            TextColumn("{task.fields[unit]}"),
+            TimeElapsedColumn(),
+            TextColumn("{task.fields[note]}"),
+            console=console,
+            refresh_per_second=REFRESH_PER_SECOND,
+            disable=not console.is_terminal,
+        )
+        self._tasks: dict[tuple[str, int | None], TaskID] = {}  # (sweep, trial or None for the sweep itself)
+
+    def __enter__(self) -> Self:
+        self._bars.start()
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self._bars.stop()
+
+    def show(self, record: SweepRecord, event: Event) -> None:
+        started = record.started
+        assert started is not None
+        match event:
+            case SweepStarted():
+                name = f"[bold]{started.model} on {started.dataset}"
+                self._add(
+                    started.sweep,
+                    None,
+                    f"[bold]{started.model} on {started.dataset}",
+                    total=event.trials,
+                    unit="trials",
+                )
+            case TrialStarted():
+                name = f"  {started.dataset} trial {event.trial}{' (baseline)' if event.trial == 0 else ''}"
+                self._remove(started.sweep, event.trial)
+                self._add(started.sweep, event.trial, name, total=event.epochs, unit="epochs", done=event.initial_epoch)
+            case EpochEnded():
+                note = f"{started.objective} {event.metrics[started.objective]:.4f}"
+                self._update(started.sweep, event.trial, event.epoch, note)
+            case TrialEnded():
+                self._remove(started.sweep, event.trial)
+                self._bars.console.print(_ended_line(record, record.trials[event.trial]), highlight=False)
+                self._update(started.sweep, None, _count_ended(record), _best_note(record))
+            case SweepEnded():
+                self._remove(started.sweep, None)
+
+    def _add(self, sweep: str, trial: int | None, text: str, *, total: int, unit: str, done: int = 0) -> None:
+        self._tasks[sweep, trial] = self._bars.add_task(text, total=total, completed=done, unit=unit, note="")
+
+    def _update(self, sweep: str, trial: int | None, done: int, note: str) -> None:
+        self._bars.update(self._tasks[sweep, trial], completed=done, note=note)
+
+    def _remove(self, sweep: str, trial: int | None) -> None:
+        if (sweep, trial) in self._tasks:
+            self._bars.remove_task(self._tasks.pop((sweep, trial)))
+
+
+def _count_ended(record: SweepRecord) -> int:
+    return sum(trial.status != "running" for trial in record.trials.values())
+
+
+def _best_note(record: SweepRecord) -> str:
+    best = record.best
+    return f"best {best.objective:.4f} (trial {best.trial})" if best else "none completed yet"
+
+
+def _ended_line(record: SweepRecord, trial: TrialRecord) -> str:
+    assert record.started is not None
+    name = f"{record.started.dataset} trial {trial.trial}"
+    if trial.status == "failed":
+        return f"[red]{name}: failed: {escape(trial.reason)}"
+    return (
+        f"{name}: {record.started.objective} {trial.objective:.4f} (epoch {trial.best_epoch} of {trial.epochs_run}), "
+        f"test/accuracy {trial.test['test/accuracy']:.4f}, {trial.cost['seconds']:.0f} s"
+    )
+
+
+def results(record: SweepRecord) -> Table:
+    """The best trials by the objective, and the baseline, with the hyperparameters that were searched."""
+    assert record.started is not None
+    objective, ranking = record.started.objective, record.ranking()
+    failed = len(record.trials) - len(ranking)
+    title = f"{record.started.model} on {record.started.dataset}: {len(ranking)} trials completed, {failed} failed"
+    if record.started.source == "standin":
+        title += "; generated STAND-IN data, not the real corpus"
+    table = Table(title=title, title_justify="left", title_style="bold", box=SIMPLE_HEAD, padding=(0, 1, 0, 0))
+    for column in ("trial", objective, "+/-", "test/accuracy", "macro_f1", "epoch", "seconds"):
+        table.add_column(column.replace("/", "/\n"), justify="right", no_wrap=True)
+    table.add_column("hyperparameters", overflow="fold")
+    baseline = next((trial for trial in ranking if trial.baseline), None)
+    varied = {name for trial in ranking for name, value in trial.values.items() if value != ranking[0].values[name]}
+    for trial in ranking[:SHOWN] + [trial for trial in ranking[SHOWN:] if trial.baseline]:
+        values = " ".join(f"{name}={value}" for name, value in trial.values.items() if name in varied)
+        table.add_row(*_row(trial, baseline), values)
+    return table
+
+
+def _row(trial: TrialRecord, baseline: TrialRecord | None) -> list[str]:
+    assert trial.objective is not None
+    difference = ""
+    if baseline is not None and baseline.objective is not None and not trial.baseline:
+        difference = f"{trial.objective - baseline.objective:+.4f}"
+    return [
+        "baseline" if trial.baseline else str(trial.trial),
+        f"{trial.objective:.4f}",
+        difference,
+        f"{trial.test['test/accuracy']:.4f}",
+        f"{trial.test['test/macro_f1']:.4f}",
+        f"{trial.best_epoch}/{trial.epochs_run}",
+        f"{trial.cost['seconds']:.0f}",
+    ]
+
+
+def estimate_table(plan: Plan, estimate: Estimate) -> Table:
+    """What a dry run found."""
+    title = (
+        f"{plan.config.model.name} on {plan.dataset}: {estimate.trials} trials, {estimate.epochs} epochs, "
+        f"about {_duration(estimate.seconds)} when none stops early"
+    )
+    table = Table(title=title, title_justify="left", title_style="bold")
+    names = list(next(iter(estimate.sizes.values()))[0])
+    for column in ("model", "parameters", "seconds/epoch", *names):
+        table.add_column(column, justify="right")
+    for size, (values, timing) in estimate.sizes.items():
+        cells = [size, f"{timing.parameters:,}", f"{timing.seconds_per_epoch:.1f}"]
+        table.add_row(*cells, *(str(values[name]) for name in names))
+    return table
+
+
+def _duration(seconds: float) -> str:
+    hours, minutes = divmod(round(seconds / 60), 60)
+    if hours:
+        return f"{hours} h {minutes:02d} min"
+    return f"{minutes} min" if minutes > 1 else f"{seconds:.0f} s"

@@ -1,0 +1,104 @@
+"""An engine without Dask and trials without Keras."""
+
+from collections import deque
+from collections.abc import Callable
+from pathlib import Path
+
+import numpy as np
+
+from conf.compose import Job
+from sweeps import space
+from sweeps.driver import Plan
+from sweeps.engine import Failed, Finished, Message
+from sweeps.journal import Event, SweepRecord
+from sweeps.spec import Checkpoint, Cost, EpochReport, TrialFailedError, TrialResult, TrialSpec
+
+Trial = Callable[[TrialSpec, Callable[[EpochReport], None]], TrialResult]
+
+
+def result(spec: TrialSpec, curve: list[float], accuracy: float = 0.5) -> TrialResult:
+    """A trial whose validation accuracy took this course."""
+    curves = {name: list(curve) for name in ("train/loss", "train/accuracy", "val/loss", "val/accuracy")}
+    best = int(np.argmax(curve)) + 1
+    return TrialResult(
+        curves=curves,
+        objective=max(curve),
+        best_epoch=best,
+        test={"test/loss": 1.0, "test/accuracy": accuracy, "test/macro_f1": accuracy},
+        cost=Cost(seconds=1.0, epochs=len(curve) - spec.initial_epoch, parameters=10, peak_rss_mb=1.0),
+        reason="finished",
+        checkpoint=Checkpoint([np.array([spec.trial])], [np.array([spec.epochs])], [np.zeros(2)], curves),
+    )
+
+
+def learn(spec: TrialSpec, report: Callable[[EpochReport], None]) -> TrialResult:
+    """Gets better by the epoch, and the larger the LSTM the more."""
+    curve = list(spec.checkpoint.curves["val/accuracy"]) if spec.checkpoint else []
+    for epoch in range(spec.initial_epoch, spec.epochs):
+        curve.append(float(spec.model_values.get("lstm_units", 1)) / 1000 + epoch / 100)
+        metrics = dict.fromkeys(("train/loss", "train/accuracy", "val/loss", "val/accuracy"), curve[-1])
+        report(EpochReport(spec.sweep, spec.trial, spec.attempt, epoch + 1, metrics))
+    return result(spec, curve)
+
+
+class WorkerDiedError(Exception):
+    """Raised by a fake trial: the worker is gone."""
+
+
+class FakeEngine:
+    """Runs each trial when its turn to be waited for has come, oldest first."""
+
+    def __init__(self, trial: Trial = learn, workers: int = 2) -> None:
+        self._trial, self._workers = trial, workers
+        self._out: deque[TrialSpec] = deque()
+        self._messages: deque[Message] = deque()
+        self.specs: list[TrialSpec] = []
+
+    @property
+    def busy(self) -> int:
+        return len(self._out) + sum(not isinstance(m, EpochReport) for m in self._messages)
+
+    @property
+    def free(self) -> int:
+        return self._workers - self.busy
+
+    def submit(self, function: str, spec: TrialSpec) -> None:
+        self.specs.append(spec)
+        self._out.append(spec)
+
+    def next(self) -> Message:
+        if not self._messages:
+            self._run(self._out.popleft())
+        return self._messages.popleft()
+
+    def _run(self, spec: TrialSpec) -> None:
+        try:
+            self._messages.append(Finished(spec, self._trial(spec, self._messages.append)))
+        except TrialFailedError as error:
+            self._messages.append(Failed(spec, str(error), "Traceback …", lost=False))
+        except WorkerDiedError:
+            self._messages.append(Failed(spec, "worker died", "", lost=True))
+
+
+class Recorder:
+    """A view that keeps what it was shown."""
+
+    def __init__(self) -> None:
+        self.events: list[Event] = []
+
+    def show(self, record: SweepRecord, event: Event) -> None:
+        self.events.append(event)
+
+
+def plan(job: Job, directory: Path = Path("outputs/sweep/imdb"), dataset: str = "imdb") -> Plan:
+    return Plan(
+        sweep=f"{directory.parent.name}/{dataset}",
+        config=job.config,
+        yaml=job.yaml,
+        space=space.read(job.config.model, job.config.optimizer),
+        dataset=dataset,
+        load="nowhere.load",
+        data={"source": "standin", "validation": 0.2},
+        digest="0123456789abcdef",
+        directory=directory,
+    )
