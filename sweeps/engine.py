@@ -24,6 +24,7 @@ from conf.schema import Engine as EngineConfig
 from sweeps.silence import without_native_logs
 from sweeps.spec import EpochReport, TrialFailedError, TrialSpec
 
+ANSWER = 5  # seconds for a scheduler to answer
 WAIT_FOR_WORKERS = 60  # seconds
 
 
@@ -144,7 +145,7 @@ def open_engine(config: EngineConfig) -> Iterator[DaskEngine]:
             n_workers=config.workers or os.cpu_count(),
             threads_per_worker=1,
             host="127.0.0.1",
-            dashboard_address=None,
+            dashboard_address="127.0.0.1:0",  # with None it listens too, and two sweeps want one port
             memory_limit=config.memory or 0,
             silence_logs=logging.ERROR,
         ) as cluster,
@@ -156,7 +157,7 @@ def open_engine(config: EngineConfig) -> Iterator[DaskEngine]:
 @contextmanager
 def _connected(config: EngineConfig) -> Iterator[Client]:
     try:
-        client = Client(config.scheduler, timeout=10)
+        client = Client(config.scheduler, timeout=ANSWER)
     except (OSError, ValueError) as error:
         raise ConfigError(f"engine.scheduler={config.scheduler}: no Dask scheduler answers there ({error})") from error
     with client:

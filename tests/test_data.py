@@ -32,10 +32,8 @@ needs_real_archives = pytest.mark.skipif(not REAL.exists(), reason=f"the real ar
 
 
 @pytest.fixture(autouse=True)
-def home(tmp_path, monkeypatch):
-    """Nothing outside `tmp_path` is read or written."""
-    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "cache"))
-    monkeypatch.setenv("KERAS_HOME", str(tmp_path / "keras"))
+def home(own_folder, tmp_path, monkeypatch):
+    """The folder in which `own_folder` put both caches."""
     monkeypatch.setenv("no_proxy", "127.0.0.1")
     return tmp_path
 

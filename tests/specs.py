@@ -1,0 +1,68 @@
+"""Specs of tiny trials, and functions that a worker can run in a trial's place. Imports nothing slow."""
+
+import os
+import signal
+import time
+from collections.abc import Callable
+from typing import Any
+
+from sweeps.spec import EpochReport, TrialFailedError, TrialSpec
+
+Report = Callable[[EpochReport], None]
+
+MODELS = {
+    "lstm": {"embedding_dim": 4, "lstm_units": 5, "dropout": 0.3},
+    "conv_lstm": {
+        "embedding_dim": 4,
+        "conv_filters": 6,
+        "kernel_size": 3,
+        "pool_size": 2,
+        "lstm_units": 5,
+        "dropout": 0.3,
+    },
+}
+
+
+def spec(model: str = "lstm", **changes: Any) -> TrialSpec:
+    base = TrialSpec(
+        sweep="s/tiny",
+        trial=1,
+        attempt=1,
+        seed=7,
+        build=f"models.{model}.build",
+        model_values=MODELS[model],
+        optimizer="models.optimizers.adam",
+        optimizer_values={"learning_rate": 0.02},
+        load="tests.test_trial.tiny",
+        data={"validation": 0.2},
+        digest="tiny",
+        batch_size=16,
+        objective="val/accuracy",
+        patience=None,
+        test_last_epoch=False,
+        initial_epoch=0,
+        epochs=3,
+    )
+    return base._replace(**changes)
+
+
+def environment(spec: TrialSpec, report: Report) -> dict[str, str]:
+    report(EpochReport(spec.sweep, spec.trial, spec.attempt, 1, {"val/accuracy": 0.5}))
+    return dict(os.environ) | {"pid": str(os.getpid())}
+
+
+def slow(spec: TrialSpec, report: Report) -> str:
+    time.sleep(0.5)
+    return str(os.getpid())
+
+
+def failing(spec: TrialSpec, report: Report) -> None:
+    raise TrialFailedError("diverged: train/loss is nan in epoch 1")
+
+
+def broken(spec: TrialSpec, report: Report) -> None:
+    raise ZeroDivisionError("a\nb")
+
+
+def dying(spec: TrialSpec, report: Report) -> None:
+    os.kill(os.getpid(), signal.SIGKILL)

@@ -1,0 +1,139 @@
+"""Real Dask: the embedded cluster, and one of a scheduler and two worker processes on loopback."""
+
+import os
+import time
+from collections.abc import Callable, Iterator
+
+import psutil
+import pytest
+
+from conf.schema import ConfigError
+from conf.schema import Engine as EngineConfig
+from sweeps.engine import DaskEngine, Failed, Finished, Message, open_engine
+from sweeps.spec import EpochReport
+from tests.specs import spec
+
+
+def results(engine: DaskEngine) -> list[Message]:
+    """Everything until all trials have ended."""
+    messages = []
+    while engine.busy:
+        messages.append(engine.next())
+    return messages
+
+
+@pytest.fixture(scope="module")
+def local() -> Iterator[DaskEngine]:
+    with open_engine(EngineConfig("local", workers=2, threads=3)) as engine:
+        yield engine
+
+
+@pytest.fixture(params=["local", "cluster"])
+def engine(request: pytest.FixtureRequest) -> Iterator[DaskEngine]:
+    if request.param == "local":
+        yield request.getfixturevalue("local")
+        return
+    with open_engine(EngineConfig("cluster", scheduler=request.getfixturevalue("cluster"))) as engine:
+        yield engine
+
+
+def test_trials_run_at_once_on_the_workers_and_report(engine: DaskEngine) -> None:
+    assert (engine.workers, engine.free, engine.busy) == (2, 2, 0)
+    for trial in range(2):
+        engine.submit("tests.specs.environment", spec(trial=trial))
+    assert (engine.free, engine.busy) == (0, 2)
+    messages = results(engine)
+    finished = [m for m in messages if isinstance(m, Finished)]
+    assert sorted(m.spec.trial for m in finished) == [0, 1]
+    assert all(int(m.result["pid"]) != os.getpid() for m in finished)
+    deadline = time.monotonic() + 10
+    reports = [m for m in messages if isinstance(m, EpochReport)]
+    while len(reports) < 2 and time.monotonic() < deadline:  # they may come after the results
+        message = engine.next()
+        assert isinstance(message, EpochReport)
+        reports.append(message)
+    assert sorted(r.trial for r in reports) == [0, 1]
+    assert reports[0]._replace(trial=0) == EpochReport("s/tiny", 0, 1, 1, {"val/accuracy": 0.5})
+
+
+def test_no_worker_gets_two_trials_while_another_has_none(engine: DaskEngine) -> None:
+    pids: dict[int, list[str]] = {}
+    for start in range(0, 6, 2):
+        for trial in (start, start + 1):
+            engine.submit("tests.specs.slow", spec(trial=trial))
+        pids[start] = [m.result for m in results(engine) if isinstance(m, Finished)]
+    assert all(len(set(pair)) == 2 for pair in pids.values())
+
+
+def test_threads_are_set_before_tensorflow_could_load(local: DaskEngine) -> None:
+    local.submit("tests.specs.environment", spec())
+    (finished,) = [m for m in results(local) if isinstance(m, Finished)]
+    for name in ("TF_NUM_INTRAOP_THREADS", "TF_NUM_INTEROP_THREADS", "OMP_NUM_THREADS"):
+        assert finished.result[name] == "3"
+
+
+def test_a_trial_at_fault_is_told_from_one_whose_worker_died(local: DaskEngine) -> None:
+    for trial, name in enumerate(("failing", "broken", "dying")):
+        local.submit(f"tests.specs.{name}", spec(trial=trial))
+        (failed,) = [m for m in results(local) if not isinstance(m, EpochReport)]
+        assert isinstance(failed, Failed)
+        assert failed.spec.trial == trial
+        if name == "dying":
+            assert (failed.reason, failed.lost) == ("worker died", True)
+        else:
+            assert not failed.lost
+            assert f"in {name}" in failed.traceback
+            expected = {"failing": "diverged: train/loss is nan in epoch 1", "broken": "error: ZeroDivisionError: a"}
+            assert failed.reason == expected[name]
+
+
+def test_a_worker_that_died_is_replaced(local: DaskEngine) -> None:
+    local.submit("tests.specs.dying", spec())
+    results(local)
+    deadline = time.monotonic() + 30
+    while local.workers < 2 and time.monotonic() < deadline:
+        time.sleep(0.1)
+    for trial in range(2):
+        local.submit("tests.specs.slow", spec(trial=trial))
+    assert len({m.result for m in results(local) if isinstance(m, Finished)}) == 2
+
+
+def test_everything_listens_on_loopback_only(local: DaskEngine) -> None:
+    family = [psutil.Process(), *psutil.Process().children(recursive=True)]
+    listening = [c.laddr.ip for p in family for c in p.net_connections() if c.status == psutil.CONN_LISTEN]
+    assert len(listening) >= 5  # a scheduler, two nannies, two workers
+    assert set(listening) == {"127.0.0.1"}
+
+
+def test_one_worker_per_core_is_the_default() -> None:
+    with open_engine(EngineConfig("local")) as engine:
+        assert engine.workers == os.cpu_count()
+
+
+def test_the_workers_end_with_the_block() -> None:
+    before = {p.pid for p in psutil.Process().children(recursive=True)}
+    with open_engine(EngineConfig("local", workers=1)):
+        workers = {p.pid for p in psutil.Process().children(recursive=True)} - before
+        assert workers
+    alive = [pid for pid in workers if psutil.pid_exists(pid) and psutil.Process(pid).status() != "zombie"]
+    resource_tracker = [pid for pid in alive if "resource_tracker" in " ".join(psutil.Process(pid).cmdline())]
+    assert alive == resource_tracker
+
+
+def test_a_scheduler_that_does_not_answer_is_named() -> None:
+    with (
+        pytest.raises(ConfigError, match=r"^engine\.scheduler=tcp://127\.0\.0\.1:9: no Dask scheduler answers there"),
+        open_engine(EngineConfig("cluster", scheduler="tcp://127.0.0.1:9")),
+    ):
+        pass
+
+
+def test_workers_that_would_train_two_trials_at_once_are_refused(
+    cluster: str, start_worker: Callable[..., None]
+) -> None:
+    start_worker("--nthreads", "2", "--name", "two-threads")
+    with (
+        pytest.raises(ConfigError, match=r"runs 2 tasks at once; .* start workers with --nthreads 1"),
+        open_engine(EngineConfig("cluster", scheduler=cluster)),
+    ):
+        pass

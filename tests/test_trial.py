@@ -1,0 +1,160 @@
+from collections.abc import Callable, Iterator
+from typing import Any
+
+import keras
+import numpy as np
+import pytest
+
+from sweeps import trial
+from sweeps.spec import Dataset, EpochReport, Split, TrialFailedError
+from tests.specs import MODELS, spec
+
+MAXLEN, WORDS, CLASSES = 12, 20, 3
+
+
+def tiny(**_: Any) -> Dataset:
+    """Three classes, told by the first of two words that both occur."""
+    random = np.random.default_rng(0)
+
+    def split(n: int) -> Split:
+        x = random.integers(1, WORDS, (n, MAXLEN), dtype=np.int32)
+        return Split(x, (x[:, 0] % CLASSES).astype(np.int64))
+
+    return Dataset(split(60), split(30), split(40), WORDS, MAXLEN, CLASSES, "tiny", "archive")
+
+
+def exploding(*, learning_rate: float) -> keras.optimizers.Optimizer:
+    return keras.optimizers.SGD(learning_rate * 1e30)
+
+
+def quiet(report: EpochReport) -> None:
+    pass
+
+
+@pytest.fixture(autouse=True)
+def few_steps(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
+    monkeypatch.setattr(trial, "EVALUATION_BATCH", 16)
+    yield
+    keras.backend.clear_session()
+
+
+@pytest.mark.parametrize("model", MODELS)
+def test_every_epoch_is_reported_with_all_four_metrics(model: str) -> None:
+    reports: list[EpochReport] = []
+    result = trial.run(spec(model), reports.append)
+    assert [r.epoch for r in reports] == [1, 2, 3]
+    assert all((r.sweep, r.trial, r.attempt) == ("s/tiny", 1, 1) for r in reports)
+    assert set(result.curves) == {"train/loss", "train/accuracy", "val/loss", "val/accuracy"}
+    for name, curve in result.curves.items():
+        assert curve == [r.metrics[name] for r in reports]
+    assert result.cost.epochs == 3
+    assert result.cost.seconds > 0
+    assert result.cost.peak_rss_mb > 1
+
+
+@pytest.mark.parametrize("model", MODELS)
+def test_the_same_spec_gives_the_same_result_to_the_last_bit_and_another_seed_another(model: str) -> None:
+    first, again = trial.run(spec(model), quiet), trial.run(spec(model), quiet)
+    assert again.curves == first.curves
+    assert again.test == first.test
+    for a, b in zip(first.checkpoint.variables, again.checkpoint.variables, strict=True):
+        np.testing.assert_array_equal(a, b)
+    assert trial.run(spec(model, seed=8), quiet).curves != first.curves
+
+
+@pytest.mark.parametrize("model", MODELS)
+def test_a_trial_that_goes_on_later_gives_what_it_would_have_given_without_the_pause(model: str) -> None:
+    whole = trial.run(spec(model, epochs=4), quiet)
+    first = trial.run(spec(model, epochs=2), quiet)
+    reports: list[EpochReport] = []
+    rest = trial.run(spec(model, initial_epoch=2, epochs=4, checkpoint=first.checkpoint), reports.append)
+    assert [r.epoch for r in reports] == [3, 4]
+    assert rest.curves == whole.curves
+    assert (rest.objective, rest.best_epoch, rest.test) == (whole.objective, whole.best_epoch, whole.test)
+    assert rest.cost.epochs == 2
+    for group in ("variables", "optimizer", "best_weights"):
+        for a, b in zip(getattr(rest.checkpoint, group), getattr(whole.checkpoint, group), strict=True):
+            np.testing.assert_array_equal(a, b)
+
+
+def test_it_is_tested_with_the_weights_of_the_best_epoch() -> None:
+    result = trial.run(spec(epochs=6, objective="val/loss", optimizer_values={"learning_rate": 0.3}), quiet)
+    curve = result.curves["val/loss"]
+    assert result.best_epoch == int(np.argmin(curve)) + 1
+    assert result.objective == min(curve)
+    assert result.best_epoch < 6  # or this shows nothing
+    shorter = trial.run(
+        spec(epochs=result.best_epoch, objective="val/loss", optimizer_values={"learning_rate": 0.3}), quiet
+    )
+    assert result.test == shorter.test
+
+
+def test_where_validation_is_the_test_set_the_last_epoch_is_taken_not_the_best() -> None:
+    changes: dict[str, Any] = {"epochs": 6, "objective": "val/loss", "optimizer_values": {"learning_rate": 0.3}}
+    best, last = trial.run(spec(**changes), quiet), trial.run(spec(**changes, test_last_epoch=True), quiet)
+    assert last.curves == best.curves
+    assert last.best_epoch == 6
+    assert last.objective == last.curves["val/loss"][-1]
+    assert last.test != best.test
+
+
+@pytest.mark.parametrize("patience", [1, 2])
+def test_a_trial_ends_when_patience_runs_out(patience: int) -> None:
+    result = trial.run(
+        spec(epochs=30, patience=patience, objective="val/loss", optimizer_values={"learning_rate": 0.3}), quiet
+    )
+    assert result.reason == "patience"
+    assert len(result.curves["val/loss"]) == result.best_epoch + patience < 30
+
+
+def test_a_loss_that_is_not_finite_fails_the_trial_with_that_reason() -> None:
+    reports: list[EpochReport] = []
+    with pytest.raises(TrialFailedError, match=r"^diverged: train/loss is (nan|inf) in epoch 1$"):
+        trial.run(spec(optimizer="tests.test_trial.exploding"), reports.append)
+    assert reports == []
+
+
+def test_other_data_than_the_drivers_are_refused() -> None:
+    with pytest.raises(TrialFailedError, match="data differ"):
+        trial.run(spec(digest="other"), quiet)
+
+
+def test_test_metrics_are_what_keras_and_their_definitions_say() -> None:
+    data, model = trial._prepared(spec())
+    metrics = trial.evaluate(model, data.test)
+    loss, accuracy = model.evaluate(*data.test, verbose=0)
+    assert metrics["test/loss"] == pytest.approx(loss, rel=1e-5)
+    assert metrics["test/accuracy"] == pytest.approx(accuracy, rel=1e-6)
+    predicted = model.predict(data.test.x, verbose=0).argmax(axis=1)
+    f1 = []
+    for label in sorted({*predicted, *data.test.y}):
+        hits = int(((predicted == label) & (data.test.y == label)).sum())
+        f1.append(2 * hits / ((predicted == label).sum() + (data.test.y == label).sum()))
+    assert metrics["test/macro_f1"] == pytest.approx(np.mean(f1))
+
+
+def parameters(model: str, values: dict[str, Any]) -> int:
+    """By the layers' formulas."""
+    e, units = values["embedding_dim"], values["lstm_units"]
+    words = WORDS * e
+    into, conv = e, 0
+    if model == "conv_lstm":
+        into = values["conv_filters"]
+        conv = values["kernel_size"] * e * into + into
+    return words + conv + 4 * units * (into + units + 1) + (units + 1) * CLASSES
+
+
+@pytest.mark.parametrize("model", MODELS)
+def test_parameters_and_time_are_measured_without_training_a_trial(model: str) -> None:
+    timing = trial.measure(spec(model), quiet)
+    assert timing.parameters == parameters(model, dict(MODELS[model]))
+    assert timing.seconds_per_epoch > 0
+
+
+def test_memory_is_given_back_between_trials(monkeypatch: pytest.MonkeyPatch) -> None:
+    cleared: list[int] = []
+    clear: Callable[[], None] = keras.backend.clear_session
+    monkeypatch.setattr(keras.backend, "clear_session", lambda: (cleared.append(1), clear())[1])
+    for _ in range(2):
+        trial.run(spec(epochs=1), quiet)
+    assert len(cleared) == 2
