@@ -29,6 +29,7 @@ from conf.schema import Config, ConfigError
 from sweeps import space
 from sweeps.silence import without_native_logs
 from sweeps.space import Space
+from sweeps.spec import SweepError
 
 if TYPE_CHECKING:
     from sweeps.driver import Plan
@@ -46,7 +47,7 @@ def main() -> None:
         jobs = compose()
         spaces = [read_space(job.config) for job in jobs]
         records = [record for job, space in zip(jobs, spaces, strict=True) for record in run(job, space, console)]
-    except (ConfigError, OSError) as error:
+    except (ConfigError, SweepError, OSError) as error:
         sys.exit(f"error: {error}")
     except KeyboardInterrupt:
         sys.exit(INTERRUPTED)

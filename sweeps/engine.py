@@ -22,7 +22,7 @@ from distributed import Client, Future, KilledWorker, LocalCluster, get_worker
 from conf.schema import ConfigError
 from conf.schema import Engine as EngineConfig
 from sweeps.silence import without_native_logs
-from sweeps.spec import EpochReport, TrialFailedError, TrialSpec
+from sweeps.spec import EpochReport, SweepError, TrialFailedError, TrialSpec
 
 ANSWER = 5  # seconds for a scheduler to answer
 WAIT_FOR_WORKERS = 60  # seconds
@@ -63,10 +63,6 @@ class Engine(Protocol):
         """Wait for the next message."""
 
 
-class EngineLostError(Exception):
-    """The cluster is gone, or none of its workers came."""
-
-
 class DaskEngine:
     def __init__(self, client: Client) -> None:
         self._client = client
@@ -103,7 +99,7 @@ class DaskEngine:
             return message
         spec = self._out.pop(message.key)
         if message.status == "cancelled":
-            raise EngineLostError("the connection to the Dask scheduler is lost")
+            raise SweepError("the connection to the Dask scheduler is lost")
         error = message.exception()
         if error is None:
             return Finished(spec, message.result())
@@ -164,7 +160,7 @@ def _connected(config: EngineConfig) -> Iterator[Client]:
         try:
             client.wait_for_workers(1, timeout=WAIT_FOR_WORKERS)
         except TimeoutError as error:
-            raise EngineLostError(f"engine.scheduler={config.scheduler}: no worker in {WAIT_FOR_WORKERS} s") from error
+            raise SweepError(f"engine.scheduler={config.scheduler}: no worker in {WAIT_FOR_WORKERS} s") from error
         for address, worker in client.scheduler_info(n_workers=-1)["workers"].items():
             if worker["nthreads"] != 1:
                 raise ConfigError(

@@ -104,6 +104,10 @@ class TrialResult(NamedTuple):
     checkpoint: Checkpoint
 
 
+class SweepError(Exception):
+    """What ends a sweep though nobody asked for anything wrong; the message is one line."""
+
+
 class TrialFailedError(Exception):
     """The trial itself is at fault and would fail again; the message is its `reason`."""
 

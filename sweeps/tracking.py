@@ -23,6 +23,7 @@ from urllib.parse import quote
 # Set before MLflow is imported: it reports its use to its makers unless told otherwise, and a server that is away
 # would hold each call for four minutes.
 os.environ.setdefault("MLFLOW_DISABLE_TELEMETRY", "true")
+os.environ.setdefault("MLFLOW_LOGGING_LEVEL", "WARNING")
 os.environ.setdefault("MLFLOW_HTTP_REQUEST_MAX_RETRIES", "2")
 os.environ.setdefault("MLFLOW_HTTP_REQUEST_TIMEOUT", "20")
 
@@ -30,7 +31,7 @@ from mlflow import MlflowClient
 from mlflow.entities import Dataset, DatasetInput, InputTag, Metric, Param, RunTag
 from mlflow.exceptions import MlflowException
 
-from conf.schema import Tracking
+from conf.schema import ConfigError, Tracking
 from sweeps import figures, journal
 from sweeps.journal import (
     EpochEnded,
@@ -48,10 +49,6 @@ log = logging.getLogger(__name__)
 RETRY_AFTER = 30  # seconds before a store that did not answer is asked again
 
 
-class TrackingError(Exception):
-    """The MLflow store cannot be used; the message says which and why."""
-
-
 def store_uri(configured: str | None) -> str:
     """The configured store, else the environment's, else `mlflow.db` in this folder: what `mlflow ui` opens here."""
     return configured or os.environ.get("MLFLOW_TRACKING_URI") or _local_store()
@@ -65,7 +62,7 @@ class Tracker:
     """Shows sweeps in MLflow. One per process: `mlflow run`'s own run, if there is one, is the parent of them all."""
 
     def __init__(self, tracking: Tracking) -> None:
-        """Raises `TrackingError` when the store cannot be opened."""
+        """Raises `ConfigError` when the store cannot be opened."""
         self.uri = store_uri(tracking.uri)
         self._experiment_name = tracking.experiment
         self._project_run = os.environ.pop("MLFLOW_RUN_ID", None)
@@ -74,7 +71,7 @@ class Tracker:
                 self._client = MlflowClient(self.uri)
                 self._client.search_experiments(max_results=1)
         except (MlflowException, OSError, sqlite3.Error) as error:
-            raise TrackingError(f"tracking.uri={self.uri}: {_first_line(error)}") from error
+            raise ConfigError(f"tracking.uri={self.uri}: {_first_line(error)}") from error
         self._sweeps: dict[str, _SweepRuns] = {}
         self._pending: deque[tuple[SweepStarted, Path, Event]] = deque()
         self._next_try = 0.0

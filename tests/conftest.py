@@ -56,6 +56,7 @@ def dask_processes(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Callabl
     """Starts Dask's own commands, and ends what is left at the end of the session."""
     folder = tmp_path_factory.mktemp("dask")
     environment = {**os.environ, "PYTHONPATH": str(ROOT), "OMP_NUM_THREADS": "1", "TF_NUM_INTRAOP_THREADS": "1"}
+    environment |= {"XDG_CACHE_HOME": str(folder), "TF_CPP_MIN_LOG_LEVEL": "3"}
     started: list[subprocess.Popen[bytes]] = []
 
     def start(*command: str) -> subprocess.Popen[bytes]:

@@ -69,7 +69,13 @@ def test_a_later_checkpoint_of_a_trial_takes_the_place_of_the_earlier(tmp_path: 
 
 @pytest.mark.parametrize(
     ("kept", "left"),
-    [((1, 12), ["1.npz", "12.npz"]), ((2,), ["2.npz"]), ((3,), []), ((), []), (range(20), ["1.npz", "12.npz", "2.npz"])],
+    [
+        ((1, 12), ["1.npz", "12.npz"]),
+        ((2,), ["2.npz"]),
+        ((3,), []),
+        ((), []),
+        (range(20), ["1.npz", "12.npz", "2.npz"]),
+    ],
 )
 def test_only_the_checkpoints_that_are_wanted_are_kept(kept: tuple[int, ...], left: list[str], tmp_path: Path) -> None:
     checkpoints = Checkpoints(tmp_path)

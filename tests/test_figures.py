@@ -4,6 +4,7 @@ import sys
 from pathlib import Path
 from typing import Any
 
+import matplotlib
 import pytest
 from matplotlib.axes import Axes
 from matplotlib.colors import same_color
@@ -83,5 +84,6 @@ def test_one_epoch_is_a_curve_too(tmp_path: Path, monkeypatch: pytest.MonkeyPatc
 
 def test_pyplot_and_its_windows_are_left_alone(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.delitem(sys.modules, "matplotlib.pyplot", raising=False)
+    monkeypatch.delattr(matplotlib, "pyplot", raising=False)
     importlib.reload(figures).loss_curves(CURVES, "title", tmp_path / "loss.png")
     assert "matplotlib.pyplot" not in sys.modules

@@ -1,0 +1,310 @@
+import gc
+import os
+import subprocess
+import sys
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from omegaconf import DictConfig, OmegaConf
+
+from conf.compose import GROUPS, Job, compose
+from conf.compose import job as check
+from conf.schema import Config, ConfigError
+
+ROOT = Path(__file__).parent.parent
+EXPERIMENTS = sorted(path.stem for path in (ROOT / "conf" / "experiment").glob("*.yaml"))
+UNITS = {"kind": "Int", "min_value": 20, "max_value": 200, "step": 20, "default": 100}
+
+
+@pytest.fixture(autouse=True, scope="module")
+def few_objects_to_collect() -> Iterator[None]:
+    """Hydra makes so many objects that the collector would go through all of TensorFlow's again and again."""
+    gc.freeze()
+    yield
+    gc.unfreeze()
+
+
+def jobs(*arguments: str) -> list[Job]:
+    """The jobs that a command line asks for."""
+    with pytest.MonkeyPatch.context() as patched:
+        patched.setattr(sys, "argv", ["sweep", *arguments])
+        return compose()
+
+
+def mistake(*arguments: str) -> str:
+    """What is said of a wrong command line."""
+    with pytest.raises(ConfigError) as error:
+        jobs(*arguments)
+    return str(error.value)
+
+
+WRONG = {
+    # Unknown options and keys: what there is, and the nearest.
+    "model=lsmt": ("model=lsmt: no such option", "allowed: conv_lstm, lstm", "did you mean 'lstm'?"),
+    "data=imbd": ("data=imbd: no such option", "allowed: imdb, reuters", "did you mean 'imdb'?"),
+    "experiment=x": ("experiment=x: no such option", "allowed: article_imdb, article_reuters, smoke"),
+    "trails=3": ("trails: no such key", "did you mean 'trials'?"),
+    "modle=lstm": ("modle", "did you mean 'model'?"),
+    "engine.wrokers=2": ("engine.wrokers: no such key", "did you mean 'workers'?"),
+    "datasets.imdb.maxlne=3": ("datasets.imdb.maxlne: no such key", "did you mean 'maxlen'?"),
+    "data=imdb datasets.reuters.maxlen=3": ("datasets.reuters: no such key", "allowed: imdb"),
+    "+foo=1": ("foo=1: no such key",),
+    "+trails=1": ("trails=1: no such key", "did you mean 'trials'?"),
+    "+engine.foo=1": ("engine.foo=1: no such key",),
+    "+datasets.imdb.maxlne=1": ("datasets.imdb.maxlne=1: no such key", "did you mean 'maxlen'?"),
+    # Wrong types.
+    "trials=abc": ("trials=abc", "could not be converted to Integer"),
+    "trials=1.5": ("trials=1.5", "could not be converted to Integer"),
+    "trials=null": ("trials=null", "not Optional"),
+    "dry_run=maybe": ("dry_run=maybe", "not a valid bool"),
+    "engine.workers=x": ("engine.workers=x", "could not be converted to Integer"),
+    "datasets.imdb=3": ("datasets.imdb=3",),
+    "model.space=3": ("model.space=3", "Cannot assign int"),
+    # Out of range.
+    "trials=0": ("trials=0: must be at least 1",),
+    "epochs=-1": ("epochs=-1: must be at least 1",),
+    "batch_size=0": ("batch_size=0: must be at least 1",),
+    "patience=0": ("patience=0: must be at least 1",),
+    "retries=-1": ("retries=-1: must be at least 0",),
+    "seed=0": ("seed=0: must be at least 1 and at most 2147483647",),
+    "seed=2147483648": ("seed=2147483648: must be at least 1 and at most 2147483647",),
+    "engine.threads=0": ("engine.threads=0: must be at least 1",),
+    "datasets.imdb.num_words=3": ("datasets.imdb.num_words=3: must be at least 4",),
+    "datasets.reuters.source=web": ("datasets.reuters.source=web: allowed: auto, archive, standin",),
+    "datasets.imdb.validation=2": ("datasets.imdb.validation=2: must be a fraction", "or 'test'"),
+    "datasets.imdb.validation=0": ("datasets.imdb.validation=0: must be a fraction",),
+    "datasets.imdb.validation=true": ("datasets.imdb.validation=True: must be a fraction",),
+    "datasets.imdb.validation=dev": ("datasets.imdb.validation=dev: must be a fraction",),
+    "objective=val/f1": ("objective=val/f1: allowed: val/accuracy, val/loss",),
+    "objective=test/accuracy": ("objective=test/accuracy: the test set must never choose", "val/accuracy, val/loss"),
+    # What does not go together.
+    "tuner.factor=3": ("tuner.factor=3: tuner=random takes no options",),
+    "tuner=hyperband tuner.beta=1": ("tuner.beta=1.0: tuner=hyperband takes factor",),
+    "tuner=bayesian tuner.alpha=0": ("tuner.alpha=0.0: must be greater than 0",),
+    "tuner=bayesian tuner.initial_points=12 trials=12": ("tuner.initial_points=12: must be less than trials=12",),
+    "tuner=bayesian trials=1": ("trials=1: tuner=bayesian needs at least 2",),
+    "engine=cluster": ("engine.scheduler=null: engine=cluster needs",),
+    "engine.scheduler=tcp://x": ("engine.scheduler=tcp://x: only engine=cluster takes it",),
+    # One where several are, several where one is.
+    "model=[lstm,conv_lstm]": ("model=", "one option only; for several sweeps: -m model=lstm,conv_lstm"),
+    "trials=1,2": ("trials=1,2", "--multirun"),
+    "-m model=lstm trials=1,0": ("trials=0: must be at least 1",),
+    "data=[]": ("data: at least one dataset is needed, e.g. data=imdb",),
+    # Not overrides at all.
+    "foo": ("foo: not of the form key=value",),
+    "trials=[1": ("trials=[1: not of the form key=value",),
+    "trials==1": ("trials==1: not of the form key=value",),
+}
+
+
+@pytest.mark.parametrize("line", WRONG)
+def test_a_mistake_is_told_in_one_line_that_names_the_key(line: str, capfd: pytest.CaptureFixture[str]) -> None:
+    message = mistake(*line.split())
+    assert len(message.splitlines()) == 1
+    assert [part for part in WRONG[line] if part not in message] == []
+    # Hydra says nothing of its own beside it.
+    assert capfd.readouterr() == ("", "")
+
+
+@pytest.mark.parametrize("line", ["trials=0", "model=lsmt", "trails=1", "foo", "+foo=1"])
+def test_a_mistake_leaves_nothing_behind(line: str, tmp_path: Path) -> None:
+    assert mistake(line)
+    assert list(tmp_path.iterdir()) == []
+
+
+@pytest.fixture(scope="module")
+def plain() -> DictConfig:
+    """The configuration of an empty command line, to be changed without composing anew."""
+    (job,) = jobs()
+    read = OmegaConf.merge(OmegaConf.structured(Config), OmegaConf.create(job.yaml))
+    assert isinstance(read, DictConfig)
+    return read
+
+
+@given(
+    trials=st.integers(-2, 2) | st.integers(),
+    seed=st.sampled_from([0, 1, 2**31 - 1, 2**31]) | st.integers(-(2**40), 2**40),
+)
+def test_trials_and_seeds_are_taken_exactly_where_they_are_in_range(plain: DictConfig, trials: int, seed: int) -> None:
+    asked = OmegaConf.merge(plain, {"trials": trials, "seed": seed})
+    assert isinstance(asked, DictConfig)
+    if trials >= 1 and 1 <= seed < 2**31:
+        config = check(asked).config
+        assert (config.trials, config.seed) == (trials, seed)
+    else:
+        wrong = f"trials={trials}" if trials < 1 else f"seed={seed}"
+        with pytest.raises(ConfigError, match=f"^{wrong}: must be at least 1"):
+            check(asked)
+
+
+# Whatever could be typed into one line, with more of what Hydra's grammar is made of.
+typed = st.text(st.characters(exclude_categories=["C", "Zl", "Zp"]) | st.sampled_from("=,.:[]{}()\"'\\$~+@#/ "))
+
+
+@settings(max_examples=25, deadline=None)
+@given(typed.filter(lambda text: text.strip() not in ("lstm", "conv_lstm")))
+def test_no_text_as_an_option_gives_anything_but_one_line(option: str) -> None:
+    assert len(mistake(f"model={option}").splitlines()) == 1
+
+
+@settings(max_examples=12, deadline=None)
+@given(st.from_regex(r"[a-z_]{1,12}(\.[a-z_]{1,12}){0,2}", fullmatch=True), st.integers(0, 9))
+def test_an_unknown_key_is_named(key: str, value: int) -> None:
+    known = {*OmegaConf.structured(Config), *GROUPS, "hydra"}
+    message = mistake(f"{key}_{key}={value}" if key.partition(".")[0] in known else f"{key}={value}")
+    assert len(message.splitlines()) == 1
+    assert key.partition(".")[0] in message
+
+
+def test_without_arguments_both_datasets_are_searched(composed: Callable[..., Job]) -> None:
+    config = composed().config
+    assert list(config.datasets) == ["reuters", "imdb"]
+    assert (config.model.name, config.tuner.name, config.objective) == ("conv_lstm", "random", "val/accuracy")
+
+
+@pytest.mark.parametrize(
+    ("option", "datasets"),
+    [("imdb", ["imdb"]), ("[reuters]", ["reuters"]), ("[imdb,reuters]", ["imdb", "reuters"])],
+)
+def test_data_names_the_datasets(option: str, datasets: list[str], composed: Callable[..., Job]) -> None:
+    config = composed(f"data={option}").config
+    assert list(config.datasets) == datasets
+    assert {name: data.num_classes for name, data in config.datasets.items()}.items() <= {
+        "imdb": 2,
+        "reuters": 46,
+    }.items()
+
+
+def test_a_multirun_is_a_job_for_each_combination() -> None:
+    found = [(job.config.model.name, job.config.seed) for job in jobs("-m", "model=lstm,conv_lstm", "seed=3,4")]
+    assert found == [("lstm", 3), ("lstm", 4), ("conv_lstm", 3), ("conv_lstm", 4)]
+
+
+def test_every_job_of_a_multirun_has_its_own_space() -> None:
+    spaces = [job.config.model.space for job in jobs("-m", "model=lstm,conv_lstm", "model.space.lstm_units=128")]
+    assert ["conv_filters" in space for space in spaces] == [False, True]
+    assert [space["lstm_units"] for space in spaces] == [128, 128]
+
+
+DROPOUT = {"kind": "Choice", "values": [0.1, 0.2], "default": 0.1}
+
+
+@pytest.mark.parametrize(
+    ("override", "changed"),
+    [
+        ("model.space.lstm_units=128", {"lstm_units": 128}),
+        ("model.space.lstm_units.max_value=300", {"lstm_units": {**UNITS, "max_value": 300}}),
+        ("model.space.lstm_units={max_value: 300}", {"lstm_units": {**UNITS, "max_value": 300}}),
+        ("model.space.dropout={kind: Choice, values: [0.1, 0.2], default: 0.1}", {"dropout": DROPOUT}),
+        ("++model.space.dropout={kind: Choice, values: [0.1, 0.2], default: 0.1}", {"dropout": DROPOUT}),
+    ],
+)
+def test_an_override_changes_its_hyperparameter_and_no_other(
+    override: str, changed: dict[str, Any], composed: Callable[..., Job]
+) -> None:
+    before = composed("model=lstm").config
+    after = composed("model=lstm", override).config
+    assert before.model.space["lstm_units"] == UNITS
+    assert after.model.space == {**before.model.space, **changed}
+    assert after.optimizer == before.optimizer
+
+
+def test_a_space_of_the_optimizer_is_overridden_the_same_way(composed: Callable[..., Job]) -> None:
+    rate = {"kind": "Choice", "values": [0.1, 0.01], "default": 0.1}
+    config = composed("optimizer.space.learning_rate={kind: Choice, values: [0.1, 0.01], default: 0.1}").config
+    assert config.optimizer.space == {"learning_rate": rate}
+
+
+@pytest.mark.parametrize("experiment", EXPERIMENTS)
+def test_every_experiment_composes_and_still_takes_overrides(experiment: str, composed: Callable[..., Job]) -> None:
+    config = composed(f"experiment={experiment}").config
+    plain = composed(f"data=[{','.join(config.datasets)}]", f"model={config.model.name}").config
+    assert config != plain
+    assert config.model.space.keys() == plain.model.space.keys()
+    assert composed(f"experiment={experiment}", "trials=77").config.trials == 77
+
+
+@pytest.mark.parametrize("name", [name for name in EXPERIMENTS if name.startswith("article_")])
+def test_the_articles_own_runs_search_nothing(name: str, composed: Callable[..., Job]) -> None:
+    config = composed(f"experiment={name}").config
+    entries = {**config.model.space, **config.optimizer.space}
+    assert [key for key, entry in entries.items() if isinstance(entry, dict)] == []
+    assert (config.trials, config.stopping.name) == (1, "none")
+    assert [data.validation for data in config.datasets.values()] == ["test"]
+
+
+@pytest.mark.parametrize(
+    "line",
+    [
+        (),
+        ("data=imdb", "model=lstm", "trials=5", "model.space.lstm_units.max_value=300", "epochs=${trials}"),
+        ("model.space.dropout={kind: Choice, values: [0.1, 0.2], default: 0.1}", "tuner=bayesian", "optimizer=sgd"),
+        ("engine=cluster", "engine.scheduler=tcp://host:8786", "tracking.experiment=null"),
+        ("experiment=article_imdb",),
+    ],
+)
+def test_the_yaml_of_a_job_reproduces_it(line: tuple[str, ...], composed: Callable[..., Job]) -> None:
+    job = composed(*line)
+    read = OmegaConf.merge(OmegaConf.structured(Config), OmegaConf.create(job.yaml))
+    assert OmegaConf.to_object(read) == job.config
+    assert "${" not in job.yaml
+
+
+def test_cfg_job_prints_the_configuration_and_composes_no_job(
+    capsys: pytest.CaptureFixture[str], composed: Callable[..., Job]
+) -> None:
+    assert jobs("--cfg", "job", "trials=5") == []
+    assert OmegaConf.create(capsys.readouterr().out) == OmegaConf.create(composed("trials=5").yaml)
+
+
+def test_help_names_every_key_and_option_and_composes_no_job(capsys: pytest.CaptureFixture[str]) -> None:
+    with pytest.raises(SystemExit) as exited:
+        jobs("--help")
+    assert exited.value.code == 0
+    shown = capsys.readouterr().out
+    assert [key for key in OmegaConf.structured(Config) if f"\n{key}:" not in shown] == []
+    for group in GROUPS:
+        options = sorted(path.stem for path in (ROOT / "conf" / group).glob("*.yaml"))
+        assert f"{group}: {', '.join(options)}" in shown
+
+
+SLOW = ("tensorflow", "keras", "keras_tuner", "mlflow", "distributed", "dask", "matplotlib", "sklearn")
+COMMAND = f"""
+import runpy, sys
+try:
+    runpy.run_module("pipelines.sweep", run_name="__main__")
+finally:
+    print([name for name in {SLOW} if name in sys.modules])
+"""
+
+
+@pytest.mark.parametrize(
+    ("argument", "message"),
+    [
+        ("model=lsmt", "error: model=lsmt: no such option; allowed: conv_lstm, lstm; did you mean 'lstm'?"),
+        ("trials=0", "error: trials=0: must be at least 1"),
+        ("model.space.lstm_unitz=3", "error: model.space.lstm_unitz: models.conv_lstm.build takes"),
+        ("datasets.imdb.validation=test", "error: datasets.imdb.validation=test: the test set must never choose"),
+    ],
+    ids=["Hydra's", "the schema's", "the space's", "the sweep's"],
+)
+def test_a_mistake_ends_the_command_at_once_in_one_line_and_leaves_nothing(
+    argument: str, message: str, tmp_path: Path
+) -> None:
+    ended = subprocess.run(
+        [sys.executable, "-c", COMMAND, argument],
+        env={**os.environ, "PYTHONPATH": str(ROOT)},
+        capture_output=True,
+        text=True,
+        timeout=60,
+        check=False,
+    )
+    assert ended.returncode == 1
+    (line,) = ended.stderr.splitlines()
+    assert line.startswith(message)
+    assert ended.stdout == "[]\n"
+    assert list(tmp_path.iterdir()) == []

@@ -1,0 +1,311 @@
+import json
+import multiprocessing
+import shutil
+import sqlite3
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+from mlflow import MlflowClient
+from mlflow.entities import Run
+from mlflow.exceptions import MlflowException
+
+from conf.compose import Job
+from conf.schema import ConfigError, Tracking
+from sweeps import driver, journal
+from sweeps.driver import Search
+from sweeps.oracle import Oracle
+from sweeps.spec import EpochReport, TrialFailedError, TrialResult, TrialSpec
+from sweeps.tracking import Tracker, store_uri
+from tests.fakes import FakeEngine, learn, plan
+
+CURVES = ("train/loss", "train/accuracy", "val/loss", "val/accuracy")
+
+
+@pytest.fixture(scope="module")
+def empty_store(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """MLflow takes seconds to make one; the tests copy it."""
+    path = tmp_path_factory.mktemp("store") / "mlflow.db"
+    Tracker(Tracking(uri=f"sqlite:///{path}"))
+    return path
+
+
+@pytest.fixture(autouse=True)
+def store(empty_store: Path, tmp_path: Path, own_folder: None) -> None:
+    shutil.copy(empty_store, tmp_path / "mlflow.db")
+
+
+def tracked(job: Job, engine: FakeEngine | None = None, tracker: Tracker | None = None) -> Search:
+    tracker = tracker or Tracker(job.config.tracking)
+    search = Search(plan(job), Oracle(job.config, plan(job).space), [tracker])
+    driver.run([search], engine or FakeEngine())
+    assert tracker.close() == 0
+    return search
+
+
+def client() -> MlflowClient:
+    return MlflowClient(store_uri(None))
+
+
+def runs(kind: str) -> list[Run]:
+    everywhere = [e.experiment_id for e in client().search_experiments()]
+    return list(client().search_runs(everywhere, f"tags.kind = '{kind}'", order_by=["attributes.run_name"]))
+
+
+def history(run: Run, metric: str) -> list[tuple[int, float]]:
+    return [(point.step, point.value) for point in client().get_metric_history(run.info.run_id, metric)]
+
+
+def artifacts(run: Run) -> dict[str, Path]:
+    folder = Path(run.info.artifact_uri.removeprefix("file://"))
+    return {path.name: path for path in folder.iterdir()} if folder.exists() else {}
+
+
+def test_a_sweep_is_a_run_and_each_trial_a_child_of_it(composed: Callable[..., Job]) -> None:
+    search = tracked(composed("trials=4", "epochs=3"))
+    (parent,) = runs("sweep")
+    children = runs("trial")
+    assert [c.data.tags["mlflow.parentRunId"] for c in children] == [parent.info.run_id] * 4
+    assert [c.data.tags["trial"] for c in children] == ["0", "1", "2", "3"]
+    assert [c.data.tags["baseline"] for c in children] == ["true", "false", "false", "false"]
+    assert {r.info.status for r in [parent, *children]} == {"FINISHED"}
+    for run in [parent, *children]:
+        shared = {"sweep": "sweep/imdb", "model": "conv_lstm", "dataset": "imdb", "tuner": "random", "seed": "1"}
+        assert shared.items() <= run.data.tags.items()
+        assert run.data.tags["source"] == "standin"
+    assert parent.data.tags["objective"] == "val/accuracy"
+    assert parent.data.tags["best_trial"] == str(search.record.best.trial if search.record.best else None)
+
+
+def test_a_trial_run_holds_what_its_journal_does(composed: Callable[..., Job]) -> None:
+    search = tracked(composed("trials=3", "epochs=4"))
+    for run in runs("trial"):
+        trial = search.record.trials[int(run.data.tags["trial"])]
+        assert run.data.params == {name: str(value) for name, value in trial.values.items()}
+        for metric in CURVES:
+            assert history(run, metric) == list(enumerate(trial.curves[metric], start=1))
+        for metric, value in trial.test.items():
+            assert history(run, metric) == [(0, value)]
+        assert {m for m in run.data.metrics if m.startswith("cost/")} == {
+            "cost/seconds",
+            "cost/epochs",
+            "cost/parameters",
+            "cost/peak_rss_mb",
+        }
+        assert artifacts(run)["loss_curves.png"].read_bytes()[:8] == b"\x89PNG\r\n\x1a\n"
+        (dataset,) = run.inputs.dataset_inputs
+        assert (dataset.dataset.name, dataset.dataset.digest) == ("imdb", "0123456789abcdef")
+
+
+def test_the_sweep_run_holds_the_config_the_journal_and_the_chosen_trials_scores(
+    composed: Callable[..., Job],
+) -> None:
+    job = composed("trials=3", "epochs=2")
+    search = tracked(job)
+    (parent,) = runs("sweep")
+    assert artifacts(parent)["config.yaml"].read_text() == job.yaml
+    assert artifacts(parent)["journal.jsonl"].read_bytes() == (search.plan.directory / journal.FILE).read_bytes()
+    best = search.record.best
+    assert best is not None
+    assert parent.data.metrics["val/accuracy"] == pytest.approx(best.curves["val/accuracy"][-1])
+    assert parent.data.metrics["test/accuracy"] == best.test["test/accuracy"]
+
+
+def test_a_failed_trial_is_failed_with_reason_and_traceback(composed: Callable[..., Job]) -> None:
+    def diverge(spec: TrialSpec, report: Callable[[EpochReport], None]) -> TrialResult:
+        if spec.trial == 1:
+            report(EpochReport(spec.sweep, spec.trial, spec.attempt, 1, dict.fromkeys(CURVES, 0.5)))
+            raise TrialFailedError("diverged: train/loss is nan in epoch 2")
+        return learn(spec, report)
+
+    tracked(composed("trials=2"), FakeEngine(diverge))
+    finished, failed = runs("trial")
+    assert (finished.info.status, failed.info.status) == ("FINISHED", "FAILED")
+    assert failed.data.tags["status.reason"] == "diverged: train/loss is nan in epoch 2"
+    assert artifacts(failed)["traceback.txt"].read_text() == "Traceback …"
+    assert history(failed, "val/loss") == [(1, 0.5)]
+    assert runs("sweep")[0].info.status == "FINISHED"
+
+
+def test_a_sweep_without_a_completed_trial_is_failed(composed: Callable[..., Job]) -> None:
+    def fail(spec: TrialSpec, report: Callable[[EpochReport], None]) -> TrialResult:
+        raise TrialFailedError("no")
+
+    tracked(composed("trials=2"), FakeEngine(fail))
+    assert {run.info.status for run in [*runs("sweep"), *runs("trial")]} == {"FAILED"}
+
+
+def test_a_promoted_trial_is_one_run_with_one_unbroken_curve(composed: Callable[..., Job]) -> None:
+    search = tracked(composed("tuner=hyperband", "trials=13", "epochs=10"))
+    children = runs("trial")
+    assert len(children) == 13
+    promoted = [r for r in children if len(history(r, "val/loss")) == 10 and r.data.tags["baseline"] == "false"]
+    assert len(promoted) == 2
+    for run in promoted:
+        trial = search.record.trials[int(run.data.tags["trial"])]
+        for metric in CURVES:
+            assert history(run, metric) == list(enumerate(trial.curves[metric], start=1))
+        assert run.data.metrics["cost/epochs"] == 10
+
+
+def test_what_was_not_ended_is_killed_on_closing(composed: Callable[..., Job]) -> None:
+    class InterruptedEngine(FakeEngine):
+        def next(self) -> driver.Message:
+            if len(self.specs) > 3:
+                raise KeyboardInterrupt
+            return super().next()
+
+    job = composed("trials=6", "epochs=1")
+    tracker = Tracker(job.config.tracking)
+    search = Search(plan(job), Oracle(job.config, plan(job).space), [tracker])
+    with pytest.raises(KeyboardInterrupt):
+        driver.run([search], InterruptedEngine())
+    search.close()
+    assert tracker.close() == 0
+    states = [run.info.status for run in runs("trial")]
+    assert states.count("FINISHED") == 2
+    assert states.count("KILLED") == 2
+    assert [run.info.status for run in runs("sweep")] == ["KILLED"]
+
+
+def test_a_store_that_is_away_for_a_while_gets_everything_once(
+    composed: Callable[..., Job], monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    job = composed("trials=3", "epochs=3")
+    tracker = Tracker(job.config.tracking)
+    calls = 0
+
+    def flaky(real: Callable[..., object]) -> Callable[..., object]:
+        def call(*arguments: object, **more: object) -> object:
+            nonlocal calls
+            calls += 1
+            if calls % 7 == 0:
+                raise MlflowException("away")
+            return real(*arguments, **more)
+
+        return call
+
+    search = Search(plan(job), Oracle(job.config, plan(job).space), [tracker])
+    with monkeypatch.context() as patched:
+        patched.setattr("sweeps.tracking.RETRY_AFTER", 0)
+        for name in ("create_run", "log_batch", "log_artifact", "set_terminated", "set_tag"):
+            patched.setattr(MlflowClient, name, flaky(getattr(MlflowClient, name)))
+        driver.run([search], FakeEngine())
+        while tracker.close():
+            pass
+    assert calls > 21
+    (parent,) = runs("sweep")
+    children = runs("trial")
+    assert len(children) == 3
+    assert {run.info.status for run in [parent, *children]} == {"FINISHED"}
+    for run in children:
+        trial = search.record.trials[int(run.data.tags["trial"])]
+        for metric in CURVES:
+            assert history(run, metric) == list(enumerate(trial.curves[metric], start=1))
+    assert [r.message for r in caplog.records if "does not answer" in r.message] == [
+        f"{tracker.uri} does not answer; the sweep goes on: away"
+    ]
+
+
+def test_a_store_that_stays_away_does_not_stop_the_sweep(
+    composed: Callable[..., Job], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    job = composed("trials=3", "epochs=1")
+    tracker = Tracker(job.config.tracking)
+
+    def away(*_: object, **__: object) -> None:
+        raise OSError("unreachable")
+
+    monkeypatch.setattr(MlflowClient, "create_run", away)
+    search = Search(plan(job), Oracle(job.config, plan(job).space), [tracker])
+    driver.run([search], FakeEngine())
+    assert search.record.ended is not None
+    assert tracker.close() == len(journal.read(search.plan.directory))
+
+
+def test_stand_in_data_have_an_experiment_of_their_own(composed: Callable[..., Job]) -> None:
+    tracked(composed("trials=1"))
+    assert client().get_experiment_by_name("imdb-standin") is not None
+    assert client().get_experiment_by_name("imdb") is None
+
+
+def test_the_experiment_can_be_named(composed: Callable[..., Job]) -> None:
+    tracked(composed("trials=1", "tracking.experiment=mine"))
+    assert runs("sweep")[0].info.experiment_id == client().get_experiment_by_name("mine").experiment_id
+
+
+def test_artifacts_lie_beside_the_store_wherever_the_user_is_later(
+    composed: Callable[..., Job], tmp_path: Path
+) -> None:
+    tracked(composed("trials=1"))
+    assert (tmp_path / "mlflow.db").exists()
+    location = client().get_experiment_by_name("imdb-standin").artifact_location
+    assert location == (tmp_path / "mlruns" / "imdb-standin").as_uri()
+
+
+def test_the_environments_store_is_taken_and_the_configured_one_before_it(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    assert store_uri(None) == f"sqlite:///{tmp_path}/mlflow.db"
+    monkeypatch.setenv("MLFLOW_TRACKING_URI", "http://127.0.0.1:1")
+    assert store_uri(None) == "http://127.0.0.1:1"
+    assert store_uri("sqlite:////x.db") == "sqlite:////x.db"
+
+
+def test_under_mlflow_run_the_projects_run_is_the_parent_of_all(
+    composed: Callable[..., Job], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    project = MlflowClient(Tracker(Tracking()).uri)
+    experiment = project.create_experiment("project")
+    run = project.create_run(experiment)
+    monkeypatch.setenv("MLFLOW_RUN_ID", run.info.run_id)
+    tracked(composed("trials=2"))
+    (parent,) = runs("sweep")
+    assert parent.data.tags["mlflow.parentRunId"] == run.info.run_id
+    assert {r.info.experiment_id for r in [parent, *runs("trial")]} == {experiment}
+
+
+def test_a_store_is_read_while_it_is_written(tmp_path: Path) -> None:
+    (tmp_path / "mlflow.db").unlink()
+    Tracker(Tracking())
+    with sqlite3.connect(tmp_path / "mlflow.db") as connection:
+        assert connection.execute("PRAGMA journal_mode").fetchone() == ("wal",)
+    connection.close()
+
+
+def open_store(_: int) -> str:
+    return Tracker(Tracking()).uri
+
+
+def test_processes_that_open_a_new_store_at_once_all_succeed(tmp_path: Path) -> None:
+    (tmp_path / "mlflow.db").unlink()
+    with multiprocessing.get_context("spawn").Pool(3) as pool:
+        assert pool.map(open_store, range(3), chunksize=1) == [f"sqlite:///{tmp_path}/mlflow.db"] * 3
+
+
+@pytest.mark.parametrize("uri", ["nonsense://x", "sqlite:////proc/none/mlflow.db"])
+def test_a_store_that_cannot_be_used_is_named(uri: str) -> None:
+    with pytest.raises(ConfigError) as error:
+        Tracker(Tracking(uri=uri))
+    assert str(error.value).startswith(f"tracking.uri={uri}: ")
+    assert "\n" not in str(error.value)
+
+
+def test_the_comparison_is_addressed_by_the_sweep(composed: Callable[..., Job]) -> None:
+    job = composed("trials=2", "epochs=1")
+    tracker = Tracker(job.config.tracking)
+    tracked(job, tracker=tracker)
+    address = tracker.comparison("sweep/imdb")
+    assert address.startswith("http://127.0.0.1:5000/#/experiments/")
+    assert "workflowType=machine_learning" in address
+    found = client().search_runs(
+        [runs("sweep")[0].info.experiment_id], "tags.kind = 'trial' and tags.sweep = 'sweep/imdb'"
+    )
+    assert len(found) == 2
+    assert tracker.ui_command() == "mlflow ui"
+
+
+def test_the_dataset_is_described_without_its_arrays(composed: Callable[..., Job]) -> None:
+    tracked(composed("trials=1"))
+    (dataset,) = runs("trial")[0].inputs.dataset_inputs
+    assert json.loads(dataset.dataset.source) == {"dataset": "imdb", "source": "standin"}
