@@ -20,7 +20,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from conf.schema import ConfigError
-from pipelines import data
+from pipelines import archives, data
 from pipelines.data import encode, load, stratify
 
 ROOT = Path(__file__).parents[1]
@@ -329,7 +329,7 @@ def test_archives_of_old_and_new_numpy_are_read(home, module):
 
 
 def test_an_absurdly_large_member_is_not_unpacked(home, monkeypatch):
-    monkeypatch.setattr(data, "LARGEST_MEMBER", 1000)
+    monkeypatch.setattr(archives, "LARGEST_MEMBER", 1000)
     with pytest.raises(ConfigError, match=r"x_train claims 1,[0-9]{3} bytes, more than the 1,000 allowed"):
         load_bytes(home, npz(**toy()))
 
@@ -337,7 +337,7 @@ def test_an_absurdly_large_member_is_not_unpacked(home, monkeypatch):
 @pytest.mark.parametrize("source", ["auto", "archive"])
 @pytest.mark.parametrize("content", [npz(**toy()), b"damaged"])
 def test_another_hash_stops_before_anything_is_read(home, monkeypatch, source, content):
-    monkeypatch.setattr(data, "parse", lambda *_: pytest.fail("was parsed"))
+    monkeypatch.setattr(archives, "parse", lambda *_: pytest.fail("was parsed"))
     with pytest.raises(ConfigError) as caught:
         load_bytes(home, content, source=source, sha256="0" * 64)
     line = str(caught.value)
@@ -506,7 +506,7 @@ def encoded(home):
 
 
 def forbid_encoding(monkeypatch):
-    monkeypatch.setattr(data, "parse", lambda *_: pytest.fail("was parsed again"))
+    monkeypatch.setattr(archives, "parse", lambda *_: pytest.fail("was parsed again"))
     monkeypatch.setattr(data.standin, "generate", lambda **_: pytest.fail("was generated again"))
 
 
@@ -575,13 +575,13 @@ def test_a_file_where_an_entry_should_be_is_replaced(home):
 
 def test_threads_that_encode_at_once_all_succeed(home, monkeypatch):
     put(home / "toy.npz", npz(**toy()))
-    together, parse = threading.Barrier(6), data.parse
+    together, parse = threading.Barrier(6), archives.parse
 
     def wait_for_the_others(content, num_classes):
         together.wait(timeout=20)
         return parse(content, num_classes)
 
-    monkeypatch.setattr(data, "parse", wait_for_the_others)
+    monkeypatch.setattr(archives, "parse", wait_for_the_others)
     with ThreadPoolExecutor(6) as pool:
         datasets = list(pool.map(lambda _: load_toy(archive=str(home / "toy.npz")), range(6)))
     for dataset in datasets:
@@ -675,8 +675,8 @@ def test_reuters_is_what_keras_loads(home, tmp_path):
 
 @needs_real_archives
 def test_imdb(home, monkeypatch):
-    parse, parsed = data.parse, []
-    monkeypatch.setattr(data, "parse", lambda *arguments: parsed.append(parse(*arguments)) or parsed[0])
+    parse, parsed = archives.parse, []
+    monkeypatch.setattr(archives, "parse", lambda *arguments: parsed.append(parse(*arguments)) or parsed[0])
     dataset = load_toy(**IMDB, source="archive")
     assert [split.x.shape for split in dataset[:3]] == [(20000, 100), (5000, 100), (25000, 100)]
     assert [np.bincount(split.y).tolist() for split in dataset[:3]] == [[10000, 10000], [2500, 2500], [12500, 12500]]
