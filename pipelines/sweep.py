@@ -113,12 +113,17 @@ def _plans(job: Job, searched: Space) -> list[Plan]:
 
 def _search(plans: Sequence[Plan], engine: DaskEngine, console: Console) -> list[SweepRecord]:
     from sweeps import driver, progress
-    from sweeps.oracle import Oracle
+    from sweeps.oracle import Oracle, description
     from sweeps.tracking import Tracker
 
     tracker = Tracker(plans[0].config.tracking)
     directory = plans[0].directory.parent
-    console.print(f"{len(plans)} sweeps on {engine.workers} workers; journals in {directory}, runs in {tracker.uri}")
+    config, searched = plans[0].config, plans[0].space
+    console.print(
+        f"{config.model.name} on {' and '.join(plan.dataset for plan in plans)}, {engine.workers} workers; "
+        f"{config.tuner.name}: {description(config, searched)}\njournals in {directory}, runs in {tracker.uri}",
+        soft_wrap=True,
+    )
     terminal = progress.Terminal(console)
     searches = [driver.Search(plan, Oracle(plan.config, plan.space), [tracker, terminal]) for plan in plans]
     (directory / "config.yaml").write_text(plans[0].yaml, encoding="utf-8")

@@ -190,3 +190,18 @@ def initial_points(tuner: Tuner, trials: int) -> int:
     Keras Tuner's own default, three per hyperparameter, would make a sweep of a dozen trials pure random.
     """
     return tuner.initial_points or max(1, trials // 3)
+
+
+def description(config: Config, space: Space) -> str:
+    """What the tuner will do with the budget, for the user to read before it runs."""
+    tuner, trials = config.tuner.name, f"{config.trials} trials"
+    if tuner == "bayesian":
+        return f"{initial_points(config.tuner, config.trials)} of {trials} are initial points, then a Gaussian process"
+    if tuner == "grid":
+        size = math.prod(len({*hp.values, hp.default}) for hp in space.hyperparameters().space)
+        if size > config.trials:
+            return f"{trials} of a grid of {size:,}: only the last hyperparameters will vary"
+        return f"a grid of {size}"
+    if tuner == "hyperband":
+        return f"{config.trials} configurations; the baseline and the last survivors train for {config.epochs} epochs"
+    return trials

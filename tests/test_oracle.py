@@ -6,7 +6,7 @@ import pytest
 from conf.compose import Job
 from conf.schema import Config
 from sweeps import space
-from sweeps.oracle import Oracle
+from sweeps.oracle import Oracle, description
 from sweeps.spec import Proposal
 
 TUNERS = ["random", "grid", "bayesian", "hyperband"]
@@ -121,6 +121,21 @@ def test_hyperband_starts_as_many_configurations_as_asked(
 def test_failed_trials_do_not_end_the_search(tuner: str, composed: Callable[..., Job]) -> None:
     proposals = searched(composed(f"tuner={tuner}", "trials=9").config, failing=frozenset({0, 1, 2, 3, 4}))
     assert {p.trial for p in proposals} == set(range(9))
+
+
+@pytest.mark.parametrize(
+    ("arguments", "expected"),
+    [
+        (["trials=7"], "7 trials"),
+        (["tuner=bayesian"], "4 of 12 trials are initial points, then a Gaussian process"),
+        (["tuner=bayesian", "tuner.initial_points=6"], "6 of 12 trials are initial points, then a Gaussian process"),
+        (["tuner=grid"], "12 trials of a grid of 14,080: only the last hyperparameters will vary"),
+        (["tuner=hyperband"], "12 configurations; the baseline and the last survivors train for 10 epochs"),
+    ],
+)
+def test_what_the_tuner_will_do_is_said(arguments: list[str], expected: str, composed: Callable[..., Job]) -> None:
+    config = composed(*arguments).config
+    assert description(config, space.read(config.model, config.optimizer)) == expected
 
 
 @pytest.mark.parametrize("tuner", TUNERS)

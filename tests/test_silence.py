@@ -45,10 +45,15 @@ def test_standard_error_is_as_before_afterwards(raises: bool, capfd: pytest.Capt
     assert capfd.readouterr().err == "native python\n"
 
 
-def test_what_was_written_before_the_block_is_shown_before_it(capfd: pytest.CaptureFixture[str]) -> None:
-    print("before", end="", file=sys.stderr)
-    with without_native_logs():
-        os.write(2, b"hidden")
+def test_what_python_wrote_before_the_block_is_not_kept_back(
+    capfd: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    with open(2, "w", closefd=False) as buffered:
+        monkeypatch.setattr(sys, "stderr", buffered)
+        print("before", end="", file=sys.stderr)
+        with without_native_logs():
+            os.write(2, b"hidden")
+            sys.stderr.flush()
     assert capfd.readouterr().err == "before"
 
 
