@@ -9,8 +9,10 @@ from __future__ import annotations
 import os
 import re
 import sys
+import tempfile
 from collections.abc import Sequence
 from dataclasses import dataclass, fields, is_dataclass
+from pathlib import Path
 from typing import Any
 
 import hydra
@@ -18,7 +20,13 @@ from hydra.core.hydra_config import HydraConfig
 from hydra.core.override_parser.overrides_parser import OverridesParser
 from hydra.errors import HydraException, MissingConfigException, OverrideParseException
 from omegaconf import DictConfig, OmegaConf
-from omegaconf.errors import ConfigAttributeError, ConfigKeyError, OmegaConfBaseException, ValidationError
+from omegaconf.errors import (
+    ConfigAttributeError,
+    ConfigKeyError,
+    MissingMandatoryValue,
+    OmegaConfBaseException,
+    ValidationError,
+)
 
 from conf.schema import Config, ConfigError, did_you_mean
 
@@ -38,48 +46,75 @@ def compose(config_name: str = "sweep") -> list[Job]:
 
     Raises `ConfigError` for anything the user got wrong.
     """
-    jobs: list[Job] = []
+    jobs: list[Job | ConfigError] = []
 
     @hydra.main(version_base="1.3", config_path="pkg://conf", config_name=config_name)
     def collect(cfg: DictConfig) -> None:
-        overrides = list(HydraConfig.get().overrides.task)
+        overrides = OmegaConf.to_container(HydraConfig.get().overrides.task, resolve=False)
+        assert isinstance(overrides, list)
         try:
             jobs.append(job(cfg, overrides))
-        except ConfigError as error:
-            mistakes.append(error)
+        except ConfigError as error:  # raised here, Hydra would print lines of its own around it
+            jobs.append(error)
 
-    # Raised inside the task, Hydra would print its own lines around an error; so it is raised here.
-    mistakes: list[ConfigError] = []
     # Without this Hydra prints its own errors and exits; with it they come here, to be told in one line.
     os.environ["HYDRA_FULL_ERROR"] = "1"
+    _check_groups(sys.argv[1:])
     # Hydra lets only `++` override a mapping by one with other keys; what is not a hyperparameter is refused later.
-    sys.argv[1:] = [re.sub(r"^(model|optimizer)\.space\.", r"++\g<0>", argument) for argument in sys.argv[1:]]
-    try:
-        collect()
-    except (HydraException, OmegaConfBaseException, ValueError) as error:
-        raise ConfigError(explain(error)) from error
-    if mistakes:
-        raise mistakes[0]
-    return jobs
+    arguments = [re.sub(r"^(model|optimizer)\.space\.", r"++\g<0>", argument) for argument in sys.argv[1:]]
+    with tempfile.TemporaryDirectory() as scratch:  # for what Hydra writes about a multirun
+        sys.argv[1:] = [*arguments, f"hydra.sweep.dir={scratch}"]
+        try:
+            collect()
+        except (HydraException, OmegaConfBaseException, ValueError) as error:
+            raise ConfigError(explain(error)) from error
+    for composed in jobs:
+        if isinstance(composed, ConfigError):
+            raise composed
+    return [composed for composed in jobs if isinstance(composed, Job)]
+
+
+def _check_groups(arguments: Sequence[str]) -> None:
+    """Refuse what Hydra would take for a group without a word, or refuse without naming it."""
+    for argument in arguments:
+        key, is_override, value = argument.partition("=")
+        if not is_override or key not in GROUPS:
+            continue
+        if value in ("", "null"):
+            raise ConfigError(f"{argument}: allowed: {', '.join(_options(key))}")
+        if key != "data" and value.startswith("["):
+            options = ",".join(value.strip("[]").split(","))
+            raise ConfigError(f"{argument}: one option only; for several sweeps: -m {key}={options}")
+
+
+def _options(group: str) -> list[str]:
+    return sorted(path.stem for path in (Path(__file__).parent / group).glob("*.yaml"))
 
 
 def job(cfg: DictConfig, overrides: Sequence[str] = ()) -> Job:
-    """Check a composed configuration; `overrides` are the command line's, as Hydra parsed them."""
-    for override in OverridesParser.create().parse_overrides(list(overrides)):
-        key, value = override.key_or_group, override.value()
-        if key in GROUPS and key != "data" and isinstance(value, list):
-            options = ",".join(map(str, value))
-            raise ConfigError(f"{key}={value}: one option only; for several sweeps: -m {key}={options}")
-        # Hydra would merge a hyperparameter into the one it replaces; one that names its kind is meant whole.
-        if ".space." in str(key) and isinstance(value, dict) and "kind" in value:
-            OmegaConf.update(cfg, key, value, merge=False)
+    """Check a composed configuration; `overrides` are the command line's."""
     try:
+        _replace_hyperparameters(cfg, overrides)
         config = OmegaConf.to_object(cfg)
-    except OmegaConfBaseException as error:
+        yaml = OmegaConf.to_yaml(cfg, resolve=True)
+    except (HydraException, OmegaConfBaseException) as error:
         raise ConfigError(explain(error)) from error
     assert isinstance(config, Config)
     _refuse_extra_keys(config)
-    return Job(config, OmegaConf.to_yaml(cfg, resolve=True))
+    return Job(config, yaml)
+
+
+def _replace_hyperparameters(cfg: DictConfig, overrides: Sequence[str]) -> None:
+    """Hydra merges a hyperparameter into the one that it overrides; one that names its kind is meant whole."""
+    replaced: set[str] = set()
+    for override in OverridesParser.create().parse_overrides(list(overrides)):
+        key, value = str(override.key_or_group), override.value()
+        hyperparameter = ".".join(key.split(".")[:3])
+        if ".space." in key and isinstance(value, dict) and "kind" in value:
+            OmegaConf.update(cfg, key, value, merge=False)
+            replaced.add(hyperparameter)
+        elif hyperparameter in replaced:  # what came after it on the command line holds again
+            OmegaConf.update(cfg, key, value, merge=True, force_add=True)
 
 
 def _refuse_extra_keys(node: Any, prefix: str = "") -> None:
@@ -96,20 +131,23 @@ def _refuse_extra_keys(node: Any, prefix: str = "") -> None:
 def explain(error: Exception) -> str:
     """What a user should read of an error of Hydra's or OmegaConf's: one line."""
     cause = error if isinstance(error, OmegaConfBaseException) else error.__cause__
-    given = str(error).splitlines()[0].removeprefix("Error merging override ")
-    if isinstance(error, MissingConfigException) and error.options is not None:
+    given = str(error).splitlines()[0].removeprefix("Error merging override ").replace("++", "")
+    if isinstance(error, MissingConfigException):
         group, _, option = str(error.missing_cfg_file).rpartition("/")
-        options = ", ".join(error.options)
-        return f"{group}={option}: no such option; allowed: {options}{did_you_mean(option, error.options)}"
+        options = error.options or _options(group)
+        return f"{group}={option}: no such option; allowed: {', '.join(options)}{did_you_mean(option, options)}"
     if isinstance(error, OverrideParseException):
-        return f"{error.override}: not of the form key=value ({given})"
+        return f"{error.override.lstrip('+')}: not of the form key=value ({given})"
+    if isinstance(cause, MissingMandatoryValue):
+        return f"{cause.full_key}: has no value"
     if isinstance(cause, ConfigAttributeError | ConfigKeyError):
         return f"{cause.full_key}: no such key{_near_keys(cause)}"
     if isinstance(cause, ValidationError):
         reason = str(cause.msg).splitlines()[0] if cause.msg else str(cause).splitlines()[0]
         return f"{given if '=' in given else cause.full_key}: {reason}"
-    lines = [line.strip() for line in str(error).splitlines()]
-    return " ".join(line for line in lines if line and not line.startswith("See https://"))
+    if isinstance(cause, OmegaConfBaseException) and cause.full_key:
+        return f"{given if '=' in given else cause.full_key}: {str(cause).splitlines()[0]}"
+    return " ".join(line for line in str(error).splitlines() if not line.startswith("See https://"))
 
 
 def _near_keys(cause: OmegaConfBaseException) -> str:

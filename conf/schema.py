@@ -26,6 +26,9 @@ TUNER_OPTIONS = {
 class ConfigError(ValueError):
     """A user's mistake, told in one line: dotted key, value, what is allowed."""
 
+    def __init__(self, message: str) -> None:
+        super().__init__(" ".join(message.split()))
+
 
 def did_you_mean(word: str, known: Iterable[str]) -> str:
     """`; did you mean 'x'?` where a known word is near, else nothing."""
@@ -159,7 +162,7 @@ def _check_value(key: str, value: Any, bounds: Any) -> None:
 def _check_validation(key: str, value: Any) -> None:
     if value == "test":
         return
-    if isinstance(value, bool) or not isinstance(value, int | float) or not 0 < value < 1:
+    if not isinstance(value, float) or not 0 < value < 1:
         raise ConfigError(f"{key}={value}: must be a fraction of train between 0 and 1 (both excluded), or 'test'")
 
 

@@ -132,8 +132,11 @@ def open_engine(config: EngineConfig) -> Iterator[DaskEngine]:
         },
         # A trial whose worker died is run again by the driver, which knows what an attempt is.
         "distributed.scheduler.allowed-failures": 0,
-        # It samples the stack of every worker a hundred times a second.
+        # What Dask does many times a second to watch itself: together 5 % of a core in this process.
         "distributed.worker.profile.enabled": False,
+        "distributed.admin.tick.interval": "1s",
+        "distributed.admin.system-monitor.interval": "10s",
+        "distributed.scheduler.work-stealing": False,  # a worker never has a second trial to be stolen
     }
     with (
         dask.config.set(settings),

@@ -7,9 +7,9 @@ from typing import TYPE_CHECKING, Self
 
 from rich.box import SIMPLE_HEAD
 from rich.console import Console
-from rich.markup import escape
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TaskID, TextColumn, TimeElapsedColumn
 from rich.table import Table
+from rich.text import Text
 
 from sweeps.journal import (
     EpochEnded,
@@ -74,13 +74,14 @@ class Terminal:
             case TrialStarted():
                 name = f"  {started.dataset} trial {event.trial}{' (baseline)' if event.trial == 0 else ''}"
                 self._remove(started.sweep, event.trial)
+                self._update(started.sweep, None, _count_ended(record), _best_note(record))
                 self._add(started.sweep, event.trial, name, total=event.epochs, unit="epochs", done=event.initial_epoch)
             case EpochEnded():
                 note = f"{started.objective} {event.metrics[started.objective]:.4f}"
                 self._update(started.sweep, event.trial, event.epoch, note)
             case TrialEnded():
                 self._remove(started.sweep, event.trial)
-                self._bars.console.print(_ended_line(record, record.trials[event.trial]), highlight=False)
+                self._bars.console.print(_ended_line(record, record.trials[event.trial]), soft_wrap=True)
                 self._update(started.sweep, None, _count_ended(record), _best_note(record))
             case SweepEnded():
                 self._remove(started.sweep, None)
@@ -105,12 +106,12 @@ def _best_note(record: SweepRecord) -> str:
     return f"best {best.objective:.4f} (trial {best.trial})" if best else "none completed yet"
 
 
-def _ended_line(record: SweepRecord, trial: TrialRecord) -> str:
+def _ended_line(record: SweepRecord, trial: TrialRecord) -> Text:
     assert record.started is not None
     name = f"{record.started.dataset} trial {trial.trial}"
     if trial.status == "failed":
-        return f"[red]{name}: failed: {escape(trial.reason)}"
-    return (
+        return Text(f"{name}: failed: {trial.reason}", style="red")
+    return Text(
         f"{name}: {record.started.objective} {trial.objective:.4f} (epoch {trial.best_epoch} of {trial.epochs_run}), "
         f"test/accuracy {trial.test['test/accuracy']:.4f}, {trial.cost['seconds']:.0f} s"
     )
@@ -120,7 +121,7 @@ def results(record: SweepRecord) -> Table:
     """The best trials by the objective, and the baseline, with the hyperparameters that were searched."""
     assert record.started is not None
     objective, ranking = record.started.objective, record.ranking()
-    failed = len(record.trials) - len(ranking)
+    failed = sum(trial.status == "failed" for trial in record.trials.values())
     title = f"{record.started.model} on {record.started.dataset}: {len(ranking)} trials completed, {failed} failed"
     if record.started.source == "standin":
         title += "; generated STAND-IN data, not the real corpus"
@@ -132,7 +133,7 @@ def results(record: SweepRecord) -> Table:
     varied = {name for trial in ranking for name, value in trial.values.items() if value != ranking[0].values[name]}
     for trial in ranking[:SHOWN] + [trial for trial in ranking[SHOWN:] if trial.baseline]:
         values = " ".join(f"{name}={value}" for name, value in trial.values.items() if name in varied)
-        table.add_row(*_row(trial, baseline), values)
+        table.add_row(*_row(trial, baseline), Text(values))
     return table
 
 

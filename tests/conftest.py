@@ -14,10 +14,6 @@ os.environ["TF_CPP_MIN_LOG_LEVEL"] = "3"
 os.environ["MLFLOW_DISABLE_TELEMETRY"] = "true"
 
 from conf.compose import Job, compose
-from sweeps.silence import without_native_logs
-
-with without_native_logs():
-    import keras_tuner  # noqa: F401
 
 ROOT = Path(__file__).parent.parent
 

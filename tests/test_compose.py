@@ -56,6 +56,14 @@ WRONG = {
     "+trails=1": ("trails=1: no such key", "did you mean 'trials'?"),
     "+engine.foo=1": ("engine.foo=1: no such key",),
     "+datasets.imdb.maxlne=1": ("datasets.imdb.maxlne=1: no such key", "did you mean 'maxlen'?"),
+    # Groups and hyperparameters that are no such thing.
+    "data=null": ("data=null: allowed: imdb, reuters",),
+    "model=": ("model=: allowed: conv_lstm, lstm",),
+    "data=[imdb,imbd]": ("data=imbd: no such option", "allowed: imdb", "did you mean 'imdb'?"),
+    "experiment=smoke data=reuters": ("datasets.imdb.", "has no value"),
+    "model.space.lstm_units=[1,2]": ("model.space.lstm_units=[1,2]: ",),
+    "trials=${foo}": ("trials",),
+    "tracking.uri=${oc.env:NOPE}": ("tracking.uri",),
     # Wrong types.
     "trials=abc": ("trials=abc", "could not be converted to Integer"),
     "trials=1.5": ("trials=1.5", "could not be converted to Integer"),
@@ -216,6 +224,21 @@ def test_an_override_changes_its_hyperparameter_and_no_other(
     assert before.model.space["lstm_units"] == UNITS
     assert after.model.space == {**before.model.space, **changed}
     assert after.optimizer == before.optimizer
+
+
+@pytest.mark.parametrize(("later", "expected"), [("lstm_units.max_value=50", 50), ("lstm_units=5", 5)])
+def test_of_two_overrides_of_a_hyperparameter_the_later_holds(
+    later: str, expected: int, composed: Callable[..., Job]
+) -> None:
+    whole = "model.space.lstm_units={kind: Int, min_value: 1, max_value: 100, default: 20}"
+    entry = composed(whole, f"model.space.{later}").config.model.space["lstm_units"]
+    assert (entry["max_value"] if isinstance(entry, dict) else entry) == expected
+    assert composed(f"model.space.{later}", whole).config.model.space["lstm_units"]["max_value"] == 100
+
+
+def test_a_multirun_leaves_nothing_behind() -> None:
+    assert len(jobs("-m", "model=lstm,conv_lstm")) == 2
+    assert list(Path().iterdir()) == []
 
 
 def test_a_space_of_the_optimizer_is_overridden_the_same_way(composed: Callable[..., Job]) -> None:

@@ -166,7 +166,7 @@ def test_every_ended_trial_has_one_line() -> None:
     ]
 
 
-@given(st.text("ab[]/ =#.(1@", max_size=40))
+@given(st.text("ab[]/ =#.(1@\\:x", max_size=40))
 def test_a_reason_is_shown_as_it_is(reason: str) -> None:
     (line,) = lines(failed(0, f"<{reason}>"))
     assert line == f"imdb trial 0: failed: <{reason}>"
