@@ -142,7 +142,8 @@ def _search(plans: Sequence[Plan], engine: DaskEngine, console: Console) -> list
     records = [search.record for search in searches]
     for record in records:
         console.print(progress.results(record))
-    _print_comparison(plans, tracker, console)
+    if not missing:
+        _print_comparison(plans, tracker, console)
     return records
 
 

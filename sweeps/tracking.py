@@ -47,6 +47,7 @@ from sweeps.journal import (
 log = logging.getLogger(__name__)
 
 RETRY_AFTER = 30  # seconds before a store that did not answer is asked again
+LONGEST_REASON = 1000  # characters; MLflow refuses tags of more than 8,000
 
 
 def store_uri(configured: str | None) -> str:
@@ -65,7 +66,7 @@ class Tracker:
         """Raises `ConfigError` when the store cannot be opened."""
         self.uri = store_uri(tracking.uri)
         self._experiment_name = tracking.experiment
-        self._project_run = os.environ.pop("MLFLOW_RUN_ID", None)
+        self._project_run = os.environ.get("MLFLOW_RUN_ID")
         try:
             with _store_being_created(self.uri):
                 self._client = MlflowClient(self.uri)
@@ -86,18 +87,18 @@ class Tracker:
 
     def close(self) -> int:
         """End what is still open as KILLED: nobody works on it any more. Returns how many events were not logged."""
-        self._catch_up()
-        if not self._pending:
-            for runs in self._sweeps.values():
-                runs.close()
+        self._catch_up(last=True)
         return len(self._pending)
 
-    def _catch_up(self) -> None:
+    def _catch_up(self, *, last: bool = False) -> None:
         try:
             while self._pending:
                 started, directory, event = self._pending[0]
                 self._runs(started, directory).show(event)
                 self._pending.popleft()
+            if last:
+                for runs in self._sweeps.values():
+                    runs.close()
         except (MlflowException, OSError) as error:
             self._next_try = time.monotonic() + RETRY_AFTER
             if not self._told:
@@ -107,7 +108,8 @@ class Tracker:
     def _runs(self, started: SweepStarted, directory: Path) -> _SweepRuns:
         if started.sweep not in self._sweeps:
             experiment = self._experiment(started)
-            self._sweeps[started.sweep] = _SweepRuns(self._client, experiment, started, directory, self._project_run)
+            record = SweepRecord(directory)
+            self._sweeps[started.sweep] = _SweepRuns(self._client, experiment, started, record, self._project_run)
         return self._sweeps[started.sweep]
 
     def comparison(self, sweep: str) -> str:
@@ -125,8 +127,9 @@ class Tracker:
         """The id of the sweep's experiment. Under `mlflow run` it is the project run's: MLflow wants them in one."""
         if self._project_run:
             return str(self._client.get_run(self._project_run).info.experiment_id)
-        standin = "-standin" if started.source == "standin" else ""
-        name = self._experiment_name or f"{started.dataset}{standin}"
+        name = self._experiment_name or started.dataset
+        if started.source == "standin":  # its numbers must never stand among real ones
+            name += "-standin"
         known = self._client.get_experiment_by_name(name)
         if known is not None:
             return str(known.experiment_id)
@@ -140,21 +143,21 @@ class Tracker:
 
 
 class _SweepRuns:
-    """The runs of one sweep."""
+    """The runs of one sweep. `record` is what of it is logged."""
 
     def __init__(
         self,
         client: MlflowClient,
         experiment: str,
         started: SweepStarted,
-        directory: Path,
+        record: SweepRecord,
         project_run: str | None,
     ) -> None:
-        self._record = SweepRecord(directory)  # as far as it is logged
-        self._last: Event | None = None
         self._client = client
         self._experiment = experiment
         self._started = started
+        self._record = record
+        self._project_run = project_run
         self._shared = {
             "sweep": started.sweep,
             "model": started.model,
@@ -163,16 +166,20 @@ class _SweepRuns:
             "seed": str(started.seed),
             "source": started.source,
         }
-        self._parent = self._find("sweep") or self._create_parent(project_run)
+        self._parent = ""  # until the first event
         self._trials: dict[int, str] = {}
-        self._open = {self._parent}
+        self._epochs: dict[int, int] = {}  # logged of each trial
+        self._open: set[str] = set()
+        self._last: Event | None = None
 
     def show(self, event: Event) -> None:
-        """Log an event; the same one again when the store failed in the middle of it."""
+        """Log an event; the same one again, from its beginning, when the store failed in the middle of it."""
         if event is not self._last:
             self._record.add(event)
             self._last = event
         match event:
+            case SweepStarted():
+                self._start_sweep(event)
             case TrialStarted():
                 self._start_trial(event)
             case EpochEnded():
@@ -193,16 +200,15 @@ class _SweepRuns:
             f"&orderByKey={quote('metrics.`test/accuracy`')}&orderByAsc=false&compareRunsMode=CHART"
         )
 
-    def _create_parent(self, project_run: str | None) -> str:
-        started = self._started
-        tags = {"kind": "sweep", "objective": started.objective, "data.digest": started.digest, **self._shared}
-        if started.git_commit:
-            tags |= {"git.commit": started.git_commit, "git.dirty": str(started.git_dirty).lower()}
-        if project_run:
-            tags["mlflow.parentRunId"] = project_run
-        run = self._create(f"{started.model} {started.tuner} {_short(started.sweep)}", tags, started.time)
-        self._client.log_text(run, started.config, "config.yaml")
-        return run
+    def _start_sweep(self, event: SweepStarted) -> None:
+        tags = {"kind": "sweep", "objective": event.objective, "data.digest": event.digest, **self._shared}
+        if event.git_commit:
+            tags |= {"git.commit": event.git_commit, "git.dirty": str(event.git_dirty).lower()}
+        if self._project_run:
+            tags["mlflow.parentRunId"] = self._project_run
+        name = f"{event.model} {event.tuner} {_short(event.sweep)}"
+        self._parent = self._find_or_create(name, tags, event.time)
+        self._client.log_text(self._parent, event.config, "config.yaml")
 
     def _start_trial(self, event: TrialStarted) -> None:
         tags = {
@@ -213,29 +219,27 @@ class _SweepRuns:
             "mlflow.parentRunId": self._parent,
             **self._shared,
         }
-        known = self._trials.get(event.trial) or self._find("trial", event.trial)
-        if known:  # another attempt, or a Hyperband promotion
-            self._client.update_run(known, "RUNNING")
-        else:
-            name = f"{self._started.model}-{_short(self._started.sweep)}-{event.trial:02d}"
-            known = self._create(name, tags, event.time)
-            self._client.log_batch(known, params=[Param(k, str(v)) for k, v in event.values.items()])
-            self._client.log_inputs(known, [self._dataset()])
-        self._client.set_tag(known, "attempt", str(event.attempt))
-        self._trials[event.trial] = known
-        self._open.add(known)
+        name = f"{self._started.model}-{_short(self._started.sweep)}-{event.trial:02d}"
+        run = self._trials[event.trial] = self._find_or_create(name, tags, event.time)
+        self._client.update_run(run, "RUNNING")  # again, after another attempt or before a Hyperband promotion
+        params = [Param(name, str(value)) for name, value in event.values.items()]
+        self._client.log_batch(run, params=params, tags=[RunTag("attempt", str(event.attempt))])
+        self._client.log_inputs(run, [self._dataset()])
 
     def _log_epoch(self, event: EpochEnded) -> None:
+        if event.epoch <= self._epochs.get(event.trial, 0):
+            return  # another attempt: a trial is a pure function, so these are the same numbers
         now = int(event.time * 1000)
         metrics = [Metric(name, value, now, event.epoch) for name, value in event.metrics.items()]
         self._client.log_batch(self._trials[event.trial], metrics)
+        self._epochs[event.trial] = event.epoch
 
     def _end_trial(self, trial: TrialRecord) -> None:
         run = self._trials[trial.trial]
         # At step 0: MLflow draws a metric that has only a step 0 as bars, any other single step as a lone dot.
         costs = {f"cost/{name}": value for name, value in trial.cost.items()}
         self._log_at_step_0(run, {**trial.test, **costs}, trial.ended)
-        tags = [RunTag("status.reason", trial.reason)]
+        tags = [RunTag("status.reason", trial.reason[:LONGEST_REASON])]
         if trial.best_epoch is not None:
             tags.append(RunTag("best_epoch", str(trial.best_epoch)))
         self._client.log_batch(run, tags=tags)
@@ -274,15 +278,12 @@ class _SweepRuns:
         dataset = Dataset(started.dataset, started.digest, started.source, source)
         return DatasetInput(dataset, [InputTag("mlflow.data.context", "train, validation, test")])
 
-    def _find(self, kind: str, trial: int | None = None) -> str | None:
-        where = f"tags.kind = '{kind}' and tags.sweep = '{self._started.sweep}'"
-        if trial is not None:
-            where += f" and tags.trial = '{trial}'"
+    def _find_or_create(self, name: str, tags: dict[str, str], when: float) -> str:
+        """The run with these `kind`, `sweep` and `trial`."""
+        where = " and ".join(f"tags.{key} = '{tags[key]}'" for key in ("kind", "sweep", "trial") if key in tags)
         found = self._client.search_runs([self._experiment], where, max_results=1)
-        return str(found[0].info.run_id) if found else None
-
-    def _create(self, name: str, tags: Mapping[str, str], when: float) -> str:
-        run = self._client.create_run(self._experiment, int(when * 1000), dict(tags), name)
+        run = found[0] if found else self._client.create_run(self._experiment, int(when * 1000), tags, name)
+        self._open.add(run.info.run_id)
         return str(run.info.run_id)
 
     def _terminate(self, run: str, status: str, when: float | None = None) -> None:

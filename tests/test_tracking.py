@@ -17,7 +17,7 @@ from sweeps.driver import Search
 from sweeps.oracle import Oracle
 from sweeps.spec import EpochReport, TrialFailedError, TrialResult, TrialSpec
 from sweeps.tracking import Tracker, store_uri
-from tests.fakes import FakeEngine, learn, plan
+from tests.fakes import FakeEngine, WorkerDiedError, learn, plan
 
 CURVES = ("train/loss", "train/accuracy", "val/loss", "val/accuracy")
 
@@ -148,6 +148,21 @@ def test_a_promoted_trial_is_one_run_with_one_unbroken_curve(composed: Callable[
         assert run.data.metrics["cost/epochs"] == 10
 
 
+def test_another_attempt_is_the_same_run_with_each_epoch_once(composed: Callable[..., Job]) -> None:
+    def die_once(spec: TrialSpec, report: Callable[[EpochReport], None]) -> TrialResult:
+        if spec.trial == 1 and spec.attempt == 1:
+            result = learn(spec._replace(epochs=2), report)
+            assert len(result.curves["val/loss"]) == 2
+            raise WorkerDiedError
+        return learn(spec, report)
+
+    tracked(composed("trials=2", "epochs=3"), FakeEngine(die_once))
+    _, run = runs("trial")
+    assert run.data.tags["attempt"] == "2"
+    assert run.info.status == "FINISHED"
+    assert [step for step, _ in history(run, "val/loss")] == [1, 2, 3]
+
+
 def test_what_was_not_ended_is_killed_on_closing(composed: Callable[..., Job]) -> None:
     class InterruptedEngine(FakeEngine):
         def next(self) -> driver.Message:
@@ -231,7 +246,8 @@ def test_stand_in_data_have_an_experiment_of_their_own(composed: Callable[..., J
 
 def test_the_experiment_can_be_named(composed: Callable[..., Job]) -> None:
     tracked(composed("trials=1", "tracking.experiment=mine"))
-    assert runs("sweep")[0].info.experiment_id == client().get_experiment_by_name("mine").experiment_id
+    experiment = client().get_experiment_by_name("mine-standin")  # generated data never stand among real ones
+    assert {run.info.experiment_id for run in [*runs("sweep"), *runs("trial")]} == {experiment.experiment_id}
 
 
 def test_artifacts_lie_beside_the_store_wherever_the_user_is_later(
