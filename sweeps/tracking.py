@@ -6,7 +6,6 @@ a sweep that is resumed, never leads to a second run for the same thing.
 
 from __future__ import annotations
 
-import fcntl
 import hashlib
 import json
 import logging
@@ -15,8 +14,7 @@ import sqlite3
 import tempfile
 import time
 from collections import deque
-from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
+from collections.abc import Mapping
 from pathlib import Path
 from urllib.parse import quote
 
@@ -32,7 +30,7 @@ from mlflow.entities import Dataset, DatasetInput, InputTag, Metric, Param, RunT
 from mlflow.exceptions import MlflowException
 
 from conf.schema import ConfigError, Tracking
-from sweeps import figures, journal
+from sweeps import figures, journal, store
 from sweeps.journal import (
     EpochEnded,
     Event,
@@ -50,25 +48,16 @@ RETRY_AFTER = 30  # seconds before a store that did not answer is asked again
 LONGEST_REASON = 1000  # characters; MLflow refuses tags of more than 8,000
 
 
-def store_uri(configured: str | None) -> str:
-    """The configured store, else the environment's, else `mlflow.db` in this folder: what `mlflow ui` opens here."""
-    return configured or os.environ.get("MLFLOW_TRACKING_URI") or _local_store()
-
-
-def _local_store() -> str:
-    return f"sqlite:///{Path('mlflow.db').resolve()}"
-
-
 class Tracker:
     """Shows sweeps in MLflow. One per process: `mlflow run`'s own run, if there is one, is the parent of them all."""
 
     def __init__(self, tracking: Tracking) -> None:
         """Raises `ConfigError` when the store cannot be opened."""
-        self.uri = store_uri(tracking.uri)
+        self.uri = store.uri(tracking.uri)
         self._experiment_name = tracking.experiment
         self._project_run = os.environ.get("MLFLOW_RUN_ID")
         try:
-            with _store_being_created(self.uri):
+            with store.being_created(self.uri):
                 self._client = MlflowClient(self.uri)
                 self._client.search_experiments(max_results=1)
         except (MlflowException, OSError, sqlite3.Error) as error:
@@ -121,7 +110,7 @@ class Tracker:
         """What shows this store in a browser."""
         if self.uri.startswith("http"):
             return "the server is running"
-        return "mlflow ui" if self.uri == _local_store() else f"mlflow ui --backend-store-uri {self.uri}"
+        return "mlflow ui" if self.uri == store.local() else f"mlflow ui --backend-store-uri {self.uri}"
 
     def _experiment(self, started: SweepStarted) -> str:
         """The id of the sweep's experiment. Under `mlflow run` it is the project run's: MLflow wants them in one."""
@@ -139,7 +128,7 @@ class Tracker:
         """Beside a local database, absolute, so that it is found from every folder; a server has its own place."""
         if not self.uri.startswith("sqlite:///"):
             return None
-        return (_database(self.uri).parent / "mlruns" / quote(name, safe="")).as_uri()
+        return (store.database(self.uri).parent / "mlruns" / quote(name, safe="")).as_uri()
 
 
 class _SweepRuns:
@@ -298,28 +287,3 @@ def _short(sweep: str) -> str:
 
 def _first_line(error: Exception) -> str:
     return str(error).strip().splitlines()[0]
-
-
-def _database(uri: str) -> Path:
-    return Path(uri.removeprefix("sqlite:///"))
-
-
-@contextmanager
-def _store_being_created(uri: str) -> Iterator[None]:
-    """One process at a time creates or upgrades a SQLite store: two at once leave it unusable.
-
-    Also lets readers (the UI) and the writer work at the same time, which stays a property of the file.
-    """
-    if not uri.startswith("sqlite:///"):
-        yield
-        return
-    database = _database(uri)
-    database.parent.mkdir(parents=True, exist_ok=True)
-    with database.with_name(f"{database.name}.lock").open("w") as lock:
-        fcntl.flock(lock, fcntl.LOCK_EX)
-        yield
-        connection = sqlite3.connect(database, timeout=20)
-        try:
-            connection.execute("PRAGMA journal_mode=WAL")
-        finally:
-            connection.close()

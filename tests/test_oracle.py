@@ -52,7 +52,7 @@ def test_the_first_trial_is_the_baseline(tuner: str, composed: Callable[..., Job
 def test_the_same_seed_gives_the_same_trials_and_another_seed_others(
     tuner: str, workers: int, composed: Callable[..., Job]
 ) -> None:
-    arguments = f"tuner={tuner}", "trials=5"
+    arguments = f"tuner={tuner}", "trials=4"
     first = searched(composed(*arguments).config, workers)
     assert searched(composed(*arguments).config, workers) == first
     if tuner != "grid":
@@ -61,7 +61,7 @@ def test_the_same_seed_gives_the_same_trials_and_another_seed_others(
 
 @pytest.mark.parametrize("tuner", TUNERS)
 def test_as_many_configurations_as_trials_and_none_twice(tuner: str, composed: Callable[..., Job]) -> None:
-    trials = 7 if tuner == "bayesian" else 30  # a Gaussian process takes a second a trial
+    trials = 4 if tuner == "bayesian" else 30  # a Gaussian process takes a second a trial
     proposals = searched(composed(f"tuner={tuner}", f"trials={trials}").config)
     configurations = {p.trial: tuple(p.values.items()) for p in proposals}
     assert sorted(configurations) == list(range(trials))
@@ -119,7 +119,7 @@ def test_hyperband_starts_as_many_configurations_as_asked(
 
 @pytest.mark.parametrize("tuner", TUNERS)
 def test_failed_trials_do_not_end_the_search(tuner: str, composed: Callable[..., Job]) -> None:
-    proposals = searched(composed(f"tuner={tuner}", "trials=9").config, failing=frozenset({0, 1, 2, 3, 4}))
+    proposals = searched(composed(f"tuner={tuner}", "trials=9").config, failing=frozenset(range(7)))
     assert {p.trial for p in proposals} == set(range(9))
 
 

@@ -11,9 +11,8 @@ from rich.console import Console
 from conf.compose import Job
 from conf.schema import ConfigError
 from pipelines import sweep
-from sweeps import journal
+from sweeps import journal, store
 from sweeps.journal import SweepRecord
-from sweeps.tracking import store_uri
 
 CURVES = ("train/loss", "train/accuracy", "val/loss", "val/accuracy")
 TINY = (
@@ -43,7 +42,7 @@ def test_a_sweep_from_command_line_to_store(
     job = composed(f"model={model}", *data, *TINY, *filters, "engine=cluster", f"engine.scheduler={cluster}")
     (record,), output = run(job)
     assert vars(record) == vars(SweepRecord(record.directory, journal.read(record.directory)))
-    client = MlflowClient(store_uri(None))
+    client = MlflowClient(store.uri(None))
     experiment = client.get_experiment_by_name(f"{dataset}-standin")
     runs = {run.data.tags.get("trial"): run for run in client.search_runs([experiment.experiment_id])}
     assert set(runs) == {None, "0", "1"}
@@ -154,7 +153,7 @@ def test_a_sweep_on_a_real_archive(composed: Callable[..., Job], cluster: str) -
     # The commonest topic is a third of all.
     assert record.trials[0].test["test/accuracy"] > 0.3
     assert "STAND-IN" not in output
-    assert MlflowClient(store_uri(None)).get_experiment_by_name("reuters") is not None
+    assert MlflowClient(store.uri(None)).get_experiment_by_name("reuters") is not None
 
 
 def test_the_exit_status_tells_whether_every_sweep_has_a_completed_trial(

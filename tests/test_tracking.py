@@ -1,7 +1,5 @@
 import json
-import multiprocessing
 import shutil
-import sqlite3
 from collections.abc import Callable
 from pathlib import Path
 
@@ -12,11 +10,11 @@ from mlflow.exceptions import MlflowException
 
 from conf.compose import Job
 from conf.schema import ConfigError, Tracking
-from sweeps import driver, journal
+from sweeps import driver, journal, store
 from sweeps.driver import Search
 from sweeps.oracle import Oracle
 from sweeps.spec import EpochReport, TrialFailedError, TrialResult, TrialSpec
-from sweeps.tracking import Tracker, store_uri
+from sweeps.tracking import Tracker
 from tests.fakes import FakeEngine, WorkerDiedError, learn, plan
 
 CURVES = ("train/loss", "train/accuracy", "val/loss", "val/accuracy")
@@ -31,7 +29,7 @@ def empty_store(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 @pytest.fixture(autouse=True)
-def store(empty_store: Path, tmp_path: Path, own_folder: None) -> None:
+def fresh_store(empty_store: Path, tmp_path: Path, own_folder: None) -> None:
     shutil.copy(empty_store, tmp_path / "mlflow.db")
 
 
@@ -44,7 +42,7 @@ def tracked(job: Job, engine: FakeEngine | None = None, tracker: Tracker | None 
 
 
 def client() -> MlflowClient:
-    return MlflowClient(store_uri(None))
+    return MlflowClient(store.uri(None))
 
 
 def runs(kind: str) -> list[Run]:
@@ -259,15 +257,6 @@ def test_artifacts_lie_beside_the_store_wherever_the_user_is_later(
     assert location == (tmp_path / "mlruns" / "imdb-standin").as_uri()
 
 
-def test_the_environments_store_is_taken_and_the_configured_one_before_it(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    assert store_uri(None) == f"sqlite:///{tmp_path}/mlflow.db"
-    monkeypatch.setenv("MLFLOW_TRACKING_URI", "http://127.0.0.1:1")
-    assert store_uri(None) == "http://127.0.0.1:1"
-    assert store_uri("sqlite:////x.db") == "sqlite:////x.db"
-
-
 def test_under_mlflow_run_the_projects_run_is_the_parent_of_all(
     composed: Callable[..., Job], monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -279,24 +268,6 @@ def test_under_mlflow_run_the_projects_run_is_the_parent_of_all(
     (parent,) = runs("sweep")
     assert parent.data.tags["mlflow.parentRunId"] == run.info.run_id
     assert {r.info.experiment_id for r in [parent, *runs("trial")]} == {experiment}
-
-
-def test_a_store_is_read_while_it_is_written(tmp_path: Path) -> None:
-    (tmp_path / "mlflow.db").unlink()
-    Tracker(Tracking())
-    with sqlite3.connect(tmp_path / "mlflow.db") as connection:
-        assert connection.execute("PRAGMA journal_mode").fetchone() == ("wal",)
-    connection.close()
-
-
-def open_store(_: int) -> str:
-    return Tracker(Tracking()).uri
-
-
-def test_processes_that_open_a_new_store_at_once_all_succeed(tmp_path: Path) -> None:
-    (tmp_path / "mlflow.db").unlink()
-    with multiprocessing.get_context("spawn").Pool(3) as pool:
-        assert pool.map(open_store, range(3), chunksize=1) == [f"sqlite:///{tmp_path}/mlflow.db"] * 3
 
 
 @pytest.mark.parametrize("uri", ["nonsense://x", "sqlite:////proc/none/mlflow.db"])
