@@ -7,6 +7,7 @@ which checks the ranges written beside the fields. After that nobody checks agai
 from __future__ import annotations
 
 import difflib
+import re
 from collections.abc import Iterable
 from dataclasses import dataclass, field, fields, is_dataclass
 from typing import Any
@@ -184,8 +185,12 @@ def _check_tuner(tuner: Tuner, trials: int) -> None:
 def _check_engine(engine: Engine) -> None:
     if engine.name == "cluster" and engine.scheduler is None:
         raise ConfigError("engine.scheduler=null: engine=cluster needs the scheduler's address, tcp://host:port")
-    if engine.name == "local" and engine.scheduler is not None:
-        raise ConfigError(f"engine.scheduler={engine.scheduler}: only engine=cluster takes it")
+    if engine.memory is not None and not re.fullmatch(r"\d+(\.\d+)? ?[kKMGT]i?B", engine.memory):
+        raise ConfigError(f"engine.memory={engine.memory}: must be a size, e.g. 4GiB or 500MB")
+    others = ["scheduler"] if engine.name == "local" else ["workers", "threads", "memory"]
+    for key in others:
+        if getattr(engine, key) != getattr(Engine(engine.name), key):
+            raise ConfigError(f"engine.{key}={getattr(engine, key)}: engine={engine.name} does not take it")
 
 
 ConfigStore.instance().store(name="schema", node=Config)

@@ -69,6 +69,7 @@ class DaskEngine:
         self._topic = f"epochs-{uuid.uuid4().hex}"
         self._messages: queue.SimpleQueue[Message | Future] = queue.SimpleQueue()
         self._out: dict[str, TrialSpec] = {}  # Dask key -> spec
+        self._warming_up: list[Future] = []
         client.subscribe_topic(self._topic, self._on_report)
 
     @property
@@ -83,10 +84,11 @@ class DaskEngine:
     def free(self) -> int:
         return max(0, self.workers - self.busy)
 
-    def warm_up(self, module: str) -> list[Future]:
+    def warm_up(self, module: str) -> None:
         """Import `module` on every worker, in the background."""
         addresses = self._client.scheduler_info(n_workers=-1)["workers"]
-        return [self._client.submit(_import, module, workers=[a], pure=False) for a in addresses]
+        # Kept: Dask drops a task that nobody holds the future of.
+        self._warming_up = [self._client.submit(_import, module, workers=[a], pure=False) for a in addresses]
 
     def submit(self, function: str, spec: TrialSpec) -> None:
         future = self._client.submit(_call, function, spec, self._topic, pure=False)
@@ -117,10 +119,15 @@ class DaskEngine:
 @contextmanager
 def open_engine(config: EngineConfig) -> Iterator[DaskEngine]:
     """Workers that are there or on their way; those of `engine=local` end with the block."""
-    if config.name == "cluster":
-        with _connected(config) as client:
-            yield DaskEngine(client)
-        return
+    # A spec holds the checkpoint that a promoted trial goes on from: some 20 MB, which Dask would warn of.
+    settings = {"distributed.admin.large-graph-warning-threshold": "1GB"}
+    opened = _connected if config.name == "cluster" else _embedded
+    with dask.config.set(settings), opened(config) as client:
+        yield DaskEngine(client)
+
+
+@contextmanager
+def _embedded(config: EngineConfig) -> Iterator[Client]:
     threads = str(config.threads)
     settings = {
         # TensorFlow reads these when it loads, so they must be set before the worker starts.
@@ -150,7 +157,7 @@ def open_engine(config: EngineConfig) -> Iterator[DaskEngine]:
         ) as cluster,
         Client(cluster) as client,
     ):
-        yield DaskEngine(client)
+        yield client
 
 
 @contextmanager

@@ -64,6 +64,8 @@ WRONG = {
     "model.space.lstm_units=[1,2]": ("model.space.lstm_units=[1,2]: ",),
     "trials=${foo}": ("trials",),
     "tracking.uri=${oc.env:NOPE}": ("tracking.uri",),
+    "engine=cluster engine.scheduler=tcp://x engine.workers=3": ("engine.workers=3: engine=cluster does not take it",),
+    "engine.memory=lots": ("engine.memory=lots: must be a size",),
     # Wrong types.
     "trials=abc": ("trials=abc", "could not be converted to Integer"),
     "trials=1.5": ("trials=1.5", "could not be converted to Integer"),
@@ -96,7 +98,7 @@ WRONG = {
     "tuner=bayesian tuner.initial_points=12 trials=12": ("tuner.initial_points=12: must be less than trials=12",),
     "tuner=bayesian trials=1": ("trials=1: tuner=bayesian needs at least 2",),
     "engine=cluster": ("engine.scheduler=null: engine=cluster needs",),
-    "engine.scheduler=tcp://x": ("engine.scheduler=tcp://x: only engine=cluster takes it",),
+    "engine.scheduler=tcp://x": ("engine.scheduler=tcp://x: engine=local does not take it",),
     # One where several are, several where one is.
     "model=[lstm,conv_lstm]": ("model=", "one option only; for several sweeps: -m model=lstm,conv_lstm"),
     "trials=1,2": ("trials=1,2", "--multirun"),
