@@ -22,5 +22,7 @@ def loss_curves(curves: Curves, title: str, path: Path, *, held_out: str = "vali
     axes.xaxis.set_major_locator(MaxNLocator(integer=True))
     axes.set(xlabel="epoch", ylabel="loss (cross-entropy, nats)", title=title)
     axes.grid(visible=True)
+    low, high = axes.get_ylim()
+    axes.set_ylim(low, high + 0.25 * (high - low))  # room for the legend above a loss that rises
     axes.legend(loc="upper right")
     figure.savefig(path, dpi=DPI)

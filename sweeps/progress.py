@@ -126,7 +126,7 @@ def results(record: SweepRecord) -> Table:
     if record.started.source == "standin":
         title += "; generated STAND-IN data, not the real corpus"
     table = Table(title=title, title_justify="left", title_style="bold", box=SIMPLE_HEAD, padding=(0, 1, 0, 0))
-    for column in ("trial", objective, "+/-", "test/accuracy", "macro_f1", "epoch", "seconds"):
+    for column in ("trial", objective, "gain", "test/accuracy", "macro_f1", "epoch", "seconds"):
         table.add_column(column.replace("/", "/\n"), justify="right", no_wrap=True)
     table.add_column("hyperparameters", overflow="fold")
     baseline = next((trial for trial in ranking if trial.baseline), None)

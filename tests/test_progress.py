@@ -81,7 +81,7 @@ def test_the_best_five_are_shown_and_the_baseline_though_it_is_worse() -> None:
     assert shown["macro_f1"] == ["0.6500", "0.6400", "0.6300", "0.6200", "0.6100", "0.4800"]
     assert set(shown["epoch"]) == {"1/2"}
     assert set(shown["seconds"]) == {"3"}
-    assert shown["+/-"] == ["+0.1700", "+0.1600", "+0.1500", "+0.1400", "+0.1300", ""]
+    assert shown["gain"] == ["+0.1700", "+0.1600", "+0.1500", "+0.1400", "+0.1300", ""]
 
 
 @given(st.lists(st.integers(0, 100).map(lambda n: n / 100), min_size=1, max_size=9))
@@ -92,7 +92,7 @@ def test_the_baseline_is_shown_once_and_every_difference_is_to_it(scores: list[f
     assert len(shown["trial"]) <= SHOWN + 1
     best = [float(value) for value in shown[OBJECTIVE][:SHOWN]]
     assert best == sorted(scores, reverse=True)[:SHOWN]
-    for trial, objective, difference in zip(shown["trial"], shown[OBJECTIVE], shown["+/-"], strict=True):
+    for trial, objective, difference in zip(shown["trial"], shown[OBJECTIVE], shown["gain"], strict=True):
         expected = "" if trial == "baseline" else f"{float(objective) - scores[0]:+.4f}"
         assert difference.replace("-0.0000", "+0.0000") == expected.replace("-0.0000", "+0.0000")
 
@@ -101,13 +101,13 @@ def test_of_a_loss_the_smallest_is_first() -> None:
     events = [*completed(0, 0.5), *completed(1, 0.7), *completed(2, 0.3)]
     shown = columns(results(record(*events, start=started(objective="val/loss"))))
     assert shown["trial"] == ["2", "baseline", "1"]
-    assert shown["+/-"] == ["-0.2000", "", "+0.2000"]
+    assert shown["gain"] == ["-0.2000", "", "+0.2000"]
 
 
 def test_without_a_completed_baseline_there_are_no_differences() -> None:
     shown = columns(results(record(*failed(0, "diverged"), *completed(1, 0.7), *completed(2, 0.6))))
     assert shown["trial"] == ["1", "2"]
-    assert shown["+/-"] == ["", ""]
+    assert shown["gain"] == ["", ""]
 
 
 def test_only_hyperparameters_that_differ_are_shown() -> None:
