@@ -10,6 +10,7 @@ import importlib
 import logging
 import os
 import queue
+import signal
 import traceback
 import uuid
 from collections.abc import Iterator
@@ -137,6 +138,7 @@ def _embedded(config: EngineConfig) -> Iterator[Client]:
             "OMP_NUM_THREADS": threads,
             "TF_CPP_MIN_LOG_LEVEL": "3",
         },
+        "distributed.worker.preload": ["sweeps.engine"],
         # A trial whose worker died is run again by the driver, which knows what an attempt is.
         "distributed.scheduler.allowed-failures": 0,
         # What Dask does many times a second to watch itself: together 5 % of a core in this process.
@@ -158,6 +160,11 @@ def _embedded(config: EngineConfig) -> Iterator[Client]:
         Client(cluster) as client,
     ):
         yield client
+
+
+def dask_setup(worker: Any) -> None:
+    """Called by Dask in each embedded worker, which preloads this module: Ctrl-C is the driver's to handle."""
+    signal.signal(signal.SIGINT, signal.SIG_IGN)
 
 
 @contextmanager

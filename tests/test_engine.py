@@ -1,6 +1,7 @@
 """Real Dask: the embedded cluster, and one of a scheduler and two worker processes on loopback."""
 
 import os
+import signal
 import time
 from collections.abc import Callable, Iterator
 
@@ -96,6 +97,15 @@ def test_a_worker_that_died_is_replaced(local: DaskEngine) -> None:
     for trial in range(2):
         local.submit("tests.specs.slow", spec(trial=trial))
     assert len({m.result for m in results(local) if isinstance(m, Finished)}) == 2
+
+
+def test_an_interrupt_from_the_terminal_is_the_drivers_alone(local: DaskEngine) -> None:
+    for trial in range(2):
+        local.submit("tests.specs.slow", spec(trial=trial))
+    for process in psutil.Process().children(recursive=True):
+        if "spawn_main" in " ".join(process.cmdline()):
+            process.send_signal(signal.SIGINT)
+    assert all(isinstance(message, Finished) for message in results(local))
 
 
 def test_everything_listens_on_loopback_only(local: DaskEngine) -> None:
