@@ -102,9 +102,10 @@ def test_a_worker_that_died_is_replaced(local: DaskEngine) -> None:
 def test_an_interrupt_from_the_terminal_is_the_drivers_alone(local: DaskEngine) -> None:
     for trial in range(2):
         local.submit("tests.specs.slow", spec(trial=trial))
-    for process in psutil.Process().children(recursive=True):
-        if "spawn_main" in " ".join(process.cmdline()):
-            process.send_signal(signal.SIGINT)
+    workers = [p for p in psutil.Process().children() if "spawn_main" in " ".join(p.cmdline())]
+    assert len(workers) == 2
+    for worker in workers:
+        worker.send_signal(signal.SIGINT)
     assert all(isinstance(message, Finished) for message in results(local))
 
 
