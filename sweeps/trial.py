@@ -74,11 +74,11 @@ def run(spec: TrialSpec, report: Callable[[EpochReport], None]) -> TrialResult:
 def measure(spec: TrialSpec, report: Callable[[EpochReport], None]) -> Timing:
     """Build the model and time a few steps of training and validation, for an estimate of an epoch."""
     data, model = _prepared(spec)
-    model.fit(batches(_first(data.train, WARM_UP_STEPS * spec.batch_size), spec.batch_size), verbose=0)
+    model.fit(batches(_first(data.train, WARM_UP_STEPS * spec.batch_size), spec.batch_size), shuffle=False, verbose=0)
     model.evaluate(batches(_first(data.validation, EVALUATION_BATCH), EVALUATION_BATCH), verbose=0)
     timed = _first(data.train, TIMED_STEPS * spec.batch_size)
     began = time.perf_counter()
-    model.fit(batches(timed, spec.batch_size), verbose=0)
+    model.fit(batches(timed, spec.batch_size), shuffle=False, verbose=0)
     trained = time.perf_counter()
     held_out = _first(data.validation, 2 * EVALUATION_BATCH)
     model.evaluate(batches(held_out, EVALUATION_BATCH), verbose=0)
@@ -143,6 +143,7 @@ def _fit_epoch(model: keras.Model, data: Dataset, spec: TrialSpec, epoch: int) -
         batches(Split(data.train.x[order], data.train.y[order]), spec.batch_size),
         initial_epoch=epoch,
         epochs=epoch + 1,
+        shuffle=False,
         validation_data=batches(data.validation, EVALUATION_BATCH),
         verbose=0,
     )
