@@ -56,7 +56,7 @@ def estimates(plans: Sequence[Plan], engine: Engine) -> list[Estimate]:
 def _estimate(
     plan: Plan, points: dict[tuple[str, str], dict[str, Value]], timings: dict[tuple[str, str], Timing], workers: int
 ) -> Estimate:
-    sizes = {size: (points[sweep, size], timing) for (sweep, size), timing in timings.items() if sweep == plan.sweep}
+    sizes = {size: (values, timings[sweep, size]) for (sweep, size), values in points.items() if sweep == plan.sweep}
     trials, epochs = planned(plan.config, plan.space)
     per_epoch = sum(timing.seconds_per_epoch for _, timing in sizes.values()) / len(sizes)
     return Estimate(trials, epochs, sizes, epochs * per_epoch / min(workers, trials))

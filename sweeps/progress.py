@@ -125,15 +125,21 @@ def results(record: SweepRecord) -> Table:
     title = f"{record.started.model} on {record.started.dataset}: {len(ranking)} trials completed, {failed} failed"
     if record.started.source == "standin":
         title += "; generated STAND-IN data, not the real corpus"
-    table = Table(title=title, title_justify="left", title_style="bold", box=SIMPLE_HEAD, padding=(0, 1, 0, 0))
-    for column in ("trial", objective, "gain", "test/accuracy", "macro_f1", "epoch", "seconds"):
-        table.add_column(column.replace("/", "/\n"), justify="right", no_wrap=True)
-    table.add_column("hyperparameters", overflow="fold")
+    table = _table(title, "trial", objective, "gain", "test/accuracy", "macro_f1", "epoch", "seconds")
     baseline = next((trial for trial in ranking if trial.baseline), None)
     varied = {name for trial in ranking for name, value in trial.values.items() if value != ranking[0].values[name]}
     for trial in ranking[:SHOWN] + [trial for trial in ranking[SHOWN:] if trial.baseline]:
         values = " ".join(f"{name}={value}" for name, value in trial.values.items() if name in varied)
         table.add_row(*_row(trial, baseline), Text(values))
+    return table
+
+
+def _table(title: str, *columns: str) -> Table:
+    """Narrow columns of numbers, and the hyperparameters in what the terminal leaves."""
+    table = Table(title=title, title_justify="left", title_style="bold", box=SIMPLE_HEAD, padding=(0, 1, 0, 0))
+    for column in columns:
+        table.add_column(column.replace("/", "/\n"), justify="right", no_wrap=True)
+    table.add_column("hyperparameters", overflow="fold")
     return table
 
 
@@ -159,13 +165,10 @@ def estimate_table(plan: Plan, estimate: Estimate) -> Table:
         f"{plan.config.model.name} on {plan.dataset}: {estimate.trials} trials, {estimate.epochs} epochs, "
         f"about {_duration(estimate.seconds)} when none stops early"
     )
-    table = Table(title=title, title_justify="left", title_style="bold")
-    names = list(next(iter(estimate.sizes.values()))[0])
-    for column in ("model", "parameters", "seconds/epoch", *names):
-        table.add_column(column, justify="right")
+    table = _table(title, "model", "parameters", "seconds/epoch")
     for size, (values, timing) in estimate.sizes.items():
         cells = [size, f"{timing.parameters:,}", f"{timing.seconds_per_epoch:.1f}"]
-        table.add_row(*cells, *(str(values[name]) for name in names))
+        table.add_row(*cells, Text(" ".join(f"{name}={value}" for name, value in values.items())))
     return table
 
 
