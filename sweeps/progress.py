@@ -5,7 +5,6 @@ from __future__ import annotations
 from types import TracebackType
 from typing import TYPE_CHECKING, Self
 
-from rich.box import SIMPLE_HEAD
 from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TaskID, TextColumn, TimeElapsedColumn
 from rich.table import Table
@@ -125,7 +124,7 @@ def results(record: SweepRecord) -> Table:
     title = f"{record.started.model} on {record.started.dataset}: {len(ranking)} trials completed, {failed} failed"
     if record.started.source == "standin":
         title += "; generated STAND-IN data, not the real corpus"
-    table = _table(title, "trial", objective, "gain", "test/accuracy", "macro_f1", "epoch", "seconds")
+    table = _table(title, "trial", objective, "gain", "test/accuracy", "macro_f1", "epoch")
     baseline = next((trial for trial in ranking if trial.baseline), None)
     varied = {name for trial in ranking for name, value in trial.values.items() if value != ranking[0].values[name]}
     for trial in ranking[:SHOWN] + [trial for trial in ranking[SHOWN:] if trial.baseline]:
@@ -136,7 +135,7 @@ def results(record: SweepRecord) -> Table:
 
 def _table(title: str, *columns: str) -> Table:
     """Narrow columns of numbers, and the hyperparameters in what the terminal leaves."""
-    table = Table(title=title, title_justify="left", title_style="bold", box=SIMPLE_HEAD, padding=(0, 1, 0, 0))
+    table = Table(title=title, title_justify="left", title_style="bold", box=None, padding=(0, 1, 0, 0))
     for column in columns:
         table.add_column(column.replace("/", "/\n"), justify="right", no_wrap=True)
     table.add_column("hyperparameters", overflow="fold")
@@ -155,7 +154,6 @@ def _row(trial: TrialRecord, baseline: TrialRecord | None) -> list[str]:
         f"{trial.test['test/accuracy']:.4f}",
         f"{trial.test['test/macro_f1']:.4f}",
         f"{trial.best_epoch}/{trial.epochs_run}",
-        f"{trial.cost['seconds']:.0f}",
     ]
 
 
