@@ -141,7 +141,9 @@ def explain(error: Exception) -> str:
     if isinstance(cause, MissingMandatoryValue):
         return f"{cause.full_key}: has no value"
     if isinstance(cause, ConfigAttributeError | ConfigKeyError):
-        return f"{cause.full_key}: no such key{_near_keys(cause)}"
+        override = re.search(r"use \+(\S.*)", str(error))  # Hydra repeats it in its advice to append
+        value = f", given {override[1].lstrip('+')}" if override else ""
+        return f"{cause.full_key}: no such key{value}{_near_keys(cause)}"
     if isinstance(cause, ValidationError):
         reason = str(cause.msg).splitlines()[0] if cause.msg else str(cause).splitlines()[0]
         return f"{given if '=' in given else cause.full_key}: {reason}"

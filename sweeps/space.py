@@ -138,10 +138,12 @@ def read(model: Buildable, optimizer: Buildable) -> Space:
 
 def _check_keywords(group: str, part: Buildable, given: tuple[str, ...]) -> None:
     keywords = [name for name in _builder_keywords(f"{group}.build", part.build) if name not in given]
-    for name in part.space:
+    for name, entry in part.space.items():
         if name not in keywords:
             takes = ", ".join(keywords)
-            raise ConfigError(f"{group}.space.{name}: {part.build} takes {takes}{did_you_mean(str(name), keywords)}")
+            raise ConfigError(
+                f"{group}.space.{name}: {part.build} takes {takes}; given {entry}{did_you_mean(str(name), keywords)}"
+            )
     for name in keywords:
         if name not in part.space:
             raise ConfigError(f"{group}.space.{name}: missing; {part.build} needs a value or a range for it")

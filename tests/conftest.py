@@ -8,6 +8,7 @@ from pathlib import Path
 
 import pytest
 from distributed import Client
+from hypothesis import settings
 
 # Before anything imports TensorFlow or MLflow.
 os.environ["TF_CPP_MIN_LOG_LEVEL"] = "3"
@@ -16,6 +17,10 @@ os.environ["MLFLOW_DISABLE_TELEMETRY"] = "true"
 from conf.compose import Job, compose
 
 ROOT = Path(__file__).parent.parent
+
+# What a test may take is no property of the code: the first example may import TensorFlow, a disk may be busy.
+settings.register_profile("untimed", deadline=None)
+settings.load_profile("untimed")
 
 
 @pytest.fixture
