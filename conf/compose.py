@@ -28,6 +28,7 @@ from omegaconf.errors import (
     ValidationError,
 )
 
+from conf import resume
 from conf.schema import Config, ConfigError, did_you_mean
 
 GROUPS = ("data", "model", "optimizer", "tuner", "stopping", "engine", "experiment")
@@ -71,6 +72,8 @@ def compose(config_name: str = "sweep") -> list[Job]:
     for composed in jobs:
         if isinstance(composed, ConfigError):
             raise composed
+        if composed.config.resume is not None and len(jobs) > 1:
+            raise ConfigError(f"resume={composed.config.resume}: goes on with one job, -m asks for {len(jobs)}")
     return [composed for composed in jobs if isinstance(composed, Job)]
 
 
@@ -94,14 +97,26 @@ def _options(group: str) -> list[str]:
 def job(cfg: DictConfig, overrides: Sequence[str] = ()) -> Job:
     """Check a composed configuration; `overrides` are the command line's."""
     try:
-        _replace_hyperparameters(cfg, overrides)
+        if cfg.resume is not None:
+            cfg = resume.restore(cfg, overrides)
+        else:
+            _replace_hyperparameters(cfg, overrides)
+        _make_paths_absolute(cfg)
         config = OmegaConf.to_object(cfg)
+        cfg.resume = None  # where a sweep is kept is no part of what it is
         yaml = OmegaConf.to_yaml(cfg, resolve=True)
     except (HydraException, OmegaConfBaseException) as error:
         raise ConfigError(explain(error)) from error
     assert isinstance(config, Config)
     _refuse_extra_keys(config)
     return Job(config, yaml)
+
+
+def _make_paths_absolute(cfg: DictConfig) -> None:
+    """A sweep may be resumed in another folder."""
+    for data in cfg.datasets.values():
+        if data.archive is not None:
+            data.archive = str(Path(data.archive).expanduser().resolve())
 
 
 def _replace_hyperparameters(cfg: DictConfig, overrides: Sequence[str]) -> None:

@@ -7,6 +7,7 @@ which checks the ranges written beside the fields. After that nobody checks agai
 from __future__ import annotations
 
 import difflib
+import math
 import re
 from collections.abc import Iterable
 from dataclasses import dataclass, field, fields, is_dataclass
@@ -15,6 +16,8 @@ from typing import Any
 from hydra.core.config_store import ConfigStore
 from omegaconf import MISSING
 
+# What may be given anew when a sweep is resumed: none of it decides what a trial comes to.
+RESUMABLE = ("trials", "minutes", "target", "engine", "tracking")
 OBJECTIVES = {"val/accuracy": "max", "val/loss": "min"}
 TUNER_OPTIONS = {
     "random": [],
@@ -115,11 +118,16 @@ class Config:
     epochs: int = _number(10, low=1)
     batch_size: int = _number(100, low=1)
     patience: int = _number(2, low=1)
+    minutes: float | None = _number(None, low=0, open_low=True)
+    target: float | None = None
     retries: int = _number(1, low=0)
+    max_failures: int = _number(5, low=1)
+    trial_minutes: float | None = _number(None, low=0, open_low=True)
     # Keras Tuner reads 0 as "no seed" and would draw one.
     seed: int = _number(1, low=1, high=2**31 - 1)
     objective: str = _one_of("val/accuracy", *OBJECTIVES)
     dry_run: bool = False
+    resume: str | None = None
 
     def __post_init__(self) -> None:
         if self.objective.startswith("test/"):
@@ -131,6 +139,7 @@ class Config:
             raise ConfigError("data: at least one dataset is needed, e.g. data=imdb")
         for name, data in self.datasets.items():
             _check_validation(f"datasets.{name}.validation", data.validation)
+        _check_target(self.target, self.objective)
         _check_tuner(self.tuner, self.trials)
         _check_engine(self.engine)
 
@@ -165,6 +174,14 @@ def _check_validation(key: str, value: Any) -> None:
         return
     if not isinstance(value, float) or not 0 < value < 1:
         raise ConfigError(f"{key}={value}: must be a fraction of train between 0 and 1 (both excluded), or 'test'")
+
+
+def _check_target(target: float | None, objective: str) -> None:
+    if target is None:
+        return
+    allowed, ok = ("at most 1", 0 < target <= 1) if objective == "val/accuracy" else ("finite", 0 < target < math.inf)
+    if not ok:
+        raise ConfigError(f"target={target}: must be greater than 0 and {allowed} for objective={objective}")
 
 
 def _check_tuner(tuner: Tuner, trials: int) -> None:

@@ -5,57 +5,76 @@
     python -m pipelines.sweep model=conv_lstm model.space.lstm_units=128          fixed, not searched
     python -m pipelines.sweep -m model=lstm,conv_lstm                every model on every dataset
     python -m pipelines.sweep experiment=article_imdb                the article's own run, nothing searched
+    python -m pipelines.sweep resume=outputs/<dir>                   go on where it stopped; more trials=, minutes=
     python -m pipelines.sweep model=conv_lstm dry_run=true           what would run, how many parameters, how long
     python -m pipelines.sweep --help                                 every key
 
-Exit status: 0 every sweep finished with at least one completed trial, 130 interrupted, anything else failed.
+Exit status: 0 every sweep finished with at least one completed trial, 130 interrupted and resumable, anything else
+failed.
 """
 
 from __future__ import annotations
 
+import os
 import secrets
+import shlex
+import shutil
+import signal
 import sys
 import time
-from collections.abc import Sequence
-from dataclasses import asdict
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import asdict, replace
 from importlib import import_module
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, NoReturn
 
 from rich.console import Console
 
+from conf import resume
 from conf.compose import Job, compose
 from conf.schema import Config, ConfigError
-from sweeps import space
+from sweeps import journal, provenance, space, store
+from sweeps.journal import Event, SweepRecord, SweepStarted
 from sweeps.silence import without_native_logs
 from sweeps.space import Space
 from sweeps.spec import SweepError
 
 if TYPE_CHECKING:
-    from sweeps.driver import Plan
     from sweeps.engine import DaskEngine
-    from sweeps.journal import SweepRecord
+    from sweeps.plan import Plan
     from sweeps.tracking import Tracker
 
 OUTPUTS = Path("outputs")
 INTERRUPTED = 130
+LAST_LOGGING = 5  # seconds that the store gets after Ctrl-C
 
 
 def main() -> None:
+    for number in (signal.SIGINT, signal.SIGTERM):
+        signal.signal(number, _interrupt)
     console = Console()
     try:
         jobs = compose()
-        spaces = [read_space(job.config) for job in jobs]
+        spaces = [check(job.config) for job in jobs]
         records = [record for job, space in zip(jobs, spaces, strict=True) for record in run(job, space, console)]
     except (ConfigError, SweepError, OSError) as error:
         sys.exit(f"error: {error}")
     except KeyboardInterrupt:
         sys.exit(INTERRUPTED)
-    sys.exit(0 if all(record.best for record in records) else 1)
+    sys.exit(0 if all(record.ended and record.ended.status == "completed" for record in records) else 1)
 
 
-def read_space(config: Config) -> Space:
-    """The search space, checked; raises `ConfigError`."""
+def _interrupt(*_: object) -> NoReturn:
+    """Once to end in order, twice to end at once; the workers end when this process does."""
+    for number in (signal.SIGINT, signal.SIGTERM):
+        signal.signal(number, lambda *_: os._exit(INTERRUPTED))
+    raise KeyboardInterrupt
+
+
+def check(config: Config) -> Space:
+    """The search space; raises `ConfigError` for what can be known to be wrong before anything slow is loaded."""
+    store.uri(config.tracking.uri)
     searched = space.read(config.model, config.optimizer)
     for name, data in config.datasets.items():
         if data.validation == "test" and (searched.searched or config.stopping.name != "none"):
@@ -69,35 +88,73 @@ def read_space(config: Config) -> Space:
 
 def run(job: Job, searched: Space, console: Console) -> list[SweepRecord]:
     """Run a job's sweeps, one for each dataset, or with `dry_run` say what they would be."""
-    plans = _plans(job, searched)
-    # From here on things are slow: Dask, and then TensorFlow, which the workers load while this process does.
+    if job.config.dry_run:
+        plans = _plans(job, searched, OUTPUTS / "dry-run")
+        with _workers(plans) as engine:
+            _dry_run(plans, engine, console)
+        return []
+    with _directory(job, console) as directory:
+        plans = _plans(job, searched, directory)
+        pasts = [journal.read(plan.directory) for plan in plans]
+        for plan, past in zip(plans, pasts, strict=True):
+            if past:
+                _refuse_another(plan, _started(past))
+        journal.write_whole(directory / resume.FILE, job.yaml)
+        with _workers(plans) as engine:
+            return _search(plans, pasts, engine, console)
+
+
+@contextmanager
+def _directory(job: Job, console: Console) -> Iterator[Path]:
+    """Where the job is recorded, held for this process; a new one in which no sweep began is not left behind."""
+    if job.config.resume is not None:
+        directory = Path(job.config.resume)
+    else:
+        name = f"{job.config.model.name}-{time.strftime('%Y%m%d-%H%M%S')}-{secrets.token_hex(2)}"
+        directory = OUTPUTS / name
+        directory.mkdir(parents=True)
+    with journal.locked(directory):
+        try:
+            yield directory
+        except (KeyboardInterrupt, SweepError):
+            if _begun(directory):
+                command = f"python -m pipelines.sweep {shlex.quote(f'resume={directory}')}"
+                console.print("what has ended is kept; to go on:", soft_wrap=True)
+                console.print(f"  {command}", soft_wrap=True, highlight=False, markup=False)
+            raise
+        finally:
+            if not _begun(directory):
+                shutil.rmtree(directory)
+
+
+def _begun(directory: Path) -> bool:
+    return any(directory.glob(f"*/{journal.FILE}"))
+
+
+@contextmanager
+def _workers(plans: Sequence[Plan]) -> Iterator[DaskEngine]:
+    """The engine, its workers loading TensorFlow while this process does."""
     from sweeps.engine import open_engine
 
-    with open_engine(job.config.engine) as engine:
+    with open_engine(plans[0].config.engine) as engine:
         engine.warm_up("sweeps.trial")
         with without_native_logs():
             import_module("sweeps.oracle")
-        if job.config.dry_run:
-            _dry_run(plans, engine, console)
-            return []
-        return _search(plans, engine, console)
+        yield engine
 
 
-def _plans(job: Job, searched: Space) -> list[Plan]:
+def _plans(job: Job, searched: Space, directory: Path) -> list[Plan]:
     """A plan for each dataset. Loads the data, so that what is wrong with them shows before any training."""
-    from sweeps.driver import Plan
+    from sweeps.plan import Plan
 
-    name = f"{job.config.model.name}-{time.strftime('%Y%m%d-%H%M%S')}-{secrets.token_hex(2)}"
     plans = []
     for dataset, data in job.config.datasets.items():
         module, _, function = data.load.rpartition(".")
         arguments = {key: value for key, value in asdict(data).items() if key != "load"} | {"name": dataset}
-        if data.archive is not None:
-            arguments["archive"] = str(Path(data.archive).expanduser().resolve())
         encoded = getattr(import_module(module), function)(**arguments)
         plans.append(
             Plan(
-                sweep=f"{name}/{dataset}",
+                sweep=f"{directory.name}/{dataset}",
                 config=job.config,
                 yaml=job.yaml,
                 space=searched,
@@ -105,44 +162,85 @@ def _plans(job: Job, searched: Space) -> list[Plan]:
                 load=data.load,
                 data={**arguments, "source": encoded.source},
                 digest=encoded.digest,
-                directory=OUTPUTS / name / dataset,
+                directory=directory / dataset,
             )
         )
     return plans
 
 
-def _search(plans: Sequence[Plan], engine: DaskEngine, console: Console) -> list[SweepRecord]:
+def _started(past: Sequence[Event]) -> SweepStarted:
+    """A journal's first event."""
+    assert isinstance(past[0], SweepStarted)
+    return past[0]
+
+
+def _refuse_another(plan: Plan, started: SweepStarted) -> None:
+    """Raises `ConfigError` when what is to be resumed would not be the same sweep."""
+    where = plan.directory.parent
+    resume.refuse_changes(where, started.config, plan.yaml)
+    if started.digest != plan.digest:
+        raise ConfigError(
+            f"datasets.{plan.dataset}: the digest of the data is {plan.digest}, "
+            f"{where} was started with {started.digest}; give it the same data, or start a new sweep"
+        )
+    before, now = started.versions.get("keras-tuner"), provenance.versions().get("keras-tuner")
+    if before != now:
+        raise ConfigError(
+            f"keras-tuner={now}: {where} was started with keras-tuner={before}, "
+            "and another version may propose other trials; install that one, or start a new sweep"
+        )
+
+
+def _search(
+    plans: Sequence[Plan], pasts: Sequence[Sequence[Event]], engine: DaskEngine, console: Console
+) -> list[SweepRecord]:
     from sweeps import driver, progress
     from sweeps.oracle import Oracle, description
     from sweeps.tracking import Tracker
 
-    tracker = Tracker(plans[0].config.tracking)
-    directory = plans[0].directory.parent
-    config, searched = plans[0].config, plans[0].space
+    config, directory = plans[0].config, plans[0].directory.parent
+    last = next((_started(past).store for past in pasts if past), None)
+    tracker = Tracker(store.uri(config.tracking.uri, last), config.tracking.experiment)
+    tracker.wait_until_opened()
     console.print(
         f"{config.model.name} on {' and '.join(plan.dataset for plan in plans)}, {engine.workers} workers; "
-        f"{config.tuner.name}: {description(config, searched)}\njournals in {directory}, runs in {tracker.uri}",
+        f"{config.tuner.name}: {description(config, plans[0].space)}\njournals in {directory}, runs in {tracker.uri}",
         soft_wrap=True,
     )
     terminal = progress.Terminal(console)
-    searches = [driver.Search(plan, Oracle(plan.config, plan.space), [tracker, terminal]) for plan in plans]
-    (directory / "config.yaml").write_text(plans[0].yaml, encoding="utf-8")
+    searches = []
+    for planned, past in zip(plans, pasts, strict=True):
+        plan = planned._replace(store=store.without_password(tracker.uri))
+        # As it was when the sweep began; the search tells it what has changed since.
+        oracle = Oracle(replace(config, trials=_started(past).trials) if past else config, plan.space)
+        tracker.recall(plan.directory, past)
+        searches.append(driver.Search(plan, oracle, [tracker, terminal], past))
+        if past:
+            console.print(f"goes on: {progress.so_far(searches[-1].record)}", soft_wrap=True)
+    limit = None
     try:
         with terminal:
             driver.run(searches, engine)
     except KeyboardInterrupt:
-        console.print(f"interrupted: what has ended is in {directory} and in MLflow", soft_wrap=True)
+        limit = LAST_LOGGING
+        console.print("interrupted")
         raise
     finally:
         for search in searches:
             search.close()
-        missing = tracker.close()
-        if missing:
-            console.print(f"[red]{missing} events could not be logged to {tracker.uri}; they are in {directory}")
+        logged = tracker.close(limit)
+        if not logged:
+            console.print(
+                f"[red]not everything could be logged to {tracker.uri}[/red]; to bring it up to date:\n"
+                f"  python -m pipelines.sync {directory}",
+                soft_wrap=True,
+            )
     records = [search.record for search in searches]
     for record in records:
         console.print(progress.results(record))
-    if not missing:
+        if progress.ending(record):
+            console.print(progress.ending(record), soft_wrap=True)
+    if logged:
         _print_comparison(plans, tracker, console)
     return records
 

@@ -1,7 +1,7 @@
 """Where trials run: Dask, embedded in this process or a cluster that is already there. The only file that imports dask.
 
-A worker runs one trial at a time. It sends an `EpochReport` after each epoch and returns the result; both arrive in
-`Engine.next`, in no promised order.
+A worker runs one trial at a time. It says when it has started, sends an `EpochReport` after each epoch and returns the
+result; all arrive in `Engine.next`, in no promised order.
 """
 
 from __future__ import annotations
@@ -11,6 +11,7 @@ import logging
 import os
 import queue
 import signal
+import time
 import traceback
 import uuid
 from collections.abc import Iterator
@@ -29,6 +30,12 @@ ANSWER = 5  # seconds for a scheduler to answer
 WAIT_FOR_WORKERS = 60  # seconds
 
 
+class Started(NamedTuple):
+    """Now on a worker that has imported what the trial needs."""
+
+    spec: TrialSpec
+
+
 class Finished(NamedTuple):
     spec: TrialSpec
     result: Any  # what the function returned: for a trial a `TrialResult`
@@ -43,7 +50,7 @@ class Failed(NamedTuple):
     lost: bool
 
 
-Message = EpochReport | Finished | Failed
+Message = Started | EpochReport | Finished | Failed
 
 
 class Engine(Protocol):
@@ -60,18 +67,29 @@ class Engine(Protocol):
     def submit(self, function: str, spec: TrialSpec) -> None:
         """Run `function(spec, report)`, given by its dotted name, on a worker."""
 
-    def next(self) -> Message:
-        """Wait for the next message."""
+    def stop(self, sweep: str, reason: str) -> None:
+        """Have the running trials of a sweep end with their epoch, as completed, for this reason."""
+
+    def kill(self, spec: TrialSpec, reason: str) -> None:
+        """End a trial's worker, whatever it does; the trial then has failed for this reason."""
+
+    def next(self, timeout: float) -> Message | None:
+        """Wait for the next message, so many seconds."""
 
 
 class DaskEngine:
     def __init__(self, client: Client) -> None:
         self._client = client
-        self._topic = f"epochs-{uuid.uuid4().hex}"
+        self._topic = f"trials-{uuid.uuid4().hex}"
         self._messages: queue.SimpleQueue[Message | Future] = queue.SimpleQueue()
         self._out: dict[str, TrialSpec] = {}  # Dask key -> spec
+        self._where: dict[str, str] = {}  # Dask key -> address of the worker
+        self._killed: dict[str, str] = {}  # Dask key -> why
+        self._over_memory: set[str] = set()  # addresses
         self._warming_up: list[Future] = []
-        client.subscribe_topic(self._topic, self._on_report)
+        self._workers_seen = time.monotonic()
+        client.subscribe_topic(self._topic, self._on_message)
+        client.subscribe_topic("worker-restart-memory", self._on_memory)  # a nanny's, before it ends its worker
 
     @property
     def workers(self) -> int:
@@ -92,29 +110,65 @@ class DaskEngine:
         self._warming_up = [self._client.submit(_import, module, workers=[a], pure=False) for a in addresses]
 
     def submit(self, function: str, spec: TrialSpec) -> None:
-        future = self._client.submit(_call, function, spec, self._topic, pure=False)
-        self._out[future.key] = spec
+        key = f"{spec.sweep}-{spec.trial}-{uuid.uuid4().hex}"
+        self._out[key] = spec
+        future = self._client.submit(_call, function, spec, self._topic, key=key, pure=False)
         future.add_done_callback(self._messages.put)
 
-    def next(self) -> Message:
-        message = self._messages.get()
+    def stop(self, sweep: str, reason: str) -> None:
+        # Not waited for: a worker may be busy. One that joins later gets no trial of this sweep.
+        self._client.run(_stop, f"{self._topic}/{sweep}", reason, wait=False)
+
+    def kill(self, spec: TrialSpec, reason: str) -> None:
+        key = next(key for key, out in self._out.items() if (out.sweep, out.trial) == (spec.sweep, spec.trial))
+        self._killed[key] = reason
+        self._client.run(_die, workers=[self._where[key]], wait=False)
+
+    def next(self, timeout: float) -> Message | None:
+        try:
+            message = self._messages.get(timeout=timeout)
+        except queue.Empty:
+            self._look_for_workers()
+            return None
         if not isinstance(message, Future):
             return message
         spec = self._out.pop(message.key)
+        address = self._where.pop(message.key, None)
         if message.status == "cancelled":
             raise SweepError("the connection to the Dask scheduler is lost")
         error = message.exception()
         if error is None:
             return Finished(spec, message.result())
         if isinstance(error, KilledWorker):
-            return Failed(spec, "worker died", str(error), lost=True)
+            if message.key in self._killed:
+                return Failed(spec, self._killed.pop(message.key), str(error), lost=False)
+            reason = "out of memory" if address in self._over_memory else "worker died"
+            self._over_memory.discard(address)
+            return Failed(spec, reason, str(error), lost=True)
         lines = traceback.format_exception(type(error), error, message.traceback())
         reason = str(error) if isinstance(error, TrialFailedError) else f"error: {type(error).__name__}: {error}"
         return Failed(spec, reason.splitlines()[0], "".join(lines), lost=False)
 
-    def _on_report(self, event: tuple[float, dict[str, Any]]) -> None:
-        _, message = event  # Dask adds a "worker" to it
-        self._messages.put(EpochReport(**message["report"]))
+    def _look_for_workers(self) -> None:
+        """A worker that died is replaced within seconds; without any the sweep would wait for ever."""
+        if self.workers:
+            self._workers_seen = time.monotonic()
+        elif time.monotonic() - self._workers_seen > WAIT_FOR_WORKERS:
+            raise SweepError(f"no worker is left, and none came within {WAIT_FOR_WORKERS} s")
+
+    def _on_message(self, event: tuple[float, dict[str, Any]]) -> None:
+        _, message = event
+        if "report" in message:
+            self._messages.put(EpochReport(**message["report"]))
+        elif message["started"] in self._out:
+            key = message["started"]
+            self._where[key] = message["worker"]  # Dask adds it
+            if key in self._killed:  # a cluster's scheduler runs it again, three times unless configured otherwise
+                self._client.run(_die, workers=[self._where[key]], wait=False)
+            self._messages.put(Started(self._out[key]))
+
+    def _on_memory(self, event: tuple[float, dict[str, Any]]) -> None:
+        self._over_memory.add(event[1]["worker"])
 
 
 @contextmanager
@@ -146,6 +200,11 @@ def _embedded(config: EngineConfig) -> Iterator[Client]:
         "distributed.admin.tick.interval": "1s",
         "distributed.admin.system-monitor.interval": "10s",
         "distributed.scheduler.work-stealing": False,  # a worker never has a second trial to be stolen
+        # What TensorFlow holds cannot be spilled, and a worker that pauses for it would pause for ever.
+        "distributed.worker.memory.target": False,
+        "distributed.worker.memory.spill": False,
+        "distributed.worker.memory.pause": False,
+        "distributed.worker.memory.terminate": 1.0,
     }
     with (
         dask.config.set(settings),
@@ -163,8 +222,10 @@ def _embedded(config: EngineConfig) -> Iterator[Client]:
 
 
 def dask_setup(worker: Any) -> None:
-    """Called by Dask in each embedded worker, which preloads this module: Ctrl-C is the driver's to handle."""
-    signal.signal(signal.SIGINT, signal.SIG_IGN)
+    """Called by Dask in each embedded worker, which preloads this module."""
+    signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C is the driver's to handle
+    # Dead at once, and so replaced: a worker that takes its leave in order is not.
+    signal.signal(signal.SIGTERM, signal.SIG_DFL)
 
 
 @contextmanager
@@ -197,6 +258,22 @@ def _call(function: str, spec: TrialSpec, topic: str) -> Any:
     module, _, name = function.rpartition(".")
     _import(module)
     worker = get_worker()
-    return getattr(importlib.import_module(module), name)(
-        spec, lambda report: worker.log_event(topic, {"report": report._asdict()})
-    )
+
+    def report(ended: EpochReport) -> str | None:
+        worker.log_event(topic, {"report": ended._asdict()})
+        return _stopped.get(f"{topic}/{spec.sweep}")
+
+    worker.log_event(topic, {"started": worker.get_current_task()})
+    return getattr(importlib.import_module(module), name)(spec, report)
+
+
+# On a worker: the sweeps whose trials end with their epoch, and why.
+_stopped: dict[str, str] = {}
+
+
+def _stop(sweep: str, reason: str) -> None:
+    _stopped[sweep] = reason
+
+
+def _die() -> None:
+    os.kill(os.getpid(), signal.SIGKILL)

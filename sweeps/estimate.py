@@ -7,9 +7,9 @@ from dataclasses import replace
 from typing import NamedTuple
 
 from conf.schema import Config, ConfigError, Tuner
-from sweeps.driver import Plan
 from sweeps.engine import Engine, Failed, Finished
 from sweeps.oracle import Oracle
+from sweeps.plan import Plan
 from sweeps.space import Space
 from sweeps.spec import Timing, Value
 
@@ -44,7 +44,7 @@ def estimates(plans: Sequence[Plan], engine: Engine) -> list[Estimate]:
         engine.submit("sweeps.trial.measure", plan.spec(number, points[sweep, size], 0, 1))
     timings = {}
     while engine.busy:
-        message = engine.next()
+        message = engine.next(1)
         if isinstance(message, Failed):
             values = ", ".join(f"{k}={v}" for k, v in points[names[message.spec.trial]].items())
             raise ConfigError(f"model.space: the {names[message.spec.trial][1]} model ({values}): {message.reason}")

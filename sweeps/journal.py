@@ -2,25 +2,30 @@
 
 The journal is the sweep; MLflow, the terminal and reports are views of it. Started and ended events are on disk before
 anyone acts on them, so a process may die at any instant: at worst the last line is half-written, and is ignored.
+A sweep that is resumed reads it, and goes on writing where it ends.
 """
 
 from __future__ import annotations
 
+import fcntl
 import json
 import os
+import socket
 import time
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Iterator, Mapping
+from contextlib import contextmanager
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any, ClassVar
 
 from conf.schema import OBJECTIVES
-from sweeps.spec import Value
+from sweeps.spec import SweepError, Value
 
 FILE = "journal.jsonl"
+INTERRUPTED = "interrupted"  # why an attempt was lost that its driver did not outlive
 
 
-class JournalError(Exception):
+class JournalError(SweepError):
     """The journal cannot be written or read; the message names file and line."""
 
 
@@ -42,6 +47,18 @@ class SweepStarted:
     versions: Mapping[str, str]
     git_commit: str | None
     git_dirty: bool | None
+    store: str = ""  # where its runs are
+    time: float = field(default_factory=time.time)
+
+
+@dataclass(frozen=True)
+class SweepResumed:
+    """Another process goes on, with a configuration that may differ in what `conf.schema.RESUMABLE` names."""
+
+    event: ClassVar[str] = "sweep_resumed"
+    config: str  # YAML
+    trials: int
+    versions: Mapping[str, str]
     time: float = field(default_factory=time.time)
 
 
@@ -88,26 +105,57 @@ class SweepEnded:
     event: ClassVar[str] = "sweep_ended"
     status: str  # completed | failed
     best_trial: int | None
+    reason: str = "trials"  # all of them; or minutes | target | max_failures
     time: float = field(default_factory=time.time)
 
 
-Event = SweepStarted | TrialStarted | EpochEnded | TrialEnded | SweepEnded
-_TYPES = {kind.event: kind for kind in (SweepStarted, TrialStarted, EpochEnded, TrialEnded, SweepEnded)}
+Event = SweepStarted | SweepResumed | TrialStarted | EpochEnded | TrialEnded | SweepEnded
+_TYPES = {kind.event: kind for kind in (SweepStarted, SweepResumed, TrialStarted, EpochEnded, TrialEnded, SweepEnded)}
+
+
+@contextmanager
+def locked(directory: Path) -> Iterator[None]:
+    """Hold a directory of sweeps for this process; raises `JournalError` where another one does."""
+    with (directory / "lock").open("a+") as lock:
+        try:
+            fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError as error:
+            lock.seek(0)
+            owner = lock.read().strip() or "another process"
+            raise JournalError(f"{directory} is in use by {owner}") from error
+        lock.truncate(0)
+        lock.write(f"process {os.getpid()} on {socket.gethostname()}")
+        lock.flush()
+        yield
+
+
+def write_whole(path: Path, text: str) -> None:
+    """Have a file on the disk with this text, or as it was."""
+    unfinished = path.with_name(f"{path.name}.part")
+    with unfinished.open("w", encoding="utf-8") as file:
+        file.write(text)
+        file.flush()
+        os.fsync(file.fileno())
+    unfinished.rename(path)
+    sync_directory(path.parent)
 
 
 class Journal:
-    """Appends events to a new file in a sweep's directory."""
+    """Appends events to the file in a sweep's directory, from its last whole line on."""
 
     def __init__(self, directory: Path) -> None:
-        """Raises `FileExistsError` where another sweep keeps its journal."""
         directory.mkdir(parents=True, exist_ok=True)
-        self._file = (directory / FILE).open("x", encoding="utf-8")
-        _sync_directory(directory)  # or a power cut could lose the file itself
+        # Unbuffered: what could not be written must not follow later, behind a half-written line.
+        self._file = (directory / FILE).open("a+b", buffering=0)
+        self._file.seek(0)
+        self._file.truncate(self._file.read().rfind(b"\n") + 1)
+        sync_directory(directory)  # or a power cut could lose the file itself
 
     def append(self, event: Event) -> None:
         """Write one line; all but epochs are flushed to the disk before this returns."""
-        self._file.write(json.dumps({"event": event.event, **asdict(event)}, allow_nan=False) + "\n")
-        self._file.flush()
+        line = json.dumps({"event": event.event, **asdict(event)}, allow_nan=False).encode() + b"\n"
+        while line:
+            line = line[self._file.write(line) :]
         if not isinstance(event, EpochEnded):
             os.fsync(self._file.fileno())
 
@@ -115,7 +163,8 @@ class Journal:
         self._file.close()
 
 
-def _sync_directory(path: Path) -> None:
+def sync_directory(path: Path) -> None:
+    """Have the names in a directory on the disk, not only what the files hold."""
     descriptor = os.open(path, os.O_RDONLY)
     try:
         os.fsync(descriptor)
@@ -124,16 +173,22 @@ def _sync_directory(path: Path) -> None:
 
 
 def read(directory: Path) -> list[Event]:
-    """Every event of a journal. A half-written last line is ignored; `JournalError` names a damaged earlier one."""
+    """Every event of a journal, none where there is no journal yet.
+
+    A half-written last line is ignored; `JournalError` names a damaged earlier one.
+    """
     path = directory / FILE
+    if not path.exists():
+        return []
     *lines, rest = path.read_bytes().split(b"\n")
     del rest  # what follows the last newline was never finished
-    events = []
+    events, record = [], SweepRecord(directory)
     for number, line in enumerate(lines, start=1):
         try:
             entry = json.loads(line)
             events.append(_TYPES[entry.pop("event")](**entry))
-        except (ValueError, KeyError, TypeError, AttributeError) as error:
+            record.add(events[-1])  # fails where an event does not follow from those before
+        except (ValueError, LookupError, TypeError, AttributeError) as error:
             raise JournalError(f"{path}, line {number} is damaged: {error!r}") from error
     return events
 
@@ -148,6 +203,8 @@ class TrialRecord:
     attempt: int
     epochs: int  # it may run until
     started: float
+    initial_epoch: int = 0
+    lost: int = 0  # attempts of this round whose worker died
     status: str = "running"
     reason: str = ""
     curves: dict[str, list[float]] = field(default_factory=dict)
@@ -167,6 +224,15 @@ class TrialRecord:
     def baseline(self) -> bool:
         return self.trial == 0
 
+    @property
+    def running(self) -> bool:
+        return self.status == "running"
+
+    @property
+    def last(self) -> float:
+        """When it was last heard of."""
+        return self.ended or (self.epoch_times[-1] if self.epoch_times else self.started)
+
 
 class SweepRecord:
     """What the journal says so far."""
@@ -176,10 +242,16 @@ class SweepRecord:
         self.started: SweepStarted | None = None
         self.ended: SweepEnded | None = None
         self.trials: dict[int, TrialRecord] = {}
+        self.budget = 0  # trials, as last configured
+        self.sessions: list[tuple[float, float]] = []  # from when until when each of its processes ran it
         for event in events:
             self.add(event)
 
     def add(self, event: Event) -> None:
+        if isinstance(event, SweepStarted | SweepResumed):
+            self.sessions.append((event.time, event.time))
+            self.budget, self.ended = event.trials, None
+        self.sessions[-1] = (self.sessions[-1][0], event.time)
         match event:
             case SweepStarted():
                 self.started = event
@@ -202,8 +274,11 @@ class SweepRecord:
     def _start(self, event: TrialStarted) -> None:
         """A new trial; or another attempt, or a promotion: then what came after `initial_epoch` is void."""
         known = self.trials.get(event.trial)
-        record = TrialRecord(event.trial, event.values, event.seed, event.attempt, event.epochs, event.time)
+        record = TrialRecord(
+            event.trial, event.values, event.seed, event.attempt, event.epochs, event.time, event.initial_epoch
+        )
         if known is not None:
+            record.lost = known.lost + (event.after != INTERRUPTED) if event.attempt > 1 else 0
             record.started = known.started
             record.epoch_times = known.epoch_times[: event.initial_epoch]
             record.curves = {name: curve[: event.initial_epoch] for name, curve in known.curves.items()}

@@ -10,6 +10,7 @@ from __future__ import annotations
 import itertools
 import math
 import warnings
+from collections.abc import Mapping
 from typing import Any
 
 import keras_tuner
@@ -19,7 +20,7 @@ from threadpoolctl import threadpool_limits
 
 from conf.schema import OBJECTIVES, Config, Tuner
 from sweeps.space import Space, rounded
-from sweeps.spec import Proposal, Value
+from sweeps.spec import Proposal, SweepError, Value
 
 
 class Oracle:
@@ -66,6 +67,27 @@ class Oracle:
             asked.status = "COMPLETED"
         self._oracle.end_trial(asked)
 
+    def replay(self, trial: int, values: Mapping[str, Value]) -> None:
+        """Ask for what is known to have come of it; what is recorded holds where the last digits differ.
+
+        They may on another machine: a Gaussian process is as exact as its linear algebra library.
+        """
+        proposal = self.ask()
+        if proposal is None or proposal.trial != trial:
+            raise SweepError(f"the journal's trial {trial} does not follow from what came before it")
+        if proposal.values != values:
+            asked = self._asked[trial]
+            asked.hyperparameters.values.update({hp.name: values[hp.name] for hp in self._space.searched})
+            self._oracle._record_values(asked)
+
+    def extend(self, trials: int) -> None:
+        """Give the search another budget than it began with."""
+        self._oracle.extend(trials)
+
+    def candidates(self) -> set[int]:
+        """Trials that may still be promoted: their checkpoints are needed."""
+        return {self._numbers[trial] for trial in self._oracle.candidates()}
+
 
 class _Ask(keras_tuner.Oracle):
     """What every oracle here does differently from Keras Tuner's own."""
@@ -75,6 +97,12 @@ class _Ask(keras_tuner.Oracle):
 
     def _save_trial(self, trial: Any) -> None:
         """The journal is the record."""
+
+    def extend(self, trials: int) -> None:
+        self.max_trials = trials
+
+    def candidates(self) -> set[str]:
+        return set()
 
     def _random_values(self) -> dict[str, Value] | None:
         """The baseline first, then as Keras Tuner draws them: never the same values twice, None when exhausted."""
@@ -116,6 +144,7 @@ class _Hyperband(_Ask, HyperbandOracle):
     """
 
     def __init__(self, max_configurations: int, **arguments: Any) -> None:
+        self._budget = max_configurations
         self._left = max_configurations - 1  # after the baseline
         self._sizes: list[int] = []  # of the first rounds; a bracket's number is its place in this list
         super().__init__(hyperband_iterations=None, **arguments)
@@ -126,6 +155,28 @@ class _Hyperband(_Ask, HyperbandOracle):
             return {"status": "RUNNING", "values": values}
         response: dict[str, Any] = super().populate_space(trial_id)
         return response
+
+    def extend(self, trials: int) -> None:
+        """Brackets that were opened keep their sizes; what is added or taken away is of those to come."""
+        self._left = max(0, self._left + trials - self._budget)
+        self._budget = trials
+
+    def candidates(self) -> set[str]:
+        """Of each round, as many of the best that were not promoted yet as there are places left in the next one."""
+        return {
+            trial
+            for bracket in self._brackets
+            for number, (ended, following) in enumerate(itertools.pairwise(bracket["rounds"]), start=1)
+            for trial in self._best(
+                [entry["id"] for entry in ended if entry["id"] not in {taken["past_id"] for taken in following}],
+                self._get_size(bracket["bracket_num"], number) - len(following),
+            )
+        }
+
+    def _best(self, trials: list[str], places: int) -> list[str]:
+        completed = [self.trials[trial] for trial in trials if self.trials[trial].status == "COMPLETED"]
+        completed.sort(key=lambda trial: trial.score, reverse=self.objective.direction == "max")
+        return [trial.trial_id for trial in completed[:places]]
 
     def _start_new_bracket(self) -> None:
         number = len(self._sizes)

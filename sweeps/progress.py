@@ -15,6 +15,7 @@ from sweeps.journal import (
     Event,
     SweepEnded,
     SweepRecord,
+    SweepResumed,
     SweepStarted,
     TrialEnded,
     TrialRecord,
@@ -22,8 +23,8 @@ from sweeps.journal import (
 )
 
 if TYPE_CHECKING:
-    from sweeps.driver import Plan
     from sweeps.estimate import Estimate
+    from sweeps.plan import Plan
 
 SHOWN = 5  # trials in a table, besides the baseline
 # Twice a second; drawing costs the processor time that trials could use.
@@ -61,15 +62,9 @@ class Terminal:
         started = record.started
         assert started is not None
         match event:
-            case SweepStarted():
+            case SweepStarted() | SweepResumed():
                 name = f"[bold]{started.model} on {started.dataset}"
-                self._add(
-                    started.sweep,
-                    None,
-                    f"[bold]{started.model} on {started.dataset}",
-                    total=event.trials,
-                    unit="trials",
-                )
+                self._add(started.sweep, None, name, total=event.trials, unit="trials", done=_count_ended(record))
             case TrialStarted():
                 name = f"  {started.dataset} trial {event.trial}{' (baseline)' if event.trial == 0 else ''}"
                 self._remove(started.sweep, event.trial)
@@ -97,7 +92,29 @@ class Terminal:
 
 
 def _count_ended(record: SweepRecord) -> int:
-    return sum(trial.status != "running" for trial in record.trials.values())
+    return sum(not trial.running for trial in record.trials.values())
+
+
+def so_far(record: SweepRecord) -> str:
+    """What is known of a sweep that goes on."""
+    assert record.started is not None
+    return f"{record.started.dataset} with {_count_ended(record)} of {record.budget} trials ended"
+
+
+def ending(record: SweepRecord) -> Text | None:
+    """Why a sweep ended before all of its trials."""
+    assert record.started is not None
+    assert record.ended is not None
+    name = f"{record.started.model} on {record.started.dataset}"
+    if record.ended.reason == "max_failures":
+        last = max(
+            (trial for trial in record.trials.values() if trial.status == "failed"), key=lambda trial: trial.last
+        )
+        return Text(
+            f"{name}: ended, too many trials failed in a row; the last, {last.trial}: {last.reason}", style="red"
+        )
+    reasons = {"minutes": "minutes are up", "target": "the target is reached"}
+    return Text(f"{name}: ended, {reasons[record.ended.reason]}") if record.ended.reason in reasons else None
 
 
 def _best_note(record: SweepRecord) -> str:

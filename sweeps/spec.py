@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 if TYPE_CHECKING:
@@ -11,7 +11,10 @@ if TYPE_CHECKING:
 
 Value = int | float | str | bool
 Values = Mapping[str, Value]  # hyperparameter -> value
-Curves = Mapping[str, list[float]]  # `train/loss train/accuracy val/loss val/accuracy` -> one value per epoch
+Curves = Mapping[str, list[float]]  # one of CURVES -> one value per epoch
+
+
+CURVES = ("train/loss", "train/accuracy", "val/loss", "val/accuracy")
 
 
 class Split(NamedTuple):
@@ -83,6 +86,10 @@ class EpochReport(NamedTuple):
     metrics: Mapping[str, float]
 
 
+# What a trial calls after every epoch; the answer is why it should end now, or None.
+Report = Callable[[EpochReport], str | None]
+
+
 class Cost(NamedTuple):
     """Of the epochs of this spec alone."""
 
@@ -100,12 +107,15 @@ class TrialResult(NamedTuple):
     best_epoch: int
     test: Mapping[str, float]
     cost: Cost
-    reason: str
+    reason: str  # finished | patience | what a report was answered
     checkpoint: Checkpoint
 
 
 class SweepError(Exception):
     """What ends a sweep though nobody asked for anything wrong; the message is one line."""
+
+    def __init__(self, message: str) -> None:
+        super().__init__(" ".join(message.split()))
 
 
 class TrialFailedError(Exception):

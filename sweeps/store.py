@@ -4,22 +4,42 @@ from __future__ import annotations
 
 import fcntl
 import os
+import re
 import sqlite3
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
+from conf.schema import ConfigError
+
 SQLITE = "sqlite:///"
+SCHEMES = ("sqlite", "http", "https", "postgresql", "mysql", "mssql")
 
 
-def uri(configured: str | None) -> str:
-    """The configured store, else the environment's, else the local one."""
-    return configured or os.environ.get("MLFLOW_TRACKING_URI") or local()
+def uri(configured: str | None, last: str | None = None) -> str:
+    """The configured store, else the environment's, else the one used `last`, else the local one.
+
+    Raises `ConfigError` for what MLflow would take for a folder of files, which it no longer writes to.
+    """
+    found = configured or os.environ.get("MLFLOW_TRACKING_URI") or last or local()
+    if re.split(r"[:+]", found)[0] not in SCHEMES or "://" not in found:
+        raise ConfigError(
+            f"tracking.uri={found}: must be sqlite:///path/to/mlflow.db, http(s)://host:port, "
+            "or a database's postgresql://…, mysql://…, mssql://…"
+        )
+    if found.startswith(SQLITE):
+        return f"{SQLITE}{database(found).resolve()}"
+    return found
 
 
 def local() -> str:
     """`mlflow.db` in this folder: what `mlflow ui` opens here without being told."""
     return f"{SQLITE}{Path('mlflow.db').resolve()}"
+
+
+def without_password(uri: str) -> str:
+    """For the journal, which is shown to everybody who may see the runs."""
+    return re.sub(r"//[^/@]*@", "//", uri)
 
 
 def database(uri: str) -> Path:

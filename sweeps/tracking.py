@@ -1,7 +1,8 @@
 """Journal -> MLflow. The only file that imports mlflow.
 
-A sweep is a run, each trial a child run of it. Every run is found again by its tags, so that a store that was away, or
-a sweep that is resumed, never leads to a second run for the same thing.
+A sweep is a run, each trial a child run of it. What the store holds is compared with what the journal says, and what is
+missing is logged: so a store that was away, a sweep that is resumed and a journal that is logged again all lead to the
+same runs, and never to a second one for the same thing.
 """
 
 from __future__ import annotations
@@ -10,11 +11,13 @@ import hashlib
 import json
 import logging
 import os
+import queue
 import sqlite3
 import tempfile
+import threading
 import time
-from collections import deque
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field
 from pathlib import Path
 from urllib.parse import quote
 
@@ -22,84 +25,71 @@ from urllib.parse import quote
 # would hold each call for four minutes.
 os.environ.setdefault("MLFLOW_DISABLE_TELEMETRY", "true")
 os.environ.setdefault("MLFLOW_LOGGING_LEVEL", "WARNING")
-os.environ.setdefault("MLFLOW_HTTP_REQUEST_MAX_RETRIES", "2")
+os.environ.setdefault("MLFLOW_HTTP_REQUEST_MAX_RETRIES", "1")
 os.environ.setdefault("MLFLOW_HTTP_REQUEST_TIMEOUT", "20")
 
 from mlflow import MlflowClient
-from mlflow.entities import Dataset, DatasetInput, InputTag, Metric, Param, RunTag
+from mlflow.entities import Dataset, DatasetInput, InputTag, Metric, Param, Run, RunTag
 from mlflow.exceptions import MlflowException
 
-from conf.schema import ConfigError, Tracking
-from sweeps import figures, journal, store
-from sweeps.journal import (
-    EpochEnded,
-    Event,
-    SweepEnded,
-    SweepRecord,
-    SweepStarted,
-    TrialEnded,
-    TrialRecord,
-    TrialStarted,
-)
+from conf.schema import ConfigError
+from sweeps import figures, journal, process, store
+from sweeps.journal import Event, SweepRecord, SweepStarted, TrialRecord
+from sweeps.spec import CURVES
 
 log = logging.getLogger(__name__)
 
-RETRY_AFTER = 30  # seconds before a store that did not answer is asked again
+RETRY_AFTER = 10.0  # seconds before a store that did not answer is asked again
+OPENING = 20.0  # seconds that a sweep waits for its store before it starts without
 LONGEST_REASON = 1000  # characters; MLflow refuses tags of more than 8,000
+LARGEST_BATCH = 1000  # metrics; MLflow refuses more
+ENDED = {"completed": "FINISHED", "failed": "FAILED"}
+DRIVER = "driver."  # prefix of the tags that tell which process runs a sweep
 
 
 class Tracker:
-    """Shows sweeps in MLflow. One per process: `mlflow run`'s own run, if there is one, is the parent of them all."""
+    """Shows sweeps in MLflow, from a thread of its own: training never waits for the store.
 
-    def __init__(self, tracking: Tracking) -> None:
-        """Raises `ConfigError` when the store cannot be opened."""
-        self.uri = store.uri(tracking.uri)
-        self._experiment_name = tracking.experiment
+    One per process: `mlflow run`'s own run, if there is one, is the parent of all its sweeps.
+    """
+
+    def __init__(self, uri: str, experiment: str | None = None) -> None:
+        self.uri = uri
+        self._experiment_name = experiment
         self._project_run = os.environ.get("MLFLOW_RUN_ID")
-        try:
-            with store.being_created(self.uri):
-                self._client = MlflowClient(self.uri)
-                self._client.search_experiments(max_results=1)
-        except (MlflowException, OSError, sqlite3.Error) as error:
-            raise ConfigError(f"tracking.uri={self.uri}: {_first_line(error)}") from error
+        self._events: queue.SimpleQueue[tuple[SweepStarted, Path, Sequence[Event]] | None] = queue.SimpleQueue()
         self._sweeps: dict[str, _SweepRuns] = {}
-        self._pending: deque[tuple[SweepStarted, Path, Event]] = deque()
-        self._next_try = 0.0
-        self._told = False
+        self._opened = threading.Event()
+        self._refused: Exception | None = None
+        self._all_logged = False
+        self._thread = threading.Thread(target=self._run, name="mlflow", daemon=True)
+        self._thread.start()
+
+    def wait_until_opened(self) -> None:
+        """Raises `ConfigError` when the store cannot be used at all; for one that does not answer it does not wait."""
+        self._opened.wait(OPENING)
+        if self._refused is not None:
+            raise ConfigError(f"tracking.uri={self.uri}: {_first_line(self._refused)}") from self._refused
 
     def show(self, record: SweepRecord, event: Event) -> None:
-        """Log an event, after all that a store which was away has not got yet."""
+        """Have an event logged, soon."""
         assert record.started is not None
-        self._pending.append((record.started, record.directory, event))
-        if time.monotonic() >= self._next_try:
-            self._catch_up()
+        self._events.put((record.started, record.directory, [event]))
 
-    def close(self) -> int:
-        """End what is still open as KILLED: nobody works on it any more. Returns how many events were not logged."""
-        self._catch_up(last=True)
-        return len(self._pending)
+    def recall(self, directory: Path, past: Sequence[Event]) -> None:
+        """Have all that a journal says logged, as far as the store has not got it."""
+        for started in past[:1]:
+            assert isinstance(started, SweepStarted)
+            self._events.put((started, directory, past))
 
-    def _catch_up(self, *, last: bool = False) -> None:
-        try:
-            while self._pending:
-                started, directory, event = self._pending[0]
-                self._runs(started, directory).show(event)
-                self._pending.popleft()
-            if last:
-                for runs in self._sweeps.values():
-                    runs.close()
-        except (MlflowException, OSError) as error:
-            self._next_try = time.monotonic() + RETRY_AFTER
-            if not self._told:
-                log.warning("%s does not answer; the sweep goes on: %s", self.uri, _first_line(error))
-                self._told = True
+    def close(self, limit: float | None = None) -> bool:
+        """Log what there still is and end what is still open as KILLED: nobody works on it any more.
 
-    def _runs(self, started: SweepStarted, directory: Path) -> _SweepRuns:
-        if started.sweep not in self._sweeps:
-            experiment = self._experiment(started)
-            record = SweepRecord(directory)
-            self._sweeps[started.sweep] = _SweepRuns(self._client, experiment, started, record, self._project_run)
-        return self._sweeps[started.sweep]
+        Waits at most `limit` seconds. Returns whether everything is in the store.
+        """
+        self._events.put(None)
+        self._thread.join(limit)
+        return not self._thread.is_alive() and self._all_logged
 
     def comparison(self, sweep: str) -> str:
         """The address of MLflow's page that compares a sweep's trials, best first."""
@@ -112,75 +102,157 @@ class Tracker:
             return "the server is running"
         return "mlflow ui" if self.uri == store.local() else f"mlflow ui --backend-store-uri {self.uri}"
 
-    def _experiment(self, started: SweepStarted) -> str:
-        """The id of the sweep's experiment. Under `mlflow run` it is the project run's: MLflow wants them in one."""
+    def _run(self) -> None:
+        client = self._open()
+        closing = told = False
+        next_try = time.monotonic()
+        while not closing:
+            closing = self._receive(next_try - time.monotonic())
+            if not closing and time.monotonic() < next_try:
+                continue
+            try:
+                if client is None:
+                    client = self._connect()
+                self._log(client, closing=closing)
+                self._all_logged = closing
+            except (MlflowException, OSError, sqlite3.Error) as error:
+                next_try = time.monotonic() + RETRY_AFTER
+                if not told:
+                    log.warning("%s does not answer; the sweep goes on without: %s", self.uri, _first_line(error))
+                    told = True
+
+    def _open(self) -> MlflowClient | None:
+        """The store, unless it is away; what is wrong with a local one is known at once."""
+        try:
+            return self._connect()
+        except (MlflowException, OSError, sqlite3.Error) as error:
+            if self.uri.startswith(store.SQLITE) and "database is locked" not in str(error):
+                self._refused = error
+            return None
+        finally:
+            self._opened.set()
+
+    def _connect(self) -> MlflowClient:
+        with store.being_created(self.uri):
+            client = MlflowClient(self.uri)
+            client.search_experiments(max_results=1)
+        _close_abandoned(client)
+        return client
+
+    def _receive(self, wait: float) -> bool:
+        """Take in all events there are; wait for one if nothing else is to be done. Returns whether it was the last."""
+        pending = not all(runs.complete for runs in self._sweeps.values())
+        timeout = max(0.0, wait) if pending else None
+        try:
+            while True:
+                entry = self._events.get(timeout=timeout)
+                if entry is None:
+                    return True
+                started, directory, events = entry
+                if started.sweep not in self._sweeps:
+                    self._sweeps[started.sweep] = _SweepRuns(started, directory)
+                for event in events:
+                    self._sweeps[started.sweep].add(event)
+                timeout = 0.0
+        except queue.Empty:
+            return False
+
+    def _log(self, client: MlflowClient, *, closing: bool) -> None:
+        for runs in self._sweeps.values():
+            runs.log(client, lambda started: self._experiment(client, started), self._project_run)
+            if closing:
+                runs.close(client)
+
+    def _experiment(self, client: MlflowClient, started: SweepStarted) -> str:
+        """The id of a new sweep's experiment. Under `mlflow run` it is the project run's: MLflow wants them in one."""
         if self._project_run:
-            return str(self._client.get_run(self._project_run).info.experiment_id)
+            return str(client.get_run(self._project_run).info.experiment_id)
         name = self._experiment_name or started.dataset
         if started.source == "standin":  # its numbers must never stand among real ones
             name += "-standin"
-        known = self._client.get_experiment_by_name(name)
+        known = client.get_experiment_by_name(name)
         if known is not None:
             return str(known.experiment_id)
-        return str(self._client.create_experiment(name, artifact_location=self._artifact_location(name)))
+        return str(client.create_experiment(name, artifact_location=self._artifact_location(name)))
 
     def _artifact_location(self, name: str) -> str | None:
         """Beside a local database, absolute, so that it is found from every folder; a server has its own place."""
-        if not self.uri.startswith("sqlite:///"):
+        if not self.uri.startswith(store.SQLITE):
             return None
         return (store.database(self.uri).parent / "mlruns" / quote(name, safe="")).as_uri()
 
 
+def _close_abandoned(client: MlflowClient) -> None:
+    """End as KILLED what a driver of this machine left RUNNING when it was killed."""
+    here = f"tags.`{DRIVER}host` = '{process.identity()['host']}'"
+    for sweep in _search(client, f"attributes.status = 'RUNNING' and tags.kind = 'sweep' and {here}"):
+        driver = {key.removeprefix(DRIVER): tag for key, tag in sweep.data.tags.items() if key.startswith(DRIVER)}
+        if not process.known_dead(driver):
+            continue
+        open_runs = f"attributes.status = 'RUNNING' and tags.sweep = '{sweep.data.tags['sweep']}'"
+        ended = sweep.info.start_time
+        for trial in _search(client, f"{open_runs} and tags.kind = 'trial'"):
+            histories = [client.get_metric_history(trial.info.run_id, name) for name in trial.data.metrics]
+            last = max((point.timestamp for history in histories for point in history), default=trial.info.start_time)
+            ended = max(ended, last)
+            _kill(client, trial.info.run_id, last)
+        _kill(client, sweep.info.run_id, ended)
+
+
+def _kill(client: MlflowClient, run: str, when: int) -> None:
+    client.set_tag(run, "status.reason", journal.INTERRUPTED)
+    client.set_terminated(run, "KILLED", when)
+
+
+def _search(client: MlflowClient, where: str) -> list[Run]:
+    """Everywhere: a sweep's experiment depends on how it was started, and it may be resumed in another way."""
+    experiments = [experiment.experiment_id for experiment in client.search_experiments()]
+    found = client.search_runs(experiments, where, order_by=["attributes.start_time"])
+    runs = list(found)
+    while found.token:
+        found = client.search_runs(experiments, where, order_by=["attributes.start_time"], page_token=found.token)
+        runs += found
+    return runs
+
+
+@dataclass
+class _Run:
+    """A run as the store has it."""
+
+    id: str
+    status: str = "RUNNING"
+    ended: int | None = None  # milliseconds
+    attempt: tuple[int, int] | None = None  # the last one that was logged, and until which epoch it may run
+    curves: dict[str, list[float]] | None = field(default_factory=dict)  # None: not known yet
+
+    def is_(self, status: str | None, ended: float) -> bool:
+        return self.status == status and self.ended == _milliseconds(ended)
+
+
 class _SweepRuns:
-    """The runs of one sweep. `record` is what of it is logged."""
+    """The runs of one sweep, and what of its record they do not hold yet."""
 
-    def __init__(
-        self,
-        client: MlflowClient,
-        experiment: str,
-        started: SweepStarted,
-        record: SweepRecord,
-        project_run: str | None,
-    ) -> None:
-        self._client = client
-        self._experiment = experiment
+    def __init__(self, started: SweepStarted, directory: Path) -> None:
         self._started = started
-        self._record = record
-        self._project_run = project_run
-        self._shared = {
-            "sweep": started.sweep,
-            "model": started.model,
-            "dataset": started.dataset,
-            "tuner": started.tuner,
-            "seed": str(started.seed),
-            "source": started.source,
-        }
-        self._parent = ""  # until the first event
-        self._trials: dict[int, str] = {}
-        self._epochs: dict[int, int] = {}  # logged of each trial
-        self._open: set[str] = set()
-        self._last: Event | None = None
+        self._record = SweepRecord(directory)
+        self._changed: set[int] = set()  # trials
+        self._sweep_changed = True
+        self._known = False  # whether what follows is what the store has
+        self._experiment = ""
+        self._parent: _Run | None = None
+        self._trials: dict[int, _Run] = {}
 
-    def show(self, event: Event) -> None:
-        """Log an event; the same one again, from its beginning, when the store failed in the middle of it."""
-        if event is not self._last:
-            self._record.add(event)
-            self._last = event
-        match event:
-            case SweepStarted():
-                self._start_sweep(event)
-            case TrialStarted():
-                self._start_trial(event)
-            case EpochEnded():
-                self._log_epoch(event)
-            case TrialEnded():
-                self._end_trial(self._record.trials[event.trial])
-            case SweepEnded():
-                self._end_sweep(event)
+    @property
+    def complete(self) -> bool:
+        return not self._changed and not self._sweep_changed
 
-    def close(self) -> None:
-        for run in list(self._open):
-            self._terminate(run, "KILLED")
+    def add(self, event: Event) -> None:
+        self._record.add(event)
+        trial = getattr(event, "trial", None)
+        if trial is None:
+            self._sweep_changed = True
+        else:
+            self._changed.add(trial)
 
     def comparison(self) -> str:
         where = f"tags.kind = 'trial' and tags.sweep = '{self._started.sweep}'"
@@ -189,77 +261,173 @@ class _SweepRuns:
             f"&orderByKey={quote('metrics.`test/accuracy`')}&orderByAsc=false&compareRunsMode=CHART"
         )
 
-    def _start_sweep(self, event: SweepStarted) -> None:
-        tags = {"kind": "sweep", "objective": event.objective, "data.digest": event.digest, **self._shared}
-        if event.git_commit:
-            tags |= {"git.commit": event.git_commit, "git.dirty": str(event.git_dirty).lower()}
-        if self._project_run:
-            tags["mlflow.parentRunId"] = self._project_run
-        name = f"{event.model} {event.tuner} {_short(event.sweep)}"
-        self._parent = self._find_or_create(name, tags, event.time)
-        self._client.log_text(self._parent, event.config, "config.yaml")
+    def log(self, client: MlflowClient, experiment: Callable[[SweepStarted], str], project_run: str | None) -> None:
+        """Bring the store up to date; where it fails, it is looked at anew before the next attempt."""
+        if self.complete:
+            return
+        try:
+            if not self._known:
+                self._look(client)
+                self._known = True
+            if self._parent is None:
+                self._experiment = experiment(self._started)
+            parent = self._log_sweep(client, project_run)
+            for trial in sorted(self._changed):
+                self._log_trial(client, parent, self._record.trials[trial])
+                self._changed.discard(trial)
+            self._log_end(client, parent)
+            self._sweep_changed = False
+        except Exception:
+            # A call that failed may have been carried out all the same.
+            self._known = False
+            raise
 
-    def _start_trial(self, event: TrialStarted) -> None:
+    def close(self, client: MlflowClient) -> None:
+        """End what is still open."""
+        for number, trial in self._record.trials.items():
+            if trial.running:
+                self._terminate(client, self._trials[number], "KILLED", trial.last, journal.INTERRUPTED)
+        if self._record.ended is None and self._parent is not None:
+            self._terminate(client, self._parent, "KILLED", self._record.sessions[-1][1], journal.INTERRUPTED)
+
+    def _look(self, client: MlflowClient) -> None:
+        """What the store has of this sweep. Of two runs for one thing, which a lost answer can lead to, one stays."""
+        self._parent, self._trials = None, {}
+        for found in _search(client, f"tags.sweep = '{self._started.sweep}'"):
+            run = _Run(found.info.run_id, found.info.status, found.info.end_time, curves=None)
+            if found.data.tags.get("kind") == "sweep" and self._parent is None:
+                self._parent, self._experiment = run, found.info.experiment_id
+            elif found.data.tags.get("kind") == "trial" and int(found.data.tags["trial"]) not in self._trials:
+                self._trials[int(found.data.tags["trial"])] = run
+            elif found.data.tags.get("kind") in ("sweep", "trial"):
+                client.delete_run(run.id)
+
+    def _log_sweep(self, client: MlflowClient, project_run: str | None) -> _Run:
+        started, parent, ended = self._started, self._parent, self._record.ended
+        if parent is not None and (not self._sweep_changed or (ended and parent.is_(ENDED[ended.status], ended.time))):
+            return parent
+        driver = {f"{DRIVER}{key}": value for key, value in process.identity().items()}
+        if parent is None:
+            tags = {"kind": "sweep", "objective": started.objective, "data.digest": started.digest, **self._tags()}
+            if started.git_commit:
+                tags |= {"git.commit": started.git_commit, "git.dirty": str(started.git_dirty).lower()}
+            if project_run:
+                tags["mlflow.parentRunId"] = project_run
+            name = f"{started.model} {started.tuner} {_short(started.sweep)}"
+            parent = self._parent = self._create(client, name, tags | driver, started.time)
+        else:
+            self._open(client, parent, driver)
+        client.log_text(parent.id, started.config, "config.yaml")
+        return parent
+
+    def _log_trial(self, client: MlflowClient, parent: _Run, trial: TrialRecord) -> None:
+        run = self._trials.get(trial.trial)
+        if run is not None and run.is_(ENDED.get(trial.status), trial.last):
+            return
+        if run is not None and not self._agrees(client, run, trial):
+            client.delete_run(run.id)
+            run = None
+        if run is None:
+            run = self._create_trial(client, parent, trial)
+        elif run.status != "RUNNING":  # another attempt, or a Hyperband promotion
+            self._open(client, run, {})
+        if run.attempt != (trial.attempt, trial.epochs):
+            params = [Param(name, str(value)) for name, value in trial.values.items()]
+            client.log_batch(run.id, params=params, tags=[RunTag("attempt", str(trial.attempt))])
+            client.log_inputs(run.id, [self._dataset()])
+            run.attempt = (trial.attempt, trial.epochs)
+        self._log_curves(client, run, trial)
+        if not trial.running:
+            self._end_trial(client, run, trial)
+
+    def _create_trial(self, client: MlflowClient, parent: _Run, trial: TrialRecord) -> _Run:
         tags = {
             "kind": "trial",
-            "trial": str(event.trial),
-            "baseline": str(event.trial == 0).lower(),
-            "trial.seed": str(event.seed),
-            "mlflow.parentRunId": self._parent,
-            **self._shared,
+            "trial": str(trial.trial),
+            "baseline": str(trial.baseline).lower(),
+            "trial.seed": str(trial.seed),
+            "mlflow.parentRunId": parent.id,
+            **self._tags(),
         }
-        name = f"{self._started.model}-{_short(self._started.sweep)}-{event.trial:02d}"
-        run = self._trials[event.trial] = self._find_or_create(name, tags, event.time)
-        self._client.update_run(run, "RUNNING")  # again, after another attempt or before a Hyperband promotion
-        params = [Param(name, str(value)) for name, value in event.values.items()]
-        self._client.log_batch(run, params=params, tags=[RunTag("attempt", str(event.attempt))])
-        self._client.log_inputs(run, [self._dataset()])
+        name = f"{self._started.model}-{_short(self._started.sweep)}-{trial.trial:02d}"
+        run = self._trials[trial.trial] = self._create(client, name, tags, trial.started)
+        return run
 
-    def _log_epoch(self, event: EpochEnded) -> None:
-        if event.epoch <= self._epochs.get(event.trial, 0):
-            return  # another attempt: a trial is a pure function, so these are the same numbers
-        now = int(event.time * 1000)
-        metrics = [Metric(name, value, now, event.epoch) for name, value in event.metrics.items()]
-        self._client.log_batch(self._trials[event.trial], metrics)
-        self._epochs[event.trial] = event.epoch
+    def _agrees(self, client: MlflowClient, run: _Run, trial: TrialRecord) -> bool:
+        """Whether the run's curves are the trial's, as far as both go.
 
-    def _end_trial(self, trial: TrialRecord) -> None:
-        run = self._trials[trial.trial]
+        An attempt that is run again gives the same numbers on the same machine, but it may be another one; and MLflow
+        cannot take back a point.
+        """
+        if run.curves is None:
+            run.curves = {name: _history(client, run.id, name) for name in CURVES}
+        for name, logged in run.curves.items():
+            curve = trial.curves.get(name, [])
+            n = len(logged) if not trial.running else min(len(logged), len(curve))
+            if logged[:n] != curve[:n]:
+                return False
+        return True
+
+    def _log_curves(self, client: MlflowClient, run: _Run, trial: TrialRecord) -> None:
+        assert run.curves is not None
+        metrics = [
+            Metric(name, value, _milliseconds(trial.epoch_times[epoch]), epoch + 1)
+            for name, curve in trial.curves.items()
+            for epoch, value in enumerate(curve)
+            if epoch >= len(run.curves.get(name, []))
+        ]
+        for start in range(0, len(metrics), LARGEST_BATCH):
+            client.log_batch(run.id, metrics[start : start + LARGEST_BATCH])
+        for metric in metrics:
+            run.curves.setdefault(metric.key, []).append(metric.value)
+
+    def _end_trial(self, client: MlflowClient, run: _Run, trial: TrialRecord) -> None:
         # At step 0: MLflow draws a metric that has only a step 0 as bars, any other single step as a lone dot.
         costs = {f"cost/{name}": value for name, value in trial.cost.items()}
-        self._log_at_step_0(run, {**trial.test, **costs}, trial.ended)
-        tags = [RunTag("status.reason", trial.reason[:LONGEST_REASON])]
+        self._log_at_step_0(client, run, {**trial.test, **costs}, trial.last)
         if trial.best_epoch is not None:
-            tags.append(RunTag("best_epoch", str(trial.best_epoch)))
-        self._client.log_batch(run, tags=tags)
+            client.set_tag(run.id, "best_epoch", str(trial.best_epoch))
         if trial.traceback:
-            self._client.log_text(run, trial.traceback, "traceback.txt")
+            client.log_text(run.id, trial.traceback, "traceback.txt")
         if trial.epochs_run:
-            self._log_loss_curves(run, trial)
-        self._terminate(run, "FINISHED" if trial.status == "completed" else "FAILED", trial.ended)
+            self._log_loss_curves(client, run, trial)
+        self._terminate(client, run, ENDED[trial.status], trial.last, trial.reason)
 
-    def _log_loss_curves(self, run: str, trial: TrialRecord) -> None:
+    def _log_loss_curves(self, client: MlflowClient, run: _Run, trial: TrialRecord) -> None:
         with tempfile.TemporaryDirectory() as folder:
             path = Path(folder) / "loss_curves.png"
             name = f"{self._started.model} on {self._started.dataset}, trial {trial.trial}"
             figures.loss_curves(trial.curves, name, path, held_out=self._started.held_out)
-            self._client.log_artifact(run, str(path))
+            client.log_artifact(run.id, str(path))
 
-    def _end_sweep(self, event: SweepEnded) -> None:
-        best = self._record.best
+    def _log_end(self, client: MlflowClient, parent: _Run) -> None:
+        ended, best = self._record.ended, self._record.best
+        if ended is None or parent.is_(ENDED[ended.status], ended.time):
+            return
         if best is not None and best.best_epoch is not None:
             chosen = {
                 name: curve[best.best_epoch - 1] for name, curve in best.curves.items() if name.startswith("val/")
             }
-            self._log_at_step_0(self._parent, {**chosen, **best.test}, event.time)
-            self._client.set_tag(self._parent, "best_trial", str(best.trial))
-        self._client.log_artifact(self._parent, str(self._record.directory / journal.FILE))
-        self._terminate(self._parent, "FINISHED" if event.status == "completed" else "FAILED", event.time)
+            self._log_at_step_0(client, parent, {**chosen, **best.test}, ended.time)
+            client.set_tag(parent.id, "best_trial", str(best.trial))
+        client.log_artifact(parent.id, str(self._record.directory / journal.FILE))
+        self._terminate(client, parent, ENDED[ended.status], ended.time, ended.reason)
 
-    def _log_at_step_0(self, run: str, metrics: Mapping[str, float], when: float | None) -> None:
-        now = int((when or 0) * 1000)
+    def _log_at_step_0(self, client: MlflowClient, run: _Run, metrics: Mapping[str, float], when: float) -> None:
+        now = _milliseconds(when)
         # Six digits: MLflow's pages print every one there is.
-        self._client.log_batch(run, [Metric(name, float(f"{value:.6g}"), now, 0) for name, value in metrics.items()])
+        client.log_batch(run.id, [Metric(name, float(f"{value:.6g}"), now, 0) for name, value in metrics.items()])
+
+    def _tags(self) -> dict[str, str]:
+        started = self._started
+        return {
+            "sweep": started.sweep,
+            "model": started.model,
+            "dataset": started.dataset,
+            "tuner": started.tuner,
+            "seed": str(started.seed),
+            "source": started.source,
+        }
 
     def _dataset(self) -> DatasetInput:
         started = self._started
@@ -267,17 +435,33 @@ class _SweepRuns:
         dataset = Dataset(started.dataset, started.digest, started.source, source)
         return DatasetInput(dataset, [InputTag("mlflow.data.context", "train, validation, test")])
 
-    def _find_or_create(self, name: str, tags: dict[str, str], when: float) -> str:
-        """The run with these `kind`, `sweep` and `trial`."""
-        where = " and ".join(f"tags.{key} = '{tags[key]}'" for key in ("kind", "sweep", "trial") if key in tags)
-        found = self._client.search_runs([self._experiment], where, max_results=1)
-        run = found[0] if found else self._client.create_run(self._experiment, int(when * 1000), tags, name)
-        self._open.add(run.info.run_id)
-        return str(run.info.run_id)
+    def _create(self, client: MlflowClient, name: str, tags: Mapping[str, str], when: float) -> _Run:
+        run = client.create_run(self._experiment, _milliseconds(when), dict(tags), name)
+        return _Run(str(run.info.run_id))
 
-    def _terminate(self, run: str, status: str, when: float | None = None) -> None:
-        self._client.set_terminated(run, status, int(when * 1000) if when else None)
-        self._open.discard(run)
+    def _open(self, client: MlflowClient, run: _Run, tags: Mapping[str, str]) -> None:
+        """Have a run go on that had ended, or that another process had."""
+        client.log_batch(run.id, tags=[RunTag(key, value) for key, value in tags.items()])
+        client.update_run(run.id, "RUNNING")
+        run.status, run.ended = "RUNNING", None
+
+    def _terminate(self, client: MlflowClient, run: _Run, status: str, when: float, reason: str) -> None:
+        """The status last: a run that has it is complete."""
+        if run.is_(status, when):
+            return
+        client.set_tag(run.id, "status.reason", reason[:LONGEST_REASON])
+        client.set_terminated(run.id, status, _milliseconds(when))
+        run.status, run.ended = status, _milliseconds(when)
+
+
+def _history(client: MlflowClient, run: str, name: str) -> list[float]:
+    """A curve as logged; what was logged twice with different values makes it longer than it can be."""
+    points = {(point.step, point.value) for point in client.get_metric_history(run, name)}
+    return [value for _, value in sorted(points)]
+
+
+def _milliseconds(seconds: float) -> int:
+    return int(seconds * 1000)
 
 
 def _short(sweep: str) -> str:

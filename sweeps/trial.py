@@ -9,7 +9,7 @@ from __future__ import annotations
 import importlib
 import math
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from typing import Any
 
 import keras
@@ -20,37 +20,57 @@ from numpy.typing import NDArray
 from sklearn.metrics import f1_score
 
 from sweeps import stopping
-from sweeps.spec import Checkpoint, Cost, Dataset, EpochReport, Split, Timing, TrialFailedError, TrialResult, TrialSpec
+from sweeps.spec import (
+    CURVES,
+    Checkpoint,
+    Cost,
+    Dataset,
+    EpochReport,
+    Report,
+    Split,
+    Timing,
+    TrialFailedError,
+    TrialResult,
+    TrialSpec,
+)
 
-METRICS = {"loss": "train/loss", "accuracy": "train/accuracy", "val_loss": "val/loss", "val_accuracy": "val/accuracy"}
+METRICS = dict(zip(("loss", "accuracy", "val_loss", "val_accuracy"), CURVES, strict=True))  # Keras's names and ours
 EVALUATION_BATCH = 500
 WARM_UP_STEPS, TIMED_STEPS = 3, 10
 
 
-def run(spec: TrialSpec, report: Callable[[EpochReport], None]) -> TrialResult:
-    """Train epochs `initial_epoch` + 1 … `epochs`, fewer when patience runs out; then test the best.
+def run(spec: TrialSpec, report: Report) -> TrialResult:
+    """Train until epoch `epochs`, or until patience runs out or a report is answered; then test the best epoch.
 
-    Calls `report` after every epoch. Raises `TrialFailedError` when a loss is no longer finite.
+    Raises `TrialFailedError` when a loss is no longer finite or the memory does not suffice.
     """
+    try:
+        return _run(spec, report)
+    except (MemoryError, tf.errors.ResourceExhaustedError) as error:
+        raise TrialFailedError("out of memory") from error
+
+
+def _run(spec: TrialSpec, report: Report) -> TrialResult:
     began = time.perf_counter()
     data, model = _prepared(spec)
-    curves: dict[str, list[float]] = {name: [] for name in METRICS.values()}
+    curves: dict[str, list[float]] = {name: [] for name in CURVES}
     best_weights: list[NDArray[Any]] = []
     if spec.checkpoint is not None:
         _restore(model, spec.checkpoint)
         curves = {name: list(curve) for name, curve in spec.checkpoint.curves.items()}
         best_weights = spec.checkpoint.best_weights
-    curve, peak_rss = curves[spec.objective], 0
-    for epoch in range(spec.initial_epoch, spec.epochs):
+    curve, peak_rss, stop = curves[spec.objective], 0, None
+    before = len(curve)
+    for epoch in range(before, spec.epochs):
+        if stop or stopping.out_of_patience(spec.objective, curve, spec.patience):
+            break
         metrics = _fit_epoch(model, data, spec, epoch)
         for name, value in metrics.items():
             curves[name].append(value)
         if spec.test_last_epoch or stopping.best_epoch(spec.objective, curve) == epoch + 1:
             best_weights = model.get_weights()
         peak_rss = max(peak_rss, psutil.Process().memory_info().rss)
-        report(EpochReport(spec.sweep, spec.trial, spec.attempt, epoch + 1, metrics))
-        if stopping.out_of_patience(spec.objective, curve, spec.patience):
-            break
+        stop = report(EpochReport(spec.sweep, spec.trial, spec.attempt, epoch + 1, metrics))
     variables, optimizer = _arrays(model.variables), _arrays(model.optimizer.variables)
     best_epoch = len(curve) if spec.test_last_epoch else stopping.best_epoch(spec.objective, curve)
     if best_epoch < len(curve):
@@ -62,16 +82,16 @@ def run(spec: TrialSpec, report: Callable[[EpochReport], None]) -> TrialResult:
         test=evaluate(model, data.test),
         cost=Cost(
             seconds=time.perf_counter() - began,
-            epochs=len(curve) - spec.initial_epoch,
+            epochs=len(curve) - before,
             parameters=model.count_params(),
             peak_rss_mb=peak_rss / 2**20,
         ),
-        reason="finished" if len(curve) == spec.epochs else "patience",
+        reason="finished" if len(curve) == spec.epochs else stop or "patience",
         checkpoint=Checkpoint(variables, optimizer, best_weights, curves),
     )
 
 
-def measure(spec: TrialSpec, report: Callable[[EpochReport], None]) -> Timing:
+def measure(spec: TrialSpec, report: Report) -> Timing:
     """Build the model and time a few steps of training and validation, for an estimate of an epoch."""
     data, model = _prepared(spec)
     model.fit(batches(_first(data.train, WARM_UP_STEPS * spec.batch_size), spec.batch_size), shuffle=False, verbose=0)

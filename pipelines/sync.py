@@ -1,0 +1,91 @@
+"""Bring MLflow up to date with the journals of sweeps: what a store that was away has missed.
+
+    python -m pipelines.sync                            every sweep under outputs/
+    python -m pipelines.sync outputs/<dir> …            these
+    python -m pipelines.sync tracking.uri=http://…      into this store; else where the sweep itself logged
+
+However often it is called, each trial is one run, each epoch one point. Exit status: 0 when everything is in the store.
+"""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Sequence
+from pathlib import Path
+
+from rich.console import Console
+
+from conf import resume
+from conf.schema import ConfigError
+from sweeps import journal, progress, store
+from sweeps.journal import SweepRecord, SweepStarted
+from sweeps.spec import SweepError
+
+OUTPUTS = Path("outputs")
+OPTION = "tracking.uri="
+
+
+def main() -> None:
+    console = Console()
+    try:
+        directories, uri = read_arguments(sys.argv[1:])
+        logged = [_try(directory, uri, console) for directory in directories]
+    except (ConfigError, OSError) as error:
+        sys.exit(f"error: {error}")
+    except KeyboardInterrupt:
+        sys.exit(130)
+    sys.exit(0 if all(logged) else 1)
+
+
+def _try(directory: Path, uri: str | None, console: Console) -> bool:
+    """One that is in use, or damaged, is no reason to leave the others."""
+    try:
+        return sync(directory, uri, console)
+    except SweepError as error:
+        console.print(f"error: {error}", soft_wrap=True, style="red")
+        return False
+
+
+def read_arguments(arguments: Sequence[str]) -> tuple[list[Path], str | None]:
+    """The directories and the store; raises `ConfigError`."""
+    if {"-h", "--help"} & set(arguments):
+        sys.exit(__doc__)
+    uri = None
+    directories = []
+    for argument in arguments:
+        if argument.startswith(OPTION):
+            uri = store.uri(argument.removeprefix(OPTION))
+        elif "=" in argument or argument.startswith("-"):
+            raise ConfigError(f"{argument}: allowed: directories, and {OPTION}…")
+        elif not (Path(argument) / resume.FILE).is_file():
+            raise ConfigError(f"{argument}: no sweep was started there, {resume.FILE} is missing")
+        else:
+            directories.append(Path(argument))
+    if not directories:
+        directories = sorted(path.parent for path in OUTPUTS.glob(f"*/{resume.FILE}"))
+        if not directories:
+            raise ConfigError(f"{OUTPUTS.resolve()}: no sweep was started there")
+    return directories, uri
+
+
+def sync(directory: Path, uri: str | None, console: Console) -> bool:
+    """Log all that the journals in a directory say, as far as the store has not got it; whether that succeeded."""
+    with journal.locked(directory):
+        tracking = resume.read(directory).tracking
+        pasts = [(path.parent, journal.read(path.parent)) for path in sorted(directory.glob(f"*/{journal.FILE}"))]
+        from sweeps.tracking import Tracker
+
+        last = next((past[0].store for _, past in pasts if past and isinstance(past[0], SweepStarted)), None)
+        tracker = Tracker(uri or store.uri(tracking.uri, last), tracking.experiment)
+        tracker.wait_until_opened()
+        for path, past in pasts:
+            tracker.recall(path, past)
+        complete = tracker.close()
+    where = f"{directory}: {', '.join(progress.so_far(SweepRecord(path, past)) for path, past in pasts if past)}"
+    outcome = "all of it is in" if complete else "not all of it could be logged to"
+    console.print(f"{where}; {outcome} {tracker.uri}", soft_wrap=True, style="" if complete else "red")
+    return complete
+
+
+if __name__ == "__main__":
+    main()
