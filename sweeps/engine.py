@@ -214,7 +214,7 @@ def _embedded(config: EngineConfig) -> Iterator[Client]:
             host="127.0.0.1",
             dashboard_address="127.0.0.1:0",  # with None it listens too, and two sweeps want one port
             memory_limit=config.memory or 0,
-            silence_logs=logging.ERROR,
+            silence_logs=logging.CRITICAL,  # what a trial raised is in the journal; its worker need not print it too
         ) as cluster,
         Client(cluster) as client,
     ):

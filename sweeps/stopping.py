@@ -15,4 +15,6 @@ def best_epoch(objective: str, curve: Sequence[float]) -> int:
 
 def out_of_patience(objective: str, curve: Sequence[float], patience: int | None) -> bool:
     """Whether the last `patience` epochs have not bettered the objective; never with patience None."""
-    return patience is not None and len(curve) - best_epoch(objective, curve) >= patience
+    if patience is None or len(curve) <= patience:
+        return False
+    return len(curve) - best_epoch(objective, curve) >= patience
