@@ -42,14 +42,14 @@ class Checkpoints:
     def load(self, trial: int, epochs: int) -> Checkpoint | None:
         """None where there is no readable one: the trial can be run again from its beginning."""
         try:
-            with np.load(self._path(trial, epochs), allow_pickle=False) as stored:
+            with self._path(trial, epochs).open("rb") as file, np.load(file, allow_pickle=False) as stored:
                 groups = {name: [] for name in GROUPS}  # type: dict[str, list[object]]
                 for name in stored.files:  # in the order they were saved
                     group, _, index = name.partition("/")
                     if index:
                         groups[group].append(stored[name])
                 return Checkpoint(**groups, curves=json.loads(str(stored["curves"])))
-        except (OSError, ValueError, KeyError, zipfile.BadZipFile):
+        except (OSError, EOFError, ValueError, KeyError, zipfile.BadZipFile):
             return None
 
     def keep_only(self, needed: Collection[tuple[int, int]]) -> None:

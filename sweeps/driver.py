@@ -61,12 +61,14 @@ def run(searches: Sequence[Search], engine: Engine) -> None:
     """Run all sweeps to their end. Raises `SweepError` when the journal or the engine cannot go on."""
     by_name = {search.plan.sweep: search for search in searches}
     ends = time.monotonic() + _seconds_left(searches)
-    while not all(search.over for search in searches):
+    while True:
         left = ends - time.monotonic()
         for search in searches:
             search.enforce_limits(engine, left)
         while engine.free and (spec := _next_spec(searches, left)):
             engine.submit(by_name[spec.sweep].plan.function, spec)
+        if all(search.over for search in searches):
+            return
         message = engine.next(TICK)
         if message is not None:
             sweep = message.sweep if isinstance(message, EpochReport) else message.spec.sweep
@@ -105,7 +107,6 @@ class Search:
         self.record = SweepRecord(plan.directory, past)
         self._oracle = oracle
         self._views = views
-        self._journal = Journal(plan.directory)
         self._checkpoints = Checkpoints(plan.directory / "checkpoints")
         self._out: dict[int, TrialSpec] = {}
         self._on_worker: dict[int, float] = {}  # trial -> since when
@@ -116,6 +117,7 @@ class Search:
         self._target_reached = False
         if past:
             self._recall(past)
+        self._journal = Journal(plan.directory)
 
     def propose(self, left: float = math.inf) -> TrialSpec | None:
         """The next trial to run, already in the journal; None while (or, when `over`, for ever) there is none.

@@ -8,17 +8,17 @@ import numpy as np
 
 from conf.compose import Job
 from sweeps import space
-from sweeps.driver import Plan
-from sweeps.engine import Failed, Finished, Message
+from sweeps.engine import Failed, Finished, Message, Started
 from sweeps.journal import Event, SweepRecord
-from sweeps.spec import Checkpoint, Cost, EpochReport, TrialFailedError, TrialResult, TrialSpec
+from sweeps.plan import Plan
+from sweeps.spec import CURVES, Checkpoint, Cost, EpochReport, Report, TrialFailedError, TrialResult, TrialSpec
 
-Trial = Callable[[TrialSpec, Callable[[EpochReport], None]], TrialResult]
+Trial = Callable[[TrialSpec, Report], TrialResult]
 
 
-def result(spec: TrialSpec, curve: list[float], accuracy: float = 0.5) -> TrialResult:
+def result(spec: TrialSpec, curve: list[float], accuracy: float = 0.5, reason: str = "finished") -> TrialResult:
     """A trial whose validation accuracy took this course."""
-    curves = {name: list(curve) for name in ("train/loss", "train/accuracy", "val/loss", "val/accuracy")}
+    curves = {name: list(curve) for name in CURVES}
     best = int(np.argmax(curve)) + 1
     return TrialResult(
         curves=curves,
@@ -26,18 +26,19 @@ def result(spec: TrialSpec, curve: list[float], accuracy: float = 0.5) -> TrialR
         best_epoch=best,
         test={"test/loss": 1.0, "test/accuracy": accuracy, "test/macro_f1": accuracy},
         cost=Cost(seconds=1.0, epochs=len(curve) - spec.initial_epoch, parameters=10, peak_rss_mb=1.0),
-        reason="finished",
+        reason=reason,
         checkpoint=Checkpoint([np.array([spec.trial])], [np.array([spec.epochs])], [np.zeros(2)], curves),
     )
 
 
-def learn(spec: TrialSpec, report: Callable[[EpochReport], None]) -> TrialResult:
+def learn(spec: TrialSpec, report: Report) -> TrialResult:
     """Gets better by the epoch, and the larger the LSTM the more."""
     curve = list(spec.checkpoint.curves["val/accuracy"]) if spec.checkpoint else []
     for epoch in range(spec.initial_epoch, spec.epochs):
         curve.append(float(spec.model_values.get("lstm_units", 1)) / 1000 + epoch / 100)
-        metrics = dict.fromkeys(("train/loss", "train/accuracy", "val/loss", "val/accuracy"), curve[-1])
-        report(EpochReport(spec.sweep, spec.trial, spec.attempt, epoch + 1, metrics))
+        stop = report(EpochReport(spec.sweep, spec.trial, spec.attempt, epoch + 1, dict.fromkeys(CURVES, curve[-1])))
+        if stop:
+            return result(spec, curve, reason=stop)
     return result(spec, curve)
 
 
@@ -53,10 +54,12 @@ class FakeEngine:
         self._out: deque[TrialSpec] = deque()
         self._messages: deque[Message] = deque()
         self.specs: list[TrialSpec] = []
+        self.stopped: dict[str, str] = {}  # sweep -> why
+        self.killed: list[tuple[TrialSpec, str]] = []
 
     @property
     def busy(self) -> int:
-        return len(self._out) + sum(not isinstance(m, EpochReport) for m in self._messages)
+        return len(self._out) + sum(isinstance(m, Finished | Failed) for m in self._messages)
 
     @property
     def free(self) -> int:
@@ -66,14 +69,27 @@ class FakeEngine:
         self.specs.append(spec)
         self._out.append(spec)
 
-    def next(self) -> Message:
+    def stop(self, sweep: str, reason: str) -> None:
+        self.stopped[sweep] = reason
+
+    def kill(self, spec: TrialSpec, reason: str) -> None:
+        self.killed.append((spec, reason))
+        self._messages.append(Failed(spec, reason, "", lost=False))
+
+    def next(self, timeout: float) -> Message | None:
         if not self._messages:
-            self._run(self._out.popleft())
+            spec = self._out.popleft()
+            self._messages.append(Started(spec))
+            self._run(spec)
         return self._messages.popleft()
 
     def _run(self, spec: TrialSpec) -> None:
+        def report(ended: EpochReport) -> str | None:
+            self._messages.append(ended)
+            return self.stopped.get(spec.sweep)
+
         try:
-            self._messages.append(Finished(spec, self._trial(spec, self._messages.append)))
+            self._messages.append(Finished(spec, self._trial(spec, report)))
         except TrialFailedError as error:
             self._messages.append(Failed(spec, str(error), "Traceback …", lost=False))
         except WorkerDiedError:

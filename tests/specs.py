@@ -3,12 +3,9 @@
 import os
 import signal
 import time
-from collections.abc import Callable
 from typing import Any
 
-from sweeps.spec import EpochReport, TrialFailedError, TrialSpec
-
-Report = Callable[[EpochReport], None]
+from sweeps.spec import EpochReport, Report, TrialFailedError, TrialSpec
 
 MODELS = {
     "lstm": {"embedding_dim": 4, "lstm_units": 5, "dropout": 0.3},

@@ -11,10 +11,9 @@ from sweeps.driver import Search
 from sweeps.engine import Finished, Message
 from sweeps.journal import EpochEnded, SweepRecord, TrialEnded, TrialStarted
 from sweeps.oracle import Oracle
-from sweeps.spec import EpochReport, TrialFailedError, TrialResult, TrialSpec
+from sweeps.plan import trial_seed
+from sweeps.spec import EpochReport, Report, TrialFailedError, TrialResult, TrialSpec
 from tests.fakes import FakeEngine, Recorder, WorkerDiedError, learn, plan, result
-
-Report = Callable[[EpochReport], None]
 
 
 def search(job: Job, **where: object) -> Search:
@@ -83,7 +82,7 @@ def test_the_best_trial_is_chosen_by_validation_even_where_the_test_set_disagree
     one = swept(composed("trials=3", "epochs=1"), FakeEngine(disagree))
     assert one.record.best is not None
     assert one.record.best.trial == 1
-    assert Checkpoints(one.plan.directory / "checkpoints").load(1).variables[0] == 1
+    assert Checkpoints(one.plan.directory / "checkpoints").load(1, 1).variables[0] == 1  # type: ignore[union-attr]
 
 
 def test_only_the_best_checkpoint_is_left(composed: Callable[..., Job]) -> None:
@@ -93,7 +92,7 @@ def test_only_the_best_checkpoint_is_left(composed: Callable[..., Job]) -> None:
         driver.run([one], FakeEngine())
         assert one.record.best is not None
         left = [path.name for path in (one.plan.directory / "checkpoints").iterdir()]
-        assert left == [f"{one.record.best.trial}.npz"]
+        assert left == [f"{one.record.best.trial}-{one.record.best.epochs}.npz"]
 
 
 def test_a_promoted_trial_gets_its_own_checkpoint(composed: Callable[..., Job]) -> None:
@@ -159,7 +158,7 @@ def test_epochs_that_come_twice_late_or_not_at_all_are_recorded_once(composed: C
     class Disordered(FakeEngine):
         """Delivers the first report twice, the second after the result, and others not at all."""
 
-        def next(self) -> Message:
+        def next(self, timeout: float) -> Message | None:
             if not self._messages:
                 super()._run(self._out.popleft())
                 *reports, finished = self._messages
@@ -190,12 +189,12 @@ def test_a_free_worker_goes_to_the_next_sweep(composed: Callable[..., Job]) -> N
 
 
 def test_each_trial_has_a_seed_of_its_own_that_depends_on_the_sweeps_alone(composed: Callable[..., Job]) -> None:
-    seeds = [driver.trial_seed(1, trial) for trial in range(1000)]
+    seeds = [trial_seed(1, trial) for trial in range(1000)]
     assert len(set(seeds)) == 1000
-    assert seeds != [driver.trial_seed(2, trial) for trial in range(1000)]
+    assert seeds != [trial_seed(2, trial) for trial in range(1000)]
     engine = FakeEngine()
     swept(composed("trials=3", "seed=5"), engine)
-    assert [spec.seed for spec in engine.specs] == [driver.trial_seed(5, trial) for trial in range(3)]
+    assert [spec.seed for spec in engine.specs] == [trial_seed(5, trial) for trial in range(3)]
 
 
 def test_the_fingerprint_changes_with_what_decides_the_trials_and_with_nothing_else(

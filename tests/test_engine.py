@@ -10,7 +10,7 @@ import pytest
 
 from conf.schema import ConfigError
 from conf.schema import Engine as EngineConfig
-from sweeps.engine import DaskEngine, Failed, Finished, Message, open_engine
+from sweeps.engine import DaskEngine, Failed, Finished, Message, Started, open_engine
 from sweeps.spec import EpochReport
 from tests.specs import spec
 
@@ -19,7 +19,9 @@ def results(engine: DaskEngine) -> list[Message]:
     """Everything until all trials have ended."""
     messages = []
     while engine.busy:
-        messages.append(engine.next())
+        message = engine.next(1)
+        if message is not None and not isinstance(message, Started):
+            messages.append(message)
     return messages
 
 
@@ -50,7 +52,7 @@ def test_trials_run_at_once_on_the_workers_and_report(engine: DaskEngine) -> Non
     deadline = time.monotonic() + 10
     reports = [m for m in messages if isinstance(m, EpochReport)]
     while len(reports) < 2 and time.monotonic() < deadline:  # they may come after the results
-        message = engine.next()
+        message = engine.next(1)
         assert isinstance(message, EpochReport)
         reports.append(message)
     assert sorted(r.trial for r in reports) == [0, 1]

@@ -1,4 +1,7 @@
+import errno
 import json
+import os
+import resource
 from pathlib import Path
 from tempfile import TemporaryDirectory
 
@@ -7,7 +10,17 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from sweeps import journal
-from sweeps.journal import EpochEnded, Event, Journal, SweepEnded, SweepRecord, SweepStarted, TrialEnded, TrialStarted
+from sweeps.journal import (
+    EpochEnded,
+    Event,
+    Journal,
+    SweepEnded,
+    SweepRecord,
+    SweepResumed,
+    SweepStarted,
+    TrialEnded,
+    TrialStarted,
+)
 
 STARTED = SweepStarted(
     sweep="s/imdb",
@@ -32,14 +45,20 @@ finite = st.floats(allow_nan=False, allow_infinity=False)
 counts = st.integers(0, 10**6)
 metrics = st.dictionaries(st.text(), finite, max_size=4)
 values = st.dictionaries(st.text(), st.one_of(st.integers(), finite, st.text(), st.booleans()), max_size=4)
-events: st.SearchStrategy[Event] = st.one_of(
-    st.builds(TrialStarted, counts, counts, values, counts, counts, counts, st.text(), finite),
-    st.builds(EpochEnded, counts, counts, counts, metrics, finite),
+trials = st.integers(0, 2)
+follow: st.SearchStrategy[Event] = st.one_of(
+    st.builds(TrialStarted, trials, counts, values, counts, counts, counts, st.text(), finite),
+    st.builds(EpochEnded, trials, counts, counts, metrics, finite),
     st.builds(
-        TrialEnded, counts, counts, st.text(), st.text(), st.none() | finite, st.none() | counts, metrics, metrics
+        TrialEnded, trials, counts, st.text(), st.text(), st.none() | finite, st.none() | counts, metrics, metrics
     ),
-    st.builds(SweepEnded, st.text(), st.none() | counts, finite),
+    st.builds(SweepEnded, st.text(), st.none() | counts, st.text(), finite),
+    st.builds(SweepResumed, st.text(), counts, st.dictionaries(st.text(), st.text(), max_size=2), finite),
     st.just(STARTED),
+)
+# Every trial that something is said of has been started before.
+events = st.lists(follow, max_size=5).map(
+    lambda later: [STARTED, *(TrialStarted(n, 1, {}, 1, 0, 1, time=0.0) for n in range(3)), *later]
 )
 
 
@@ -51,14 +70,14 @@ def written(directory: Path, entries: list[Event]) -> bytes:
     return (directory / journal.FILE).read_bytes()
 
 
-@given(st.lists(events, max_size=6))
+@given(events)
 def test_what_is_appended_is_read(entries: list[Event]) -> None:
     with TemporaryDirectory() as folder:
         written(Path(folder), entries)
         assert journal.read(Path(folder)) == entries
 
 
-@given(st.lists(events, min_size=1, max_size=4), st.data())
+@given(events, st.data())
 def test_a_journal_cut_at_any_byte_keeps_every_finished_line(entries: list[Event], data: st.DataObject) -> None:
     with TemporaryDirectory() as folder:
         content = written(Path(folder), entries)
@@ -76,10 +95,67 @@ def test_a_damaged_earlier_line_is_named(line: bytes, tmp_path: Path) -> None:
         journal.read(tmp_path)
 
 
-def test_a_second_sweep_cannot_take_the_journal(tmp_path: Path) -> None:
-    Journal(tmp_path).close()
-    with pytest.raises(FileExistsError):
-        Journal(tmp_path)
+@given(events, events, st.data())
+def test_a_journal_cut_at_any_byte_goes_on_after_its_last_whole_line(
+    before: list[Event], after: list[Event], data: st.DataObject
+) -> None:
+    with TemporaryDirectory() as folder:
+        content = written(Path(folder), before)
+        cut = data.draw(st.integers(0, len(content)))
+        (Path(folder) / journal.FILE).write_bytes(content[:cut])
+        written(Path(folder), after)
+        assert journal.read(Path(folder)) == before[: content[:cut].count(b"\n")] + after
+
+
+def test_a_line_that_does_not_follow_from_those_before_is_named(tmp_path: Path) -> None:
+    written(tmp_path, [STARTED, EpochEnded(3, 1, 1, {})])
+    with pytest.raises(journal.JournalError, match=r"journal\.jsonl, line 2 is damaged"):
+        journal.read(tmp_path)
+
+
+def test_where_nothing_began_there_are_no_events(tmp_path: Path) -> None:
+    assert journal.read(tmp_path / "nowhere") == []
+
+
+def test_a_directory_is_held_by_one_process(tmp_path: Path) -> None:
+    with (
+        journal.locked(tmp_path),
+        pytest.raises(journal.JournalError, match=rf"^{tmp_path} is in use by process {os.getpid()} on "),
+        journal.locked(tmp_path),
+    ):
+        pass
+    with journal.locked(tmp_path):  # again, after it was let go
+        pass
+
+
+def test_what_could_not_be_written_does_not_follow_later(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    record = Journal(tmp_path)
+    record.append(STARTED)
+    resource.setrlimit(resource.RLIMIT_FSIZE, (len((tmp_path / journal.FILE).read_bytes()) + 5, resource.RLIM_INFINITY))
+    try:
+        with pytest.raises(OSError, match="File too large"):
+            record.append(TrialStarted(0, 1, {}, 1, 0, 1))
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, (resource.RLIM_INFINITY, resource.RLIM_INFINITY))
+    record.close()
+    assert (tmp_path / journal.FILE).read_bytes().count(b"\n") == 1
+    assert journal.read(tmp_path) == [STARTED]
+
+
+def test_a_file_is_written_whole_or_left_as_it_was(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    path = tmp_path / "config.yaml"
+    journal.write_whole(path, "old")
+
+    def full(descriptor: int) -> None:
+        raise OSError(errno.ENOSPC, "No space left on device")
+
+    with monkeypatch.context() as patched:
+        patched.setattr("os.fsync", full)
+        with pytest.raises(OSError, match="No space"):
+            journal.write_whole(path, "new")
+    assert path.read_text() == "old"
+    journal.write_whole(path, "new")
+    assert path.read_text() == "new"
 
 
 def test_started_and_ended_are_on_disk_before_append_returns(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -147,3 +223,18 @@ def test_what_json_cannot_say_is_refused(tmp_path: Path) -> None:
         record.append(EpochEnded(0, 1, 1, {"val/loss": float("nan")}))
     record.close()
     assert journal.read(tmp_path) == []
+
+
+def test_a_sweep_that_is_resumed_has_not_ended_and_its_sessions_are_apart() -> None:
+    first = [STARTED, *trial(0, 0.5), SweepEnded("completed", 0)]
+    record = SweepRecord(Path(), [*first, SweepResumed("", 5, {}, time=first[-1].time + 100), *trial(1, 0.7)])
+    assert record.ended is None
+    assert record.budget == 5
+    assert [start for start, _ in record.sessions] == [STARTED.time, first[-1].time + 100]
+    assert record.sessions[0][1] == first[-1].time
+
+
+def test_attempts_lost_to_an_interruption_are_not_the_trials_fault() -> None:
+    started = [STARTED, TrialStarted(0, 1, {}, 1, 0, 9)]
+    again = [TrialStarted(0, 2, {}, 1, 0, 9, "interrupted"), TrialStarted(0, 3, {}, 1, 0, 9, "worker died")]
+    assert [SweepRecord(Path(), started + again[:n]).trials[0].lost for n in range(3)] == [0, 0, 1]

@@ -27,7 +27,7 @@ ARCHIVES = Path(__file__).parent.parent.parent / "shared" / "data"
 
 def run(job: Job) -> tuple[list[SweepRecord], str]:
     console = Console(file=io.StringIO(), width=120)
-    records = sweep.run(job, sweep.read_space(job.config), console)
+    records = sweep.run(job, sweep.check(job.config), console)
     assert isinstance(console.file, io.StringIO)
     return records, console.file.getvalue()
 
@@ -122,13 +122,13 @@ def test_a_model_that_the_data_are_too_short_for_is_found_by_a_dry_run(
 def test_the_test_set_cannot_be_searched_on(composed: Callable[..., Job]) -> None:
     job = composed("datasets.imdb.validation=test")
     with pytest.raises(ConfigError, match=r"^datasets\.imdb\.validation=test: the test set must never choose"):
-        sweep.read_space(job.config)
+        sweep.check(job.config)
 
 
 @pytest.mark.parametrize("experiment", ["article_reuters", "article_imdb"])
 def test_the_articles_runs_are_one_trial_of_the_baseline(experiment: str, composed: Callable[..., Job]) -> None:
     config = composed(f"experiment={experiment}").config
-    space = sweep.read_space(config)
+    space = sweep.check(config)
     assert space.searched == ()
     assert (config.trials, config.batch_size, config.stopping.name, config.optimizer.name) == (1, 100, "none", "adam")
     (data,) = config.datasets.values()
