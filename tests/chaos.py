@@ -1,0 +1,288 @@
+"""Sweeps that are killed with SIGKILL at random instants and resumed until they are done: is anything lost?
+
+    python -m tests.chaos [RUNS] [TRAINED]      RUNS with a quick stand-in trial function, TRAINED with real training
+
+Both go through the whole product: the command line, the journal, an oracle of each kind, the MLflow store, which all
+of them share, two at a time. Afterwards every journal is compared with its runs in the store, and with the sweep that
+nobody killed. Exit status: 0 when nothing was lost, doubled or left open.
+"""
+
+from __future__ import annotations
+
+import io
+import multiprocessing
+import os
+import queue
+import random
+import signal
+import subprocess
+import sys
+import tempfile
+import threading
+import time
+from collections import Counter
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import numpy as np
+from mlflow import MlflowClient
+from rich.console import Console
+
+import sweeps.oracle  # imports TensorFlow, once for all that are forked
+from conf.compose import compose
+from pipelines import sweep
+from sweeps import driver, journal, tracking
+from sweeps.engine import Finished, Message, Started
+from sweeps.journal import SweepRecord
+from sweeps.plan import Plan
+from sweeps.spec import CURVES, Dataset, EpochReport, Split, TrialSpec
+from tests.fakes import FakeEngine, learn
+
+ROOT = Path(__file__).parent.parent
+TUNERS = ("random", "grid", "bayesian", "hyperband")
+LONGEST = 2.5  # seconds that a quick session is left alone at most
+ONE = np.zeros((1, 1), np.int32), np.zeros(1, np.int64)
+
+
+class Case(NamedTuple):
+    """One sweep, and where it is."""
+
+    number: int
+    tuner: str
+    workers: int
+    folder: Path
+    store: str
+
+    @property
+    def arguments(self) -> list[str]:
+        trials = 5 if self.tuner == "bayesian" else 8
+        initial = ["tuner.initial_points=3"] if self.tuner == "bayesian" else []
+        epochs = 9 if self.tuner == "hyperband" else 3
+        data = ["data=imdb", "datasets.imdb.load=tests.chaos.load", f"tracking.uri={self.store}"]
+        return [
+            *data,
+            f"tuner={self.tuner}",
+            f"trials={trials}",
+            f"epochs={epochs}",
+            f"seed={self.number + 1}",
+            *initial,
+        ]
+
+
+class Outcome(NamedTuple):
+    case: Case
+    kills: int
+    directory: Path
+
+
+def load(**_: Any) -> Dataset:
+    split = Split(*ONE)
+    return Dataset(split, split, split, 1, 1, 2, "no-data", "standin")
+
+
+class ThreadEngine:
+    """Workers that are threads, and trials that take milliseconds."""
+
+    def __init__(self, workers: int) -> None:
+        self.workers = workers
+        self.busy = 0
+        self._messages: queue.SimpleQueue[Message] = queue.SimpleQueue()
+
+    @property
+    def free(self) -> int:
+        return self.workers - self.busy
+
+    def submit(self, function: str, spec: TrialSpec) -> None:
+        self.busy += 1
+        threading.Thread(target=self._run, args=(spec,), daemon=True).start()
+
+    def stop(self, sweep: str, reason: str) -> None:
+        raise NotImplementedError
+
+    def kill(self, spec: TrialSpec, reason: str) -> None:
+        raise NotImplementedError
+
+    def next(self, timeout: float) -> Message | None:
+        try:
+            message = self._messages.get(timeout=timeout)
+        except queue.Empty:
+            return None
+        self.busy -= isinstance(message, Finished)
+        return message
+
+    def _run(self, spec: TrialSpec) -> None:
+        def report(ended: EpochReport) -> str | None:
+            time.sleep(random.uniform(0.0, 0.05))
+            self._messages.put(ended)
+            return None
+
+        self._messages.put(Started(spec))
+        self._messages.put(Finished(spec, learn(spec, report)))
+
+
+def session(case: Case) -> None:
+    """One process of a sweep, from its command line on; ends the process."""
+    os.chdir(case.folder)
+    begun = sorted(path.parent for path in case.folder.glob("outputs/*/config.yaml"))
+    arguments = [f"resume={begun[0]}"] if begun else case.arguments
+    sys.argv = ["sweep", *arguments]
+
+    @contextmanager
+    def workers(plans: Sequence[Plan]) -> Iterator[ThreadEngine]:
+        yield ThreadEngine(case.workers)
+
+    sweep._workers = workers  # type: ignore[assignment]
+    tracking.RETRY_AFTER = 0.5
+    (job,) = compose()
+    records = sweep.run(job, sweep.check(job.config), Console(file=io.StringIO()))
+    os._exit(0 if all(record.ended for record in records) else 1)
+
+
+def until_done(case: Case) -> Outcome:
+    """Start it, kill it, and start it again, until a process comes to the end."""
+    case.folder.mkdir(parents=True)
+    chance = random.Random(case.number)
+    kills = 0
+    while True:
+        child = os.fork()
+        if child == 0:
+            try:
+                session(case)
+            finally:  # an exception was printed by now; what the parent has on its stack is not to be run here
+                sys.excepthook(*sys.exc_info())  # type: ignore[arg-type]
+                os._exit(70)
+        ends = time.monotonic() + chance.uniform(0, LONGEST) * (1 + kills / 10)  # or it might never come to an end
+        status = None
+        while status is None and time.monotonic() < ends:
+            done, raw = os.waitpid(child, os.WNOHANG)
+            status = raw if done else None
+            time.sleep(0.002)
+        if status is None:
+            os.kill(child, signal.SIGKILL)
+            _, status = os.waitpid(child, 0)
+        if os.WIFEXITED(status):
+            if os.WEXITSTATUS(status) != 0:
+                raise SystemExit(f"run {case.number} ({case.tuner}) ended with {os.WEXITSTATUS(status)}")
+            break
+        kills += 1
+    (directory,) = {path.parent.parent for path in case.folder.glob(f"outputs/*/*/{journal.FILE}")}
+    return Outcome(case, kills, directory)
+
+
+def train_until_done(case: Case) -> Outcome:
+    """The same with the real command, real workers and real training."""
+    case.folder.mkdir(parents=True)
+    chance = random.Random(case.number)
+    kills = 0
+    while True:
+        begun = sorted(case.folder.glob("outputs/*/config.yaml"))
+        small = [
+            "experiment=smoke",
+            f"tuner={case.tuner}",
+            f"tracking.uri={case.store}",
+            f"engine.workers={case.workers}",
+        ]
+        arguments = [f"resume={begun[0].parent}"] if begun else small
+        process = subprocess.Popen(
+            [sys.executable, "-m", "pipelines.sweep", *arguments],
+            cwd=case.folder,
+            env={**os.environ, "PYTHONPATH": str(ROOT)},
+            stdout=subprocess.DEVNULL,
+        )
+        try:
+            status = process.wait(chance.uniform(5, 25) if kills < 4 else None)
+        except subprocess.TimeoutExpired:
+            process.kill()
+            process.wait()
+            kills += 1
+            continue
+        if status != 0:
+            raise SystemExit(f"run {case.number} ({case.tuner}, trained) ended with {status}")
+        (directory,) = {path.parent.parent for path in case.folder.glob(f"outputs/*/*/{journal.FILE}")}
+        return Outcome(case, kills, directory)
+
+
+def undisturbed(case: Case) -> SweepRecord:
+    """The same sweep when nobody kills it, without workers and store."""
+    sys.argv = ["sweep", *case.arguments]
+    (job,) = compose()
+    directory = case.folder / "undisturbed" / "imdb"
+    plan = Plan(
+        "undisturbed/imdb", job.config, job.yaml, sweep.check(job.config), "imdb", "", _DATA, "no-data", directory
+    )
+    search = driver.Search(plan, sweeps.oracle.Oracle(job.config, plan.space))
+    driver.run([search], FakeEngine(workers=case.workers))
+    return search.record
+
+
+_DATA = {"source": "standin", "validation": 0.2}
+
+
+def differences(outcome: Outcome, client: MlflowClient) -> Counter[str]:
+    """What is wrong with a sweep that has ended, counted."""
+    wrong: Counter[str] = Counter()
+    record = SweepRecord(outcome.directory, journal.read(outcome.directory / "imdb"))
+    assert record.started is not None
+    wrong["trials"] = len(record.trials)
+    wrong["trials lost"] = record.budget - len(record.trials)
+    wrong["trials not completed"] = sum(trial.status != "completed" for trial in record.trials.values())
+    wrong["sweeps without an end"] = record.ended is None
+    experiments = [experiment.experiment_id for experiment in client.search_experiments()]
+    runs = client.search_runs(experiments, f"tags.sweep = '{record.started.sweep}'", max_results=1000)
+    parents = [run for run in runs if run.data.tags["kind"] == "sweep"]
+    children = Counter(int(run.data.tags["trial"]) for run in runs if run.data.tags["kind"] == "trial")
+    wrong["runs doubled"] = len(parents) - 1 + sum(count - 1 for count in children.values())
+    wrong["runs missing"] = len(record.trials.keys() - children.keys())
+    wrong["runs not finished"] = sum(run.info.status != "FINISHED" for run in runs)
+    for run in runs:
+        if run.data.tags["kind"] == "trial":
+            trial = record.trials[int(run.data.tags["trial"])]
+            wrong["points in the journal"] += sum(map(len, trial.curves.values()))
+            for name in CURVES:
+                points = [(p.step, p.value) for p in client.get_metric_history(run.info.run_id, name)]
+                wrong["curves that differ"] += points != list(enumerate(trial.curves[name], start=1))
+            wrong["runs that differ"] += run.data.params != {name: str(value) for name, value in trial.values.items()}
+            wrong["runs that differ"] += any(
+                abs(run.data.metrics.get(name, np.inf) - value) > 1e-5 for name, value in trial.test.items()
+            )
+    return wrong
+
+
+def parted(outcome: Outcome) -> bool:
+    """Whether a sweep whose trials do not depend on who is first came to something else than undisturbed."""
+    if outcome.case.tuner not in ("random", "grid") and outcome.case.workers > 1:
+        return False
+    record = SweepRecord(outcome.directory, journal.read(outcome.directory / "imdb"))
+    expected = undisturbed(outcome.case)
+    mine, other = (
+        {n: (trial.values, trial.seed, trial.curves, trial.objective) for n, trial in r.trials.items()}
+        for r in (record, expected)
+    )
+    return mine != other
+
+
+def main(runs: int = 200, trained: int = 4) -> int:
+    began = time.monotonic()
+    with tempfile.TemporaryDirectory() as folder:
+        store = f"sqlite:///{folder}/mlflow.db"
+        cases = [Case(n, TUNERS[n % 4], 1 + n // 4 % 4, Path(folder, str(n)), store) for n in range(runs + trained)]
+        with multiprocessing.get_context("fork").Pool(2) as pool:  # two at once into one store, from its first use on
+            outcomes = pool.map(until_done, cases[:runs], chunksize=1)
+        outcomes += [train_until_done(case._replace(workers=2)) for case in cases[runs:]]
+        client = MlflowClient(store)
+        total = sum((differences(outcome, client) for outcome in outcomes), Counter())
+        total["sweeps that parted"] = sum(parted(outcome) for outcome in outcomes[:runs])
+    kills = sum(outcome.kills for outcome in outcomes)
+    print(f"{runs} sweeps and {trained} with training, killed {kills} times, in {time.monotonic() - began:.0f} s")
+    counted = ("trials", "points in the journal")
+    wrong = ("trials lost", "trials not completed", "sweeps without an end", "runs doubled", "runs missing")
+    wrong += ("runs not finished", "curves that differ", "runs that differ", "sweeps that parted")
+    for name in counted + wrong:
+        print(f"{total[name]:8} {name}")
+    return 0 if not any(total[name] for name in wrong) else 1
+
+
+if __name__ == "__main__":
+    sys.exit(main(*map(int, sys.argv[1:])))
