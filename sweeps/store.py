@@ -51,6 +51,8 @@ def database(uri: str) -> Path:
 def being_created(uri: str) -> Iterator[None]:
     """The block opens the store; one process at a time, as two that create or upgrade it at once leave it unusable.
 
+    So does one that is killed while it creates it: MLflow makes some thirty tables, one by one, and does not take what
+    is there for its own before all are. The lock says that somebody was about to, and who comes next starts anew.
     Afterwards a SQLite store is in WAL mode, which stays with the file: readers (the UI) do not wait for the writer.
     """
     if not uri.startswith(SQLITE):
@@ -58,9 +60,17 @@ def being_created(uri: str) -> Iterator[None]:
         return
     path = database(uri)
     path.parent.mkdir(parents=True, exist_ok=True)
-    with path.with_name(f"{path.name}.lock").open("w") as lock:
+    with path.with_name(f"{path.name}.lock").open("a+") as lock:
         fcntl.flock(lock, fcntl.LOCK_EX)
+        lock.seek(0)
+        if lock.read():
+            for part in ("", "-journal", "-wal", "-shm"):
+                path.with_name(path.name + part).unlink(missing_ok=True)
+        elif not path.exists():
+            lock.write("being created")
+            lock.flush()
         yield
+        lock.truncate(0)
         connection = sqlite3.connect(path, timeout=20)
         try:
             connection.execute("PRAGMA journal_mode=WAL")

@@ -10,6 +10,7 @@ from __future__ import annotations
 import hashlib
 import json
 import logging
+import math
 import os
 import queue
 import sqlite3
@@ -31,6 +32,7 @@ os.environ.setdefault("MLFLOW_HTTP_REQUEST_TIMEOUT", "20")
 from mlflow import MlflowClient
 from mlflow.entities import Dataset, DatasetInput, InputTag, Metric, Param, Run, RunTag
 from mlflow.exceptions import MlflowException
+from sqlalchemy.exc import SQLAlchemyError
 
 from conf.schema import ConfigError
 from sweeps import figures, journal, process, store
@@ -40,10 +42,13 @@ from sweeps.spec import CURVES
 log = logging.getLogger(__name__)
 
 RETRY_AFTER = 10.0  # seconds before a store that did not answer is asked again
+LAST_TRIES = 5.0  # seconds in which it is asked again at the end
 OPENING = 20.0  # seconds that a sweep waits for its store before it starts without
 LONGEST_REASON = 1000  # characters; MLflow refuses tags of more than 8,000
 LARGEST_BATCH = 1000  # metrics; MLflow refuses more
 ENDED = {"completed": "FINISHED", "failed": "FAILED"}
+# MLflow wraps what a database says only once a store is open.
+AWAY = (MlflowException, SQLAlchemyError, OSError, sqlite3.Error)
 DRIVER = "driver."  # prefix of the tags that tell which process runs a sweep
 
 
@@ -106,17 +111,21 @@ class Tracker:
         client = self._open()
         closing = told = False
         next_try = time.monotonic()
-        while not closing:
-            closing = self._receive(next_try - time.monotonic())
-            if not closing and time.monotonic() < next_try:
+        gives_up = math.inf
+        while not self._all_logged and time.monotonic() < gives_up:
+            if closing:
+                time.sleep(max(0.0, next_try - time.monotonic()))
+            elif self._receive(next_try - time.monotonic()):
+                closing, gives_up = True, time.monotonic() + LAST_TRIES
+            elif time.monotonic() < next_try:
                 continue
             try:
                 if client is None:
                     client = self._connect()
                 self._log(client, closing=closing)
                 self._all_logged = closing
-            except (MlflowException, OSError, sqlite3.Error) as error:
-                next_try = time.monotonic() + RETRY_AFTER
+            except AWAY as error:
+                next_try = time.monotonic() + (1.0 if closing else RETRY_AFTER)
                 if not told:
                     log.warning("%s does not answer; the sweep goes on without: %s", self.uri, _first_line(error))
                     told = True
@@ -125,7 +134,7 @@ class Tracker:
         """The store, unless it is away; what is wrong with a local one is known at once."""
         try:
             return self._connect()
-        except (MlflowException, OSError, sqlite3.Error) as error:
+        except AWAY as error:
             if self.uri.startswith(store.SQLITE) and "database is locked" not in str(error):
                 self._refused = error
             return None
@@ -186,8 +195,7 @@ def _close_abandoned(client: MlflowClient) -> None:
     """End as KILLED what a driver of this machine left RUNNING when it was killed."""
     here = f"tags.`{DRIVER}host` = '{process.identity()['host']}'"
     for sweep in _search(client, f"attributes.status = 'RUNNING' and tags.kind = 'sweep' and {here}"):
-        driver = {key.removeprefix(DRIVER): tag for key, tag in sweep.data.tags.items() if key.startswith(DRIVER)}
-        if not process.known_dead(driver):
+        if not _abandoned(sweep):
             continue
         open_runs = f"attributes.status = 'RUNNING' and tags.sweep = '{sweep.data.tags['sweep']}'"
         ended = sweep.info.start_time
@@ -195,13 +203,20 @@ def _close_abandoned(client: MlflowClient) -> None:
             histories = [client.get_metric_history(trial.info.run_id, name) for name in trial.data.metrics]
             last = max((point.timestamp for history in histories for point in history), default=trial.info.start_time)
             ended = max(ended, last)
-            _kill(client, trial.info.run_id, last)
-        _kill(client, sweep.info.run_id, ended)
+            _kill(client, sweep, trial.info.run_id, last)
+        _kill(client, sweep, sweep.info.run_id, ended)
 
 
-def _kill(client: MlflowClient, run: str, when: int) -> None:
-    client.set_tag(run, "status.reason", journal.INTERRUPTED)
-    client.set_terminated(run, "KILLED", when)
+def _abandoned(sweep: Run) -> bool:
+    tags = sweep.data.tags
+    driver = {key.removeprefix(DRIVER): tag for key, tag in tags.items() if key.startswith(DRIVER)}
+    return sweep.info.status == "RUNNING" and process.known_dead(driver)
+
+
+def _kill(client: MlflowClient, sweep: Run, run: str, when: int) -> None:
+    if _abandoned(client.get_run(sweep.info.run_id)):  # it may just have been resumed
+        client.set_tag(run, "status.reason", journal.INTERRUPTED)
+        client.set_terminated(run, "KILLED", when)
 
 
 def _search(client: MlflowClient, where: str) -> list[Run]:

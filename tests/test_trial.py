@@ -4,9 +4,10 @@ from typing import Any
 import keras
 import numpy as np
 import pytest
+import tensorflow as tf
 
 from sweeps import trial
-from sweeps.spec import Dataset, EpochReport, Split, TrialFailedError
+from sweeps.spec import Dataset, EpochReport, Report, Split, TrialFailedError
 from tests.specs import MODELS, spec
 
 MAXLEN, WORDS, CLASSES = 12, 20, 3
@@ -24,11 +25,25 @@ def tiny(**_: Any) -> Dataset:
 
 
 def exploding(*, learning_rate: float) -> keras.optimizers.Optimizer:
-    return keras.optimizers.SGD(learning_rate * 1e30)
+    return keras.optimizers.SGD(learning_rate * float("inf"))
 
 
-def quiet(report: EpochReport) -> None:
-    pass
+def still(*, learning_rate: float) -> keras.optimizers.Optimizer:
+    return keras.optimizers.SGD(0.0)
+
+
+def quiet(ended: EpochReport) -> str | None:
+    return None
+
+
+def recorder(reports: list[EpochReport], stop_at: int | None = None) -> Report:
+    """Keeps what is reported; from epoch `stop_at` on the answer is to stop."""
+
+    def report(ended: EpochReport) -> str | None:
+        reports.append(ended)
+        return "enough" if ended.epoch == stop_at else None
+
+    return report
 
 
 @pytest.fixture(autouse=True)
@@ -41,7 +56,7 @@ def few_steps(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
 @pytest.mark.parametrize("model", MODELS)
 def test_every_epoch_is_reported_with_all_four_metrics(model: str) -> None:
     reports: list[EpochReport] = []
-    result = trial.run(spec(model), reports.append)
+    result = trial.run(spec(model), recorder(reports))
     assert [r.epoch for r in reports] == [1, 2, 3]
     assert all((r.sweep, r.trial, r.attempt) == ("s/tiny", 1, 1) for r in reports)
     assert set(result.curves) == {"train/loss", "train/accuracy", "val/loss", "val/accuracy"}
@@ -67,7 +82,7 @@ def test_a_trial_that_goes_on_later_gives_what_it_would_have_given_without_the_p
     whole = trial.run(spec(model, epochs=4), quiet)
     first = trial.run(spec(model, epochs=2), quiet)
     reports: list[EpochReport] = []
-    rest = trial.run(spec(model, initial_epoch=2, epochs=4, checkpoint=first.checkpoint), reports.append)
+    rest = trial.run(spec(model, initial_epoch=2, epochs=4, checkpoint=first.checkpoint), recorder(reports))
     assert [r.epoch for r in reports] == [3, 4]
     assert rest.curves == whole.curves
     assert (rest.objective, rest.best_epoch, rest.test) == (whole.objective, whole.best_epoch, whole.test)
@@ -110,7 +125,7 @@ def test_a_trial_ends_when_patience_runs_out(patience: int) -> None:
 def test_a_loss_that_is_not_finite_fails_the_trial_with_that_reason() -> None:
     reports: list[EpochReport] = []
     with pytest.raises(TrialFailedError, match=r"^diverged: train/loss is (nan|inf) in epoch 1$"):
-        trial.run(spec(optimizer="tests.test_trial.exploding"), reports.append)
+        trial.run(spec(optimizer="tests.test_trial.exploding"), recorder(reports))
     assert reports == []
 
 
@@ -158,3 +173,38 @@ def test_memory_is_given_back_between_trials(monkeypatch: pytest.MonkeyPatch) ->
     for _ in range(2):
         trial.run(spec(epochs=1), quiet)
     assert len(cleared) == 2
+
+
+def test_a_report_that_is_answered_ends_the_trial_with_its_epoch_and_it_is_tested() -> None:
+    reports: list[EpochReport] = []
+    stopped = trial.run(spec(epochs=5), recorder(reports, stop_at=2))
+    assert [r.epoch for r in reports] == [1, 2]
+    assert (stopped.reason, stopped.cost.epochs, len(stopped.curves["val/loss"])) == ("enough", 2, 2)
+    assert stopped.test == trial.run(spec(epochs=2), quiet).test
+
+
+def test_a_trial_that_is_stopped_in_its_last_epoch_has_finished() -> None:
+    assert trial.run(spec(epochs=2), recorder([], stop_at=2)).reason == "finished"
+
+
+def test_a_trial_out_of_patience_runs_no_further_when_it_is_promoted() -> None:
+    first = trial.run(spec(optimizer="tests.test_trial.still", patience=1, epochs=4), quiet)
+    assert first.reason == "patience"
+    again = trial.run(
+        spec(optimizer="tests.test_trial.still", patience=1, initial_epoch=4, epochs=9, checkpoint=first.checkpoint),
+        quiet,
+    )
+    assert (again.reason, again.cost.epochs) == ("patience", 0)
+    assert (again.curves, again.objective, again.test) == (first.curves, first.objective, first.test)
+
+
+@pytest.mark.parametrize("error", [MemoryError(), tf.errors.ResourceExhaustedError(None, None, "OOM when allocating")])
+def test_a_trial_without_enough_memory_fails_with_that_reason(
+    error: Exception, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def exhausted(*_: Any) -> None:
+        raise error
+
+    monkeypatch.setattr(trial, "_fit_epoch", exhausted)
+    with pytest.raises(TrialFailedError, match=r"^out of memory$"):
+        trial.run(spec(), quiet)
