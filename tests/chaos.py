@@ -27,7 +27,6 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 import numpy as np
-from mlflow import MlflowClient
 from rich.console import Console
 
 import sweeps.oracle  # imports TensorFlow, once for all that are forked
@@ -153,7 +152,7 @@ def until_done(case: Case) -> Outcome:
             finally:  # an exception was printed by now; what the parent has on its stack is not to be run here
                 sys.excepthook(*sys.exc_info())  # type: ignore[arg-type]
                 os._exit(70)
-        ends = time.monotonic() + chance.uniform(0, LONGEST) * (1 + kills / 10)  # or it might never come to an end
+        ends = time.monotonic() + chance.uniform(0, LONGEST) * (1 + kills / 3)  # or it might never come to an end
         status = None
         while status is None and time.monotonic() < ends:
             done, raw = os.waitpid(child, os.WNOHANG)
@@ -220,7 +219,7 @@ def undisturbed(case: Case) -> SweepRecord:
 _DATA = {"source": "standin", "validation": 0.2}
 
 
-def differences(outcome: Outcome, client: MlflowClient) -> Counter[str]:
+def differences(outcome: Outcome, client: tracking.MlflowClient) -> Counter[str]:
     """What is wrong with a sweep that has ended, counted."""
     wrong: Counter[str] = Counter()
     record = SweepRecord(outcome.directory, journal.read(outcome.directory / "imdb"))
@@ -271,7 +270,7 @@ def main(runs: int = 200, trained: int = 4) -> int:
         with multiprocessing.get_context("fork").Pool(2) as pool:  # two at once into one store, from its first use on
             outcomes = pool.map(until_done, cases[:runs], chunksize=1)
         outcomes += [train_until_done(case._replace(workers=2)) for case in cases[runs:]]
-        client = MlflowClient(store)
+        client = tracking.MlflowClient(store)
         total = sum((differences(outcome, client) for outcome in outcomes), Counter())
         total["sweeps that parted"] = sum(parted(outcome) for outcome in outcomes[:runs])
     kills = sum(outcome.kills for outcome in outcomes)

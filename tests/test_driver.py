@@ -1,3 +1,4 @@
+import errno
 import json
 from collections.abc import Callable
 from pathlib import Path
@@ -8,16 +9,24 @@ from conf.compose import Job
 from sweeps import driver, journal
 from sweeps.checkpoints import Checkpoints
 from sweeps.driver import Search
-from sweeps.engine import Finished, Message
+from sweeps.engine import Finished, Message, Started
 from sweeps.journal import EpochEnded, SweepRecord, TrialEnded, TrialStarted
 from sweeps.oracle import Oracle
 from sweeps.plan import trial_seed
-from sweeps.spec import EpochReport, Report, TrialFailedError, TrialResult, TrialSpec
+from sweeps.spec import EpochReport, Report, SweepError, TrialFailedError, TrialResult, TrialSpec
 from tests.fakes import FakeEngine, Recorder, WorkerDiedError, learn, plan, result
 
 
 def search(job: Job, **where: object) -> Search:
     return Search(plan(job, **where), Oracle(job.config, plan(job).space), [Recorder()])  # type: ignore[arg-type]
+
+
+@pytest.fixture
+def clock(monkeypatch: pytest.MonkeyPatch) -> list[float]:
+    """The time, as the driver sees it."""
+    now = [0.0]
+    monkeypatch.setattr(driver.time, "monotonic", lambda: now[0])
+    return now
 
 
 def swept(job: Job, engine: FakeEngine) -> Search:
@@ -220,3 +229,156 @@ def test_the_journal_is_json_lines_that_a_reader_without_this_code_understands(c
     ]
     assert lines[0]["digest"] == "0123456789abcdef"
     assert lines[0]["config"] == one.plan.yaml
+
+
+def test_the_target_ends_the_sweep_and_its_running_trials(composed: Callable[..., Job]) -> None:
+    def rise(spec: TrialSpec, report: Report) -> TrialResult:
+        curve: list[float] = []
+        for epoch in range(spec.epochs):
+            curve.append((spec.trial + epoch) / 10)
+            if stop := report(
+                EpochReport(spec.sweep, spec.trial, spec.attempt, epoch + 1, {"val/accuracy": curve[-1]})
+            ):
+                return result(spec, curve, reason=stop)
+        return result(spec, curve)
+
+    engine = FakeEngine(rise, workers=1)
+    one = swept(composed("trials=9", "epochs=4", "target=0.5"), engine)
+    assert one.record.ended is not None
+    assert (one.record.ended.status, one.record.ended.reason) == ("completed", "target")
+    assert engine.stopped == {one.plan.sweep: "the target is reached"}
+    assert set(one.record.trials) == {0, 1, 2}  # the third rises to 0.5
+
+
+def test_a_loss_reaches_its_target_from_above(composed: Callable[..., Job]) -> None:
+    def fall(spec: TrialSpec, report: Report) -> TrialResult:
+        return result(spec, [0.9 - spec.trial / 10])._replace(objective=0.9 - spec.trial / 10)
+
+    one = swept(composed("trials=9", "epochs=1", "objective=val/loss", "target=0.7"), FakeEngine(fall, workers=1))
+    assert set(one.record.trials) == {0, 1, 2}
+
+
+def test_when_the_time_is_up_running_trials_end_with_their_epoch(
+    composed: Callable[..., Job], clock: list[float]
+) -> None:
+    def slow(spec: TrialSpec, report: Report) -> TrialResult:
+        curve: list[float] = []
+        for epoch in range(spec.epochs):
+            clock[0] += 25
+            curve.append(0.5)
+            if stop := report(EpochReport(spec.sweep, spec.trial, spec.attempt, epoch + 1, {"val/accuracy": 0.5})):
+                return result(spec, curve, reason=stop)
+        return result(spec, curve)
+
+    class Prompt(FakeEngine):
+        """Says everything when it happens, so that the driver can answer in time."""
+
+        def next(self, timeout: float) -> Message | None:
+            clock[0] += 1
+            if self._out and clock[0] >= 60 and not self.stopped:
+                return None
+            return super().next(timeout)
+
+    engine = Prompt(slow, workers=1)
+    one = swept(composed("trials=9", "epochs=10", "minutes=1"), engine)
+    assert one.record.ended is not None
+    assert one.record.ended.reason == "minutes"
+    assert len(one.record.trials) == 1
+    assert one.record.trials[0].status == "completed"
+
+
+def test_no_trial_is_started_that_cannot_finish(composed: Callable[..., Job], clock: list[float]) -> None:
+    def takes_ten_seconds(spec: TrialSpec, report: Report) -> TrialResult:
+        clock[0] += 10
+        made = learn(spec, report)
+        return made._replace(cost=made.cost._replace(seconds=10.0))
+
+    one = swept(composed("trials=99", "epochs=1", "minutes=1"), FakeEngine(takes_ten_seconds, workers=1))
+    assert len(one.record.trials) == 5  # the sixth would end after the minute
+    assert clock[0] == 50
+    assert one.record.ended is not None
+    assert one.record.ended.reason == "minutes"
+    assert all(t.reason == "finished" for t in one.record.trials.values())
+
+
+def test_several_sweeps_share_the_time(composed: Callable[..., Job], clock: list[float]) -> None:
+    def takes_ten_seconds(spec: TrialSpec, report: Report) -> TrialResult:
+        clock[0] += 10
+        made = learn(spec, report)
+        return made._replace(cost=made.cost._replace(seconds=10.0))
+
+    job = composed("trials=99", "epochs=1", "minutes=1")
+    both = [search(job, directory=Path("outputs/two", name), dataset=name) for name in ("reuters", "imdb")]
+    driver.run(both, FakeEngine(takes_ten_seconds, workers=1))
+    assert [len(one.record.trials) for one in both] == [3, 2]
+
+
+def test_time_that_was_used_before_an_interruption_is_not_given_again(composed: Callable[..., Job]) -> None:
+    job = composed("trials=3", "minutes=1")
+    started = journal.SweepStarted(*[""] * 6, "val/accuracy", 1, 3, *[""] * 3, {}, None, None, time=100.0)  # type: ignore[arg-type]
+    first, second = search(job, directory=Path("outputs/two/a")), search(job, directory=Path("outputs/two/b"))
+    for one, sessions in ((first, [(100.0, 110.0), (500.0, 520.0)]), (second, [(105.0, 115.0)])):
+        for since, until in sessions:
+            one.record.add(journal.SweepStarted(**{**vars(started), "time": since}))
+            one.record.add(journal.SweepEnded("completed", None, time=until))
+    assert driver._seconds_left([first, second]) == 60 - 15 - 20
+    first.close()
+    second.close()
+
+
+def test_failures_in_a_row_end_the_sweep(composed: Callable[..., Job]) -> None:
+    def fail_some(spec: TrialSpec, report: Report) -> TrialResult:
+        if spec.trial in (1, 2, 4, 5, 6):
+            raise TrialFailedError(f"error {spec.trial}")
+        return learn(spec, report)
+
+    engine = FakeEngine(fail_some, workers=1)
+    one = swept(composed("trials=20", "epochs=1", "max_failures=3"), engine)
+    assert one.record.ended is not None
+    assert (one.record.ended.status, one.record.ended.reason) == ("failed", "max_failures")
+    assert [spec.trial for spec in engine.specs] == list(range(7))
+    assert one.record.best is not None  # what has completed counts all the same
+
+
+def test_a_trial_that_takes_too_long_is_killed_and_not_tried_again(
+    composed: Callable[..., Job], clock: list[float]
+) -> None:
+    class Sleeping(FakeEngine):
+        """Trial 1 never says anything after its start."""
+
+        def next(self, timeout: float) -> Message | None:
+            if not self._messages and self._out and self._out[0].trial == 1:
+                if clock[0] < 10:
+                    clock[0] = 10
+                    return Started(self._out[0])
+                clock[0] += 20
+                return None
+            return super().next(timeout)
+
+        def kill(self, spec: TrialSpec, reason: str) -> None:
+            super().kill(spec, reason)
+            self._out.popleft()
+
+    engine = Sleeping(workers=1)
+    one = swept(composed("trials=3", "epochs=1", "trial_minutes=1", "retries=3"), engine)
+    assert [(spec.trial, reason) for spec, reason in engine.killed] == [(1, "time limit")]
+    assert (one.record.trials[1].status, one.record.trials[1].reason) == ("failed", "time limit")
+    assert one.record.trials[1].attempt == 1
+    assert [one.record.trials[n].status for n in (0, 2)] == ["completed"] * 2
+    assert clock[0] == 10 + 4 * 20
+
+
+def test_a_full_disk_ends_the_sweep_in_one_line_that_names_the_directory(
+    composed: Callable[..., Job], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def full(*_: object) -> None:
+        raise OSError(errno.ENOSPC, "No space left on device")
+
+    one = search(composed("trials=3", "epochs=1"))
+    with monkeypatch.context() as patched:
+        patched.setattr(Checkpoints, "save", full)
+        with pytest.raises(SweepError, match=r"^outputs/sweep/imdb: No space left on device$"):
+            driver.run([one], FakeEngine())
+    one.close()
+    record = SweepRecord(one.plan.directory, journal.read(one.plan.directory))
+    assert [trial.running for trial in record.trials.values()] == [True, True]

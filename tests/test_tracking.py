@@ -1,6 +1,7 @@
 import json
 import random
 import shutil
+import threading
 from collections.abc import Callable
 from pathlib import Path
 
@@ -11,13 +12,13 @@ from mlflow.exceptions import MlflowException
 
 from conf.compose import Job
 from conf.schema import ConfigError
-from sweeps import driver, journal, store
+from sweeps import driver, journal, process, store
 from sweeps.driver import Search
 from sweeps.engine import Message
 from sweeps.oracle import Oracle
 from sweeps.spec import CURVES, EpochReport, Report, TrialFailedError, TrialResult, TrialSpec
 from sweeps.tracking import Tracker
-from tests.fakes import FakeEngine, WorkerDiedError, learn, plan
+from tests.fakes import FakeEngine, Trial, WorkerDiedError, learn, plan
 
 
 @pytest.fixture(scope="module")
@@ -306,3 +307,145 @@ def test_the_dataset_is_described_without_its_arrays(composed: Callable[..., Job
     tracked(composed("trials=1"))
     (dataset,) = runs("trial")[0].inputs.dataset_inputs
     assert json.loads(dataset.dataset.source) == {"dataset": "imdb", "source": "standin"}
+
+
+class InterruptedEngine(FakeEngine):
+    """Ctrl-C when the fifth trial would run."""
+
+    def next(self, timeout: float) -> Message | None:
+        if len(self.specs) > 4:
+            raise KeyboardInterrupt
+        return super().next(timeout)
+
+
+def interrupted(job: Job) -> None:
+    tracker = opened(job)
+    search = Search(plan(job), Oracle(job.config, plan(job).space), [tracker])
+    with pytest.raises(KeyboardInterrupt):
+        driver.run([search], InterruptedEngine())
+    search.close()
+    assert tracker.close()
+
+
+def resumed(job: Job, trial: Trial = learn) -> Search:
+    past = journal.read(plan(job).directory)
+    tracker = opened(job)
+    tracker.recall(plan(job).directory, past)
+    search = Search(plan(job), Oracle(job.config, plan(job).space), [tracker], past)
+    driver.run([search], FakeEngine(trial))
+    assert tracker.close()
+    return search
+
+
+def ids() -> dict[str, str]:
+    return {run.data.tags.get("trial", "sweep"): run.info.run_id for run in [*runs("sweep"), *runs("trial")]}
+
+
+def test_a_sweep_that_is_resumed_goes_on_in_the_same_runs(composed: Callable[..., Job]) -> None:
+    job = composed("trials=6", "epochs=2")
+    interrupted(job)
+    before = ids()
+    states = {run.data.tags["trial"]: run.info.status for run in runs("trial")}
+    assert [run.info.status for run in runs("sweep")] == ["KILLED"]
+    assert sorted(states.values()) == ["FINISHED"] * 3 + ["KILLED"] * 2
+    search = resumed(job)
+    assert before.items() <= ids().items()
+    assert len(ids()) == 7
+    assert {run.info.status for run in [*runs("sweep"), *runs("trial")]} == {"FINISHED"}
+    for run in runs("trial"):
+        for metric in CURVES:
+            trial = search.record.trials[int(run.data.tags["trial"])]
+            assert history(run, metric) == list(enumerate(trial.curves[metric], start=1))
+
+
+def test_what_a_store_has_is_not_logged_again(composed: Callable[..., Job], monkeypatch: pytest.MonkeyPatch) -> None:
+    job = composed("trials=3", "epochs=2")
+    search = tracked(job)
+    before = ids(), [run.info.end_time for run in [*runs("sweep"), *runs("trial")]]
+
+    def refuse(*_: object, **__: object) -> None:
+        raise AssertionError("nothing is to be written")
+
+    with monkeypatch.context() as patched:
+        for name in ("create_run", "log_batch", "log_artifact", "log_text", "set_terminated", "set_tag", "update_run"):
+            patched.setattr(MlflowClient, name, refuse)
+        tracker = opened(job)
+        tracker.recall(search.plan.directory, journal.read(search.plan.directory))
+        assert tracker.close()
+    assert before == (ids(), [run.info.end_time for run in [*runs("sweep"), *runs("trial")]])
+
+
+def test_an_attempt_with_other_numbers_replaces_the_run_of_the_one_before(composed: Callable[..., Job]) -> None:
+    def another_machine(spec: TrialSpec, report: Report) -> TrialResult:
+        return learn(spec._replace(model_values={"lstm_units": 7}), report)
+
+    def half_a_trial(spec: TrialSpec, report: Report) -> TrialResult:
+        if spec.attempt == 1:
+            learn(spec._replace(epochs=2), report)
+            raise WorkerDiedError
+        return another_machine(spec, report)
+
+    search = tracked(composed("trials=1", "epochs=3"), FakeEngine(half_a_trial))
+    (run,) = runs("trial")
+    assert history(run, "val/loss") == list(enumerate(search.record.trials[0].curves["val/loss"], start=1))
+    assert run.info.status == "FINISHED"
+
+
+def test_of_two_runs_for_one_trial_one_is_left(composed: Callable[..., Job]) -> None:
+    job = composed("trials=6", "epochs=2")
+    interrupted(job)
+    first = runs("trial")[0]
+    client().create_run(first.info.experiment_id, tags=first.data.tags)
+    client().create_run(first.info.experiment_id, tags=runs("sweep")[0].data.tags)
+    resumed(job)
+    assert len(runs("sweep")) == 1
+    assert sorted(run.data.tags["trial"] for run in runs("trial")) == list("012345")
+
+
+@pytest.mark.parametrize(
+    ("other", "status"),
+    [
+        ({}, "RUNNING"),  # this very process
+        ({"start": "1"}, "KILLED"),  # its id was given again
+        ({"boot_id": "before"}, "KILLED"),
+        ({"host": "elsewhere", "start": "1"}, "RUNNING"),
+        ({"pid_namespace": "container", "start": "1"}, "RUNNING"),
+    ],
+)
+def test_what_a_dead_driver_left_running_is_killed_at_the_next_start_and_nothing_elses(
+    other: dict[str, str], status: str
+) -> None:
+    experiment = client().create_experiment("e")
+    driver_tags = {f"driver.{key}": value for key, value in (process.identity() | other).items()}
+    sweep = client().create_run(experiment, 1000, {"kind": "sweep", "sweep": "s/imdb", **driver_tags})
+    trial = client().create_run(experiment, 2000, {"kind": "trial", "sweep": "s/imdb", "trial": "0"})
+    somebody_elses = client().create_run(experiment, 1000)
+    for step, when in ((1, 5000), (2, 7000)):
+        client().log_metric(trial.info.run_id, "val/loss", 0.5, when, step)
+    tracker = Tracker(store.uri(None))
+    assert tracker.close()
+    states = [client().get_run(run.info.run_id).info for run in (sweep, trial, somebody_elses)]
+    assert [info.status for info in states] == [status, status, "RUNNING"]
+    if status == "KILLED":
+        assert [info.end_time for info in states] == [7000, 7000, None]
+        assert client().get_run(trial.info.run_id).data.tags["status.reason"] == "interrupted"
+
+
+def test_training_does_not_wait_for_the_store(composed: Callable[..., Job], monkeypatch: pytest.MonkeyPatch) -> None:
+    create = MlflowClient.create_run
+    answers = threading.Event()
+
+    def slow(*arguments: object, **more: object) -> object:
+        assert answers.wait(60)
+        return create(*arguments, **more)  # type: ignore[arg-type]
+
+    monkeypatch.setattr(MlflowClient, "create_run", slow)
+    job = composed("trials=3", "epochs=2")
+    tracker = opened(job)
+    search = Search(plan(job), Oracle(job.config, plan(job).space), [tracker])
+    driver.run([search], FakeEngine())
+    assert search.record.ended is not None
+    assert not tracker.close(limit=0.1)
+    answers.set()
+    assert tracker.close()
+    assert len(runs("trial")) == 3
