@@ -81,7 +81,8 @@ class DaskEngine:
     def __init__(self, client: Client) -> None:
         self._client = client
         self._topic = f"trials-{uuid.uuid4().hex}"
-        self._messages: queue.SimpleQueue[Message | Future] = queue.SimpleQueue()
+        # Dask's threads put here what they hear: the key of a trial that started, a report, a future that is done.
+        self._messages: queue.SimpleQueue[str | EpochReport | Future] = queue.SimpleQueue()
         self._out: dict[str, TrialSpec] = {}  # Dask key -> spec
         self._where: dict[str, str] = {}  # Dask key -> address of the worker
         self._killed: dict[str, str] = {}  # Dask key -> why
@@ -117,12 +118,12 @@ class DaskEngine:
 
     def stop(self, sweep: str, reason: str) -> None:
         # Not waited for: a worker may be busy. One that joins later gets no trial of this sweep.
-        self._client.run(_stop, f"{self._topic}/{sweep}", reason, wait=False)
+        self._client.run(_stop, f"{self._topic}/{sweep}", reason, wait=False, on_error="ignore")
 
     def kill(self, spec: TrialSpec, reason: str) -> None:
         key = next(key for key, out in self._out.items() if (out.sweep, out.trial) == (spec.sweep, spec.trial))
         self._killed[key] = reason
-        self._client.run(_die, workers=[self._where[key]], wait=False)
+        self._end_worker(key)
 
     def next(self, timeout: float) -> Message | None:
         try:
@@ -130,7 +131,9 @@ class DaskEngine:
         except queue.Empty:
             self._look_for_workers()
             return None
-        if not isinstance(message, Future):
+        if isinstance(message, str):
+            return self._started(message)
+        if isinstance(message, EpochReport):
             return message
         spec = self._out.pop(message.key)
         address = self._where.pop(message.key, None)
@@ -149,6 +152,14 @@ class DaskEngine:
         reason = str(error) if isinstance(error, TrialFailedError) else f"error: {type(error).__name__}: {error}"
         return Failed(spec, reason.splitlines()[0], "".join(lines), lost=False)
 
+    def _started(self, key: str) -> Started | None:
+        if key in self._killed:  # a cluster's scheduler runs it again, three times unless configured otherwise
+            self._end_worker(key)
+        return Started(self._out[key]) if key in self._out else None
+
+    def _end_worker(self, key: str) -> None:
+        self._client.run(_die, workers=[self._where[key]], wait=False, on_error="ignore")
+
     def _look_for_workers(self) -> None:
         """A worker that died is replaced within seconds; without any the sweep would wait for ever."""
         if self.workers:
@@ -160,12 +171,9 @@ class DaskEngine:
         _, message = event
         if "report" in message:
             self._messages.put(EpochReport(**message["report"]))
-        elif message["started"] in self._out:
-            key = message["started"]
-            self._where[key] = message["worker"]  # Dask adds it
-            if key in self._killed:  # a cluster's scheduler runs it again, three times unless configured otherwise
-                self._client.run(_die, workers=[self._where[key]], wait=False)
-            self._messages.put(Started(self._out[key]))
+        else:
+            self._where[message["started"]] = message["worker"]  # Dask adds it
+            self._messages.put(message["started"])
 
     def _on_memory(self, event: tuple[float, dict[str, Any]]) -> None:
         self._over_memory.add(event[1]["worker"])
@@ -267,13 +275,14 @@ def _call(function: str, spec: TrialSpec, topic: str) -> Any:
     return getattr(importlib.import_module(module), name)(spec, report)
 
 
-# On a worker: the sweeps whose trials end with their epoch, and why.
+# On a worker: the sweeps whose trials end with their epoch, and why. Dask can run what follows without waiting for it
+# only if it is a coroutine.
 _stopped: dict[str, str] = {}
 
 
-def _stop(sweep: str, reason: str) -> None:
+async def _stop(sweep: str, reason: str) -> None:
     _stopped[sweep] = reason
 
 
-def _die() -> None:
+async def _die() -> None:
     os.kill(os.getpid(), signal.SIGKILL)

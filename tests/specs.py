@@ -1,11 +1,12 @@
-"""Specs of tiny trials, and functions that a worker can run in a trial's place. Imports nothing slow."""
+"""Specs of tiny trials, and functions that a worker can run in a trial's place. Imports no TensorFlow."""
 
 import os
 import signal
 import time
 from typing import Any
 
-from sweeps.spec import EpochReport, Report, TrialFailedError, TrialSpec
+from sweeps.spec import CURVES, EpochReport, Report, TrialFailedError, TrialResult, TrialSpec
+from tests.fakes import learn
 
 MODELS = {
     "lstm": {"embedding_dim": 4, "lstm_units": 5, "dropout": 0.3},
@@ -63,3 +64,38 @@ def broken(spec: TrialSpec, report: Report) -> None:
 
 def dying(spec: TrialSpec, report: Report) -> None:
     os.kill(os.getpid(), signal.SIGKILL)
+
+
+def sleeping(spec: TrialSpec, report: Report) -> None:
+    time.sleep(3600)
+
+
+def greedy(spec: TrialSpec, report: Report) -> None:
+    """Takes 50 MB more every 50 ms."""
+    taken = []
+    while True:
+        taken.append(bytearray(b"x" * 50_000_000))
+        time.sleep(0.05)
+
+
+def until_stopped(spec: TrialSpec, report: Report) -> tuple[int, str]:
+    """Epochs of 50 ms; which one was the last, and why."""
+    epoch = 0
+    while True:
+        epoch += 1
+        time.sleep(0.05)
+        if reason := report(EpochReport(spec.sweep, spec.trial, spec.attempt, epoch, {"val/accuracy": 0.5})):
+            return epoch, reason
+
+
+def one_of_each(spec: TrialSpec, report: Report) -> TrialResult:
+    """A trial for each way to fail, and others that do not."""
+    ways = {1: diverging, 2: broken, 3: dying, 4: greedy, 5: sleeping}
+    if spec.trial in ways:
+        ways[spec.trial](spec, report)
+    return learn(spec, report)
+
+
+def diverging(spec: TrialSpec, report: Report) -> None:
+    report(EpochReport(spec.sweep, spec.trial, spec.attempt, 1, dict.fromkeys(CURVES, 0.5)))
+    raise TrialFailedError("diverged: train/loss is nan in epoch 2")

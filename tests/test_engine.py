@@ -11,7 +11,7 @@ import pytest
 from conf.schema import ConfigError
 from conf.schema import Engine as EngineConfig
 from sweeps.engine import DaskEngine, Failed, Finished, Message, Started, open_engine
-from sweeps.spec import EpochReport
+from sweeps.spec import EpochReport, SweepError
 from tests.specs import spec
 
 
@@ -131,6 +131,73 @@ def test_the_workers_end_with_the_block() -> None:
     alive = [pid for pid in workers if psutil.pid_exists(pid) and psutil.Process(pid).status() != "zombie"]
     resource_tracker = [pid for pid in alive if "resource_tracker" in " ".join(psutil.Process(pid).cmdline())]
     assert alive == resource_tracker
+
+
+def test_a_worker_that_is_asked_to_leave_is_replaced(local: DaskEngine) -> None:
+    for worker in [p for p in psutil.Process().children() if "spawn_main" in " ".join(p.cmdline())]:
+        worker.terminate()
+        worker.wait(10)
+    deadline = time.monotonic() + 30
+    while local.workers < 2 and time.monotonic() < deadline:
+        time.sleep(0.1)
+    local.submit("tests.specs.slow", spec())
+    assert [type(m) for m in results(local)] == [Finished]
+
+
+def test_trials_that_are_stopped_end_with_their_epoch_and_no_others(engine: DaskEngine) -> None:
+    engine.submit("tests.specs.until_stopped", spec(sweep="a"))
+    engine.submit("tests.specs.until_stopped", spec(sweep="b"))
+    while not isinstance(engine.next(1), EpochReport):
+        pass
+    engine.stop("a", "the time is up")
+    first = next(m for m in iter(lambda: engine.next(5), None) if isinstance(m, Finished))
+    assert (first.spec.sweep, first.result[1]) == ("a", "the time is up")
+    engine.stop("b", "enough")
+    (second,) = [m for m in results(engine) if isinstance(m, Finished)]
+    assert second.result[0] > first.result[0]
+    # The next trial of that sweep's name is not stopped where another driver began it.
+    assert second.result[1] == "enough"
+
+
+def test_a_trial_is_killed_whatever_it_does_and_its_worker_replaced(local: DaskEngine) -> None:
+    local.submit("tests.specs.sleeping", spec())
+    while not isinstance(local.next(1), Started):
+        pass
+    local.kill(spec(), "time limit")
+    (failed,) = [m for m in results(local) if isinstance(m, Failed)]
+    assert (failed.reason, failed.lost) == ("time limit", False)
+    local.submit("tests.specs.slow", spec())
+    assert [type(m) for m in results(local)] == [Finished]
+
+
+def test_a_cluster_whose_scheduler_runs_a_killed_trial_again_is_told_again(
+    cluster: str, start_worker: Callable[..., None]
+) -> None:
+    with open_engine(EngineConfig("cluster", scheduler=cluster)) as engine:
+        engine.submit("tests.specs.sleeping", spec())
+        started = 0
+        while started < 1:
+            started += isinstance(engine.next(1), Started)
+        engine.kill(spec(), "time limit")
+        (failed,) = [m for m in results(engine) if isinstance(m, Failed)]
+        assert (failed.reason, failed.lost) == ("time limit", False)
+
+
+def test_a_worker_past_its_memory_is_replaced_and_that_is_said() -> None:
+    with open_engine(EngineConfig("local", workers=1, memory="500MB")) as engine:
+        engine.submit("tests.specs.greedy", spec())
+        (failed,) = [m for m in results(engine) if isinstance(m, Failed)]
+        assert (failed.reason, failed.lost) == ("out of memory", True)
+        engine.submit("tests.specs.slow", spec(trial=2))
+        assert [type(m) for m in results(engine)] == [Finished]
+
+
+def test_without_any_worker_the_sweep_ends(local: DaskEngine, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("sweeps.engine.WAIT_FOR_WORKERS", 0.1)
+    monkeypatch.setattr(DaskEngine, "workers", 0)
+    assert local.next(0.2) is None
+    with pytest.raises(SweepError, match="no worker is left"):
+        local.next(0.2)
 
 
 def test_a_scheduler_that_does_not_answer_is_named() -> None:
