@@ -1,6 +1,11 @@
 """The product as its user runs it: whole sweeps on real workers, into a real store."""
 
 import io
+import os
+import signal
+import subprocess
+import sys
+import time
 from collections.abc import Callable
 from pathlib import Path
 
@@ -11,8 +16,12 @@ from rich.console import Console
 from conf.compose import Job
 from conf.schema import ConfigError
 from pipelines import sweep
-from sweeps import journal, store
+from sweeps import driver, journal, store
+from sweeps.engine import open_engine
 from sweeps.journal import SweepRecord
+from sweeps.oracle import Oracle
+from sweeps.tracking import Tracker
+from tests.fakes import plan
 
 CURVES = ("train/loss", "train/accuracy", "val/loss", "val/accuracy")
 TINY = (
@@ -156,10 +165,167 @@ def test_a_sweep_on_a_real_archive(composed: Callable[..., Job], cluster: str) -
     assert MlflowClient(store.uri(None)).get_experiment_by_name("reuters") is not None
 
 
+SMALL = ("experiment=smoke", "stopping=none", "model.space.embedding_dim=8", "model.space.conv_filters=8", "epochs=3")
+
+
+def command(*arguments: str) -> subprocess.Popen[str]:
+    """The product in a process group of its own, as a terminal starts it."""
+    return subprocess.Popen(
+        [sys.executable, "-m", "pipelines.sweep", *arguments],
+        env={**os.environ, "PYTHONPATH": str(Path(__file__).parent.parent), "COLUMNS": "200"},
+        stdout=subprocess.PIPE,
+        stderr=subprocess.STDOUT,
+        text=True,
+        start_new_session=True,
+    )
+
+
+def until(process: subprocess.Popen[str], text: str) -> str:
+    """What it prints, until this is in it."""
+    assert process.stdout is not None
+    lines = ""
+    while text not in lines:
+        line = process.stdout.readline()
+        assert line, f"it ended without {text!r}: {lines}"
+        lines += line
+    return lines
+
+
+def statuses(kind: str) -> list[str]:
+    client = MlflowClient(store.uri(None))
+    everywhere = [experiment.experiment_id for experiment in client.search_experiments()]
+    return [run.info.status for run in client.search_runs(everywhere, f"tags.kind = '{kind}'")]
+
+
+def test_interrupted_killed_and_resumed_a_sweep_is_one() -> None:
+    process = command(*SMALL, "trials=60")
+    until(process, "imdb trial")
+    began = time.monotonic()
+    os.killpg(process.pid, signal.SIGINT)
+    output = process.communicate()[0]
+    assert process.returncode == 130
+    assert time.monotonic() - began < 10
+    assert "Traceback" not in output
+    assert "interrupted" in output
+    assert statuses("sweep") == ["KILLED"]
+    assert "RUNNING" not in statuses("trial")
+    (directory,) = Path("outputs").iterdir()
+    assert f"python -m pipelines.sweep resume={directory}" in output
+
+    process = command(f"resume={directory}")
+    until(process, "imdb trial")
+    rival = command(f"resume={directory}")
+    refusal = rival.communicate()[0]
+    assert (rival.returncode, refusal.count("\n")) == (1, 1)
+    assert refusal.startswith(f"error: {directory} is in use by process {process.pid} on ")
+    process.kill()
+    process.communicate()
+    done = len([event for event in journal.read(directory / "imdb") if isinstance(event, journal.TrialEnded)])
+
+    process = command(f"resume={directory}", f"trials={done + 2}", "engine.workers=1")
+    output = process.communicate()[0]
+    assert process.returncode == 0, output
+    assert f"goes on: imdb with {done} of 60 trials ended" in output
+    assert statuses("sweep") == ["FINISHED"]
+    assert statuses("trial") == ["FINISHED"] * (done + 2)
+
+
+def test_a_second_signal_ends_it_at_once() -> None:
+    process = command(*SMALL)
+    until(process, "journals in")
+    began = time.monotonic()
+    while process.poll() is None:  # the first is handled in order, the second finds it there
+        process.send_signal(signal.SIGTERM)
+        time.sleep(0.05)
+    assert process.returncode == 130
+    assert time.monotonic() - began < 3
+    process.communicate()
+
+
+def test_every_way_to_fail_is_told_apart_and_the_sweep_goes_on(composed: Callable[..., Job]) -> None:
+    options = ("trial_minutes=0.05", "retries=1", "max_failures=9", "engine.workers=2", "engine.memory=700MB")
+    job = composed("data=imdb", "trials=8", "epochs=2", *options)
+    one = plan(job)._replace(function="tests.specs.one_of_each")
+    tracker = Tracker(store.uri(None))
+    search = driver.Search(one, Oracle(job.config, one.space), [tracker])
+    with open_engine(job.config.engine) as engine:
+        driver.run([search], engine)
+    assert tracker.close()
+    expected = {
+        1: "diverged: train/loss is nan in epoch 2",
+        2: "error: ZeroDivisionError: a",
+        3: "worker died",
+        4: "out of memory",
+        5: "time limit",
+    }
+    client = MlflowClient(store.uri(None))
+    experiment = client.get_experiment_by_name("imdb-standin").experiment_id
+    runs = client.search_runs([experiment], "tags.kind = 'trial'")
+    assert len(runs) == 8
+    for run in runs:
+        trial = int(run.data.tags["trial"])
+        assert run.info.status == ("FAILED" if trial in expected else "FINISHED")
+        assert run.data.tags["status.reason"] == expected.get(trial, "finished")
+        assert run.data.tags["attempt"] == ("2" if trial in (3, 4) else "1")
+        artifacts = [artifact.path for artifact in client.list_artifacts(run.info.run_id)]
+        assert ("traceback.txt" in artifacts) == (trial in expected)
+    assert search.record.ended is not None
+    assert search.record.ended.status == "completed"
+
+
+def test_of_several_datasets_those_that_had_not_begun_begin(composed: Callable[..., Job], cluster: str) -> None:
+    standins = [f"datasets.{name}.{key}" for name in ("reuters", "imdb") for key in ("source=standin", "maxlen=20")]
+    where = ("engine=cluster", f"engine.scheduler={cluster}")
+    records, _ = run(composed("model=lstm", *standins, *TINY, "trials=1", "epochs=1", *where))
+    directory = records[0].directory.parent
+    (directory / "imdb" / journal.FILE).write_bytes(b'{"event": "sweep_st')  # the power went off
+    again, output = run(composed(f"resume={directory}", "trials=2"))
+    assert "goes on: reuters with 1 of 1 trials ended" in output
+    assert "goes on: imdb" not in output
+    assert [len(record.trials) for record in again] == [2, 2]
+    assert statuses("sweep") == ["FINISHED"] * 2
+    assert statuses("trial") == ["FINISHED"] * 4
+
+
+def test_a_sweep_on_other_data_or_with_another_keras_tuner_is_not_the_same(
+    composed: Callable[..., Job], cluster: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    data = ("data=imdb", "datasets.imdb.source=standin", "datasets.imdb.maxlen=20")
+    where = ("engine=cluster", f"engine.scheduler={cluster}")
+    ((record,), _) = run(composed("model=lstm", *data, *TINY, "trials=1", "epochs=1", *where))
+    directory, digest = record.directory.parent, record.started.digest if record.started else ""
+    job = composed(f"resume={directory}", "trials=2")
+    before = (record.directory / journal.FILE).read_bytes()
+    with monkeypatch.context() as patched:
+        versions = sweep.provenance.versions()
+        patched.setattr(sweep.provenance, "versions", lambda: {**versions, "keras-tuner": "1.4.7"})
+        with pytest.raises(
+            ConfigError, match=rf"^keras-tuner=1\.4\.7: {directory} was started with keras-tuner=1\.4\.8"
+        ):
+            run(job)
+    path = record.directory / journal.FILE
+    path.write_bytes(before.replace(digest.encode(), b"0123456789abcdef"))
+    with pytest.raises(
+        ConfigError, match=rf"^datasets\.imdb: the digest of the data is {digest}, {directory} was .*0123"
+    ):
+        run(job)
+    path.write_bytes(before.replace(b"seed: 1\\n", b"seed: 2\\n"))
+    with pytest.raises(ConfigError, match=rf"^seed=1: {directory} was started with seed=2; on resume only trials, "):
+        run(job)
+
+
+def test_a_new_sweep_that_cannot_begin_leaves_no_directory(composed: Callable[..., Job]) -> None:
+    data = ("data=imdb", "datasets.imdb.source=standin", "datasets.imdb.maxlen=20")
+    with pytest.raises(ConfigError, match=r"^engine\.scheduler=tcp://127\.0\.0\.1:9: "):
+        run(composed(*data, *TINY, "engine=cluster", "engine.scheduler=tcp://127.0.0.1:9"))
+    assert list(Path("outputs").iterdir()) == []
+
+
 def test_the_exit_status_tells_whether_every_sweep_has_a_completed_trial(
     composed: Callable[..., Job], monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     ended = SweepRecord(Path())
+    monkeypatch.setattr(sweep.signal, "signal", lambda *_: None)  # this process's own are to stay
     monkeypatch.setattr("sys.argv", ["sweep", "data=imdb"])
     for outcome, status in (([], 0), ([ended], 1)):
         monkeypatch.setattr(sweep, "run", lambda *_, outcome=outcome: outcome)
