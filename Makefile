@@ -3,13 +3,17 @@ PYTHON ?= python3
 VENV := .venv
 ARGS ?= model=conv_lstm
 
-.PHONY: install sweep test lint lock clean
+.PHONY: install sweep test chaos lint lock clean
 
 sweep: install
 	$(VENV)/bin/python -m pipelines.sweep $(ARGS)
 
 test: install
 	$(VENV)/bin/python -m pytest
+
+# Sweeps killed with SIGKILL and resumed, 200 and a few with training; takes half an hour, prints what was lost.
+chaos: install
+	$(VENV)/bin/python -m tests.chaos
 
 lint: install
 	$(VENV)/bin/ruff check .

@@ -50,7 +50,17 @@ follow: st.SearchStrategy[Event] = st.one_of(
     st.builds(TrialStarted, trials, counts, values, counts, counts, counts, st.text(), finite),
     st.builds(EpochEnded, trials, counts, counts, metrics, finite),
     st.builds(
-        TrialEnded, trials, counts, st.text(), st.text(), st.none() | finite, st.none() | counts, metrics, metrics
+        TrialEnded,
+        trials,
+        counts,
+        st.text(),
+        st.text(),
+        st.none() | finite,
+        st.none() | counts,
+        metrics,
+        metrics,
+        st.none() | st.text(),
+        finite,
     ),
     st.builds(SweepEnded, st.text(), st.none() | counts, st.text(), finite),
     st.builds(SweepResumed, st.text(), counts, st.dictionaries(st.text(), st.text(), max_size=2), finite),
