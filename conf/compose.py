@@ -6,11 +6,13 @@ before the first one starts, and a mistake leaves nothing behind.
 
 from __future__ import annotations
 
+import io
 import os
 import re
 import sys
 import tempfile
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager, redirect_stderr
 from dataclasses import dataclass, fields, is_dataclass
 from pathlib import Path
 from typing import Any
@@ -27,6 +29,7 @@ from omegaconf.errors import (
     OmegaConfBaseException,
     ValidationError,
 )
+from yaml import YAMLError
 
 from conf import resume
 from conf.schema import Config, ConfigError, did_you_mean
@@ -64,10 +67,14 @@ def compose(config_name: str = "sweep") -> list[Job]:
     # Hydra lets only `++` override a mapping by one with other keys; what is not a hyperparameter is refused later.
     arguments = [re.sub(r"^(model|optimizer)\.space\.", r"++\g<0>", argument) for argument in sys.argv[1:]]
     with tempfile.TemporaryDirectory() as scratch:  # for what Hydra writes about a multirun
-        sys.argv[1:] = [*arguments, f"hydra.sweep.dir={scratch}"]
+        # Beside another override: those before and after a flag are too many for argparse.
+        overrides = [n for n, argument in enumerate(arguments) if "=" in argument and not argument.startswith("-")]
+        arguments.insert(overrides[0] if overrides else len(arguments), f"hydra.sweep.dir={scratch}")
+        sys.argv[1:] = arguments
         try:
-            collect()
-        except (HydraException, OmegaConfBaseException, ValueError) as error:
+            with _usage_in_one_line():
+                collect()
+        except (HydraException, OmegaConfBaseException, YAMLError, ValueError) as error:
             raise ConfigError(explain(error)) from error
     for composed in jobs:
         if isinstance(composed, ConfigError):
@@ -77,13 +84,29 @@ def compose(config_name: str = "sweep") -> list[Job]:
     return [composed for composed in jobs if isinstance(composed, Job)]
 
 
+@contextmanager
+def _usage_in_one_line() -> Iterator[None]:
+    """What argparse says of a wrong flag, without the usage above it."""
+    said = io.StringIO()
+    try:
+        with redirect_stderr(said):
+            yield
+    except SystemExit as exit_:
+        if exit_.code != 2:
+            raise
+        reason = said.getvalue().rstrip().rpartition("error: ")[2]
+        raise ConfigError(f"{reason}; see --help") from exit_
+
+
 def _check_groups(arguments: Sequence[str]) -> None:
     """Refuse what Hydra would take for a group without a word, or refuse without naming it."""
     for argument in arguments:
         key, is_override, value = argument.partition("=")
+        if is_override and not key:
+            raise ConfigError(f"{argument}: not of the form key=value")
         if not is_override or key not in GROUPS:
             continue
-        if value in ("", "null"):
+        if value in ("", "null") or value.startswith("{") or value.replace(".", "").isdecimal():
             raise ConfigError(f"{argument}: allowed: {', '.join(_options(key))}")
         if key != "data" and value.startswith("["):
             options = ",".join(value.strip("[]").split(","))
@@ -147,7 +170,7 @@ def explain(error: Exception) -> str:
     """What a user should read of an error of Hydra's or OmegaConf's: one line."""
     cause = error if isinstance(error, OmegaConfBaseException) else error.__cause__
     given = str(error).splitlines()[0].removeprefix("Error merging override ").replace("++", "")
-    if isinstance(error, MissingConfigException):
+    if isinstance(error, MissingConfigException) and "/" in str(error.missing_cfg_file):
         group, _, option = str(error.missing_cfg_file).rpartition("/")
         options = error.options or _options(group)
         return f"{group}={option}: no such option; allowed: {', '.join(options)}{did_you_mean(option, options)}"
@@ -164,7 +187,8 @@ def explain(error: Exception) -> str:
         return f"{given if '=' in given else cause.full_key}: {reason}"
     if isinstance(cause, OmegaConfBaseException) and cause.full_key:
         return f"{given if '=' in given else cause.full_key}: {str(cause).splitlines()[0]}"
-    return " ".join(line for line in str(error).splitlines() if not line.startswith("See https://"))
+    said = str(error).partition("\n\n")[0]  # what follows are search paths, or a link
+    return " ".join(line for line in said.splitlines() if not line.startswith("See https://"))
 
 
 def _near_keys(cause: OmegaConfBaseException) -> str:

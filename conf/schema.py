@@ -58,8 +58,8 @@ class Data:
     archive: str | None = None
     url: str | None = None
     sha256: str | None = None
-    num_words: int = _number(MISSING, low=4)
-    maxlen: int = _number(MISSING, low=1)
+    num_words: int = _number(MISSING, low=4, high=10**9)
+    maxlen: int = _number(MISSING, low=1, high=10**6)
     num_classes: int = _number(MISSING, low=2)
     validation: Any = 0.2
     split_seed: int = _number(113, low=0, high=2**32 - 1)
@@ -116,7 +116,7 @@ class Config:
     tracking: Tracking = field(default_factory=Tracking)
     trials: int = _number(12, low=1)
     epochs: int = _number(10, low=1)
-    batch_size: int = _number(100, low=1)
+    batch_size: int = _number(100, low=1, high=10**9)
     patience: int = _number(2, low=1)
     minutes: float | None = _number(None, low=0, open_low=True)
     target: float | None = None
@@ -202,7 +202,7 @@ def _check_tuner(tuner: Tuner, trials: int) -> None:
 def _check_engine(engine: Engine) -> None:
     if engine.name == "cluster" and engine.scheduler is None:
         raise ConfigError("engine.scheduler=null: engine=cluster needs the scheduler's address, tcp://host:port")
-    if engine.memory is not None and not re.fullmatch(r"\d+(\.\d+)? ?[kKMGT]i?B", engine.memory):
+    if engine.memory is not None and not re.fullmatch(r"(?=.*[1-9])\d+(\.\d+)? ?[kKMGT]i?B", engine.memory):
         raise ConfigError(f"engine.memory={engine.memory}: must be a size, e.g. 4GiB or 500MB")
     others = ["scheduler"] if engine.name == "local" else ["workers", "threads", "memory"]
     for key in others:

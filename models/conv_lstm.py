@@ -3,18 +3,20 @@
 from keras import Input, Model
 from keras.layers import LSTM, Conv1D, Dense, Dropout, Embedding, MaxPooling1D
 
+from models.hyperparameters import Fraction, Size
+
 
 def build(
     *,
     num_words: int,
     maxlen: int,
     num_classes: int,
-    embedding_dim: int,
-    conv_filters: int,
-    kernel_size: int,
-    pool_size: int,
-    lstm_units: int,
-    dropout: float,
+    embedding_dim: Size,
+    conv_filters: Size,
+    kernel_size: Size,
+    pool_size: Size,
+    lstm_units: Size,
+    dropout: Fraction,
 ) -> Model:
     """Word ids (batch, maxlen) -> class probabilities (batch, num_classes).
 

@@ -3,9 +3,11 @@
 from keras import Input, Model
 from keras.layers import LSTM, Dense, Dropout, Embedding
 
+from models.hyperparameters import Fraction, Size
+
 
 def build(
-    *, num_words: int, maxlen: int, num_classes: int, embedding_dim: int, lstm_units: int, dropout: float
+    *, num_words: int, maxlen: int, num_classes: int, embedding_dim: Size, lstm_units: Size, dropout: Fraction
 ) -> Model:
     """Word ids (batch, maxlen) -> class probabilities (batch, num_classes)."""
     words = Input((maxlen,), dtype="int32")  # (batch, maxlen)

@@ -2,14 +2,16 @@
 
 from keras.optimizers import SGD, Adam, Optimizer, RMSprop
 
+from models.hyperparameters import Fraction, Rate
 
-def adam(*, learning_rate: float) -> Optimizer:
+
+def adam(*, learning_rate: Rate) -> Optimizer:
     return Adam(learning_rate)
 
 
-def rmsprop(*, learning_rate: float) -> Optimizer:
+def rmsprop(*, learning_rate: Rate) -> Optimizer:
     return RMSprop(learning_rate)
 
 
-def sgd(*, learning_rate: float, momentum: float) -> Optimizer:
+def sgd(*, learning_rate: Rate, momentum: Fraction) -> Optimizer:
     return SGD(learning_rate, momentum=momentum)

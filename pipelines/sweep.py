@@ -77,6 +77,7 @@ def check(config: Config) -> Space:
     store.uri(config.tracking.uri)
     searched = space.read(config.model, config.optimizer)
     for name, data in config.datasets.items():
+        space.keywords_of(f"datasets.{name}.load", data.load)
         if data.validation == "test" and (searched.searched or config.stopping.name != "none"):
             chosen = f"{searched.searched[0].key} is searched" if searched.searched else "it would stop trials"
             raise ConfigError(

@@ -12,9 +12,10 @@ import importlib.util
 import math
 from collections.abc import Mapping
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, NamedTuple
+from typing import TYPE_CHECKING, Any, NamedTuple, get_args
 
 from conf.schema import Buildable, ConfigError, did_you_mean
+from models import hyperparameters
 from sweeps.spec import Value, Values
 
 if TYPE_CHECKING:
@@ -120,14 +121,17 @@ def read(model: Buildable, optimizer: Buildable) -> Space:
     searched: list[Hyperparameter] = []
     fixed: dict[str, Value] = {}
     for group, part, given in (("model", model, DATA_KEYWORDS), ("optimizer", optimizer, ())):
-        _check_keywords(group, part, given)
+        annotations = _check_keywords(group, part, given)
         for name, entry in part.space.items():
             key = f"{group}.space.{name}"
             if isinstance(entry, Mapping):
                 searched.append(_hyperparameter(key, name, entry))
+                for argument in ("values", "min_value", "max_value"):
+                    _check_values(f"{key}.{argument}", searched[-1].arguments.get(argument, []), annotations[name])
             elif isinstance(entry, float) and not math.isfinite(entry):
                 raise ConfigError(f"{key}={entry}: must be finite")
             elif isinstance(entry, int | float | str):
+                _check_values(key, entry, annotations[name])
                 fixed[name] = entry
             else:
                 raise ConfigError(f"{key}={entry}: must be a number or a name (fixed) or a mapping (searched)")
@@ -136,8 +140,10 @@ def read(model: Buildable, optimizer: Buildable) -> Space:
     return Space(tuple(searched), fixed, frozenset(model.space))
 
 
-def _check_keywords(group: str, part: Buildable, given: tuple[str, ...]) -> None:
-    keywords = [name for name in _builder_keywords(f"{group}.build", part.build) if name not in given]
+def _check_keywords(group: str, part: Buildable, given: tuple[str, ...]) -> dict[str, str]:
+    """The keywords that a space has to name, with their annotations."""
+    found = keywords_of(f"{group}.build", part.build)
+    keywords = {name: annotation for name, annotation in found.items() if name not in given}
     for name, entry in part.space.items():
         if name not in keywords:
             takes = ", ".join(keywords)
@@ -147,24 +153,43 @@ def _check_keywords(group: str, part: Buildable, given: tuple[str, ...]) -> None
     for name in keywords:
         if name not in part.space:
             raise ConfigError(f"{group}.space.{name}: missing; {part.build} needs a value or a range for it")
+    return keywords
 
 
-def _builder_keywords(key: str, target: str) -> list[str]:
-    """A builder's keyword arguments, read from its source: to import it would import TensorFlow."""
+def _check_values(key: str, given: Value | list[Value], annotation: str) -> None:
+    """Hold values against a builder's annotation, as far as that is one of `models.hyperparameters`."""
+    type_, bounds = get_args(getattr(hyperparameters, annotation, None)) or (None, None)
+    for value in given if isinstance(given, list) else [given]:
+        number = _numbers([value]) and (type_ is float or isinstance(value, int))
+        if bounds is not None and not (number and bounds.hold(value)):
+            raise ConfigError(f"{key}={value}: must be {bounds.allowed}")
+
+
+def keywords_of(key: str, target: str) -> dict[str, str]:
+    """A function's keyword arguments and their annotations, from its source: to import it may import TensorFlow.
+
+    Raises `ConfigError` where `target`, the value of the config's `key`, names none.
+    """
     module, _, function = target.rpartition(".")
+    if not module:
+        raise ConfigError(f"{key}={target}: must be the dotted name of a function, module.function")
     try:
-        found = importlib.util.find_spec(module) if module else None
-    except ModuleNotFoundError:
+        found = importlib.util.find_spec(module)
+    except (ModuleNotFoundError, ValueError):
         found = None
-    if found is None or found.origin is None:
-        raise ConfigError(f"{key}={target}: there is no module '{module}'")
+    if found is None or not str(found.origin).endswith(".py"):
+        raise ConfigError(f"{key}={target}: there is no module '{module}' with a source")
+    assert found.origin is not None
     tree = ast.parse(Path(found.origin).read_text(encoding="utf-8"))
     functions = {node.name: node for node in tree.body if isinstance(node, ast.FunctionDef)}
     if function not in functions:
         hint = did_you_mean(function, functions)
         raise ConfigError(f"{key}={target}: {module} has no function '{function}'{hint}")
     arguments = functions[function].args
-    return [argument.arg for argument in (*arguments.args, *arguments.kwonlyargs)]
+    return {
+        argument.arg: ast.unparse(argument.annotation) if argument.annotation else ""
+        for argument in (*arguments.args, *arguments.kwonlyargs)
+    }
 
 
 def _hyperparameter(key: str, name: str, entry: Mapping[str, Any]) -> Hyperparameter:

@@ -1,0 +1,66 @@
+"""`python -m pipelines.sweep` for many command lines, each in a fresh process, without starting Python for each.
+
+Reads a JSON object a line, `{"folder": …, "arguments": […]}`, and answers with one: the exit status, what was printed,
+and which packages of `SLOW` were loaded. A command line with which a sweep would begin ends with status 0 instead.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import sys
+import traceback
+from tempfile import TemporaryFile
+from typing import NoReturn
+
+from pipelines import sweep
+
+SLOW = ("tensorflow", "keras", "keras_tuner", "mlflow", "distributed", "dask", "matplotlib", "sklearn")
+
+
+def _accept(*_: object) -> NoReturn:
+    sys.exit(0)
+
+
+def _run(folder: str, arguments: list[str]) -> int:
+    os.chdir(folder)
+    sys.argv = ["sweep", *arguments]
+    sweep.run = _accept
+    try:
+        sweep.main()
+    except SystemExit as exit_:
+        if isinstance(exit_.code, str):
+            print(exit_.code, file=sys.stderr)
+            return 1
+        return exit_.code or 0
+    except BaseException:
+        traceback.print_exc()
+    return 70
+
+
+def answer(folder: str, arguments: list[str]) -> dict[str, object]:
+    """What one command line comes to."""
+    with TemporaryFile() as out, TemporaryFile() as err, TemporaryFile() as loaded:
+        child = os.fork()
+        if child == 0:
+            os.dup2(out.fileno(), 1)
+            os.dup2(err.fileno(), 2)
+            status = _run(folder, arguments)
+            loaded.write(json.dumps([name for name in SLOW if name in sys.modules]).encode())
+            for stream in (sys.stdout, sys.stderr, loaded):
+                stream.flush()
+            os._exit(status)
+        _, raw = os.waitpid(child, 0)
+        for file in (out, err, loaded):
+            file.seek(0)
+        return {
+            "status": os.waitstatus_to_exitcode(raw),
+            "out": out.read().decode(),
+            "err": err.read().decode(),
+            "loaded": json.loads(loaded.read()),
+        }
+
+
+if __name__ == "__main__":
+    for line in sys.stdin:
+        print(json.dumps(answer(**json.loads(line))), flush=True)
