@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import importlib
 import math
+import random
 import time
 from collections.abc import Mapping
 from typing import Any
@@ -16,6 +17,7 @@ import keras
 import numpy as np
 import psutil
 import tensorflow as tf
+from keras.src.random import seed_generator
 from numpy.typing import NDArray
 from sklearn.metrics import f1_score
 
@@ -142,6 +144,9 @@ def _prepared(spec: TrialSpec) -> tuple[Dataset, keras.Model]:
     # Frees the trials before, but forgets seed and dtype policy too, so it comes first.
     keras.backend.clear_session()
     keras.utils.set_random_seed(spec.seed)
+    # Keras draws the seeds of weights and dropout from Python's one global generator, and so do Dask's threads while
+    # they connect: a worker's first trial then began, now and then, with other weights. Same numbers, by itself:
+    seed_generator.python_random = random.Random(spec.seed)
     model: keras.Model = _named(spec.build)(
         num_words=data.num_words, maxlen=data.maxlen, num_classes=data.num_classes, **spec.model_values
     )

@@ -1,3 +1,4 @@
+import random
 from collections.abc import Callable, Iterator
 from typing import Any
 
@@ -6,6 +7,7 @@ import numpy as np
 import pytest
 import tensorflow as tf
 
+from models import lstm
 from sweeps import trial
 from sweeps.spec import Dataset, EpochReport, Report, Split, TrialFailedError
 from tests.specs import MODELS, spec
@@ -15,10 +17,10 @@ MAXLEN, WORDS, CLASSES = 12, 20, 3
 
 def tiny(**_: Any) -> Dataset:
     """Three classes, told by the first of two words that both occur."""
-    random = np.random.default_rng(0)
+    generator = np.random.default_rng(0)
 
     def split(n: int) -> Split:
-        x = random.integers(1, WORDS, (n, MAXLEN), dtype=np.int32)
+        x = generator.integers(1, WORDS, (n, MAXLEN), dtype=np.int32)
         return Split(x, (x[:, 0] % CLASSES).astype(np.int64))
 
     return Dataset(split(60), split(30), split(40), WORDS, MAXLEN, CLASSES, "tiny", "archive")
@@ -30,6 +32,12 @@ def exploding(*, learning_rate: float) -> keras.optimizers.Optimizer:
 
 def still(*, learning_rate: float) -> keras.optimizers.Optimizer:
     return keras.optimizers.SGD(0.0)
+
+
+def while_others_draw(**keywords: Any) -> keras.Model:
+    """As if another thread had drawn from Python's global generator just before the first layer."""
+    random.random()
+    return lstm.build(**keywords)
 
 
 def quiet(ended: EpochReport) -> str | None:
@@ -75,6 +83,12 @@ def test_the_same_spec_gives_the_same_result_to_the_last_bit_and_another_seed_an
     for a, b in zip(first.checkpoint.variables, again.checkpoint.variables, strict=True):
         np.testing.assert_array_equal(a, b)
     assert trial.run(spec(model, seed=8), quiet).curves != first.curves
+
+
+def test_what_other_threads_draw_makes_no_difference() -> None:
+    alone = trial.run(spec(), quiet)
+    beside = trial.run(spec(build="tests.test_trial.while_others_draw"), quiet)
+    assert alone.curves == beside.curves
 
 
 @pytest.mark.parametrize("model", MODELS)
