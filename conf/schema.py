@@ -25,6 +25,7 @@ TUNER_OPTIONS = {
     "bayesian": ["initial_points", "alpha", "beta"],
     "hyperband": ["factor"],
 }
+STOPPING_OPTIONS = {"patience": [], "median": ["grace", "min_trials"], "none": []}
 
 
 class ConfigError(ValueError):
@@ -85,7 +86,9 @@ class Tuner:
 
 @dataclass
 class Stopping:
-    name: str = _one_of(MISSING, "patience", "none")
+    name: str = _one_of(MISSING, *STOPPING_OPTIONS)
+    grace: int | None = _number(None, low=1)
+    min_trials: int | None = _number(None, low=1)
 
 
 @dataclass
@@ -140,7 +143,11 @@ class Config:
         for name, data in self.datasets.items():
             _check_validation(f"datasets.{name}.validation", data.validation)
         _check_target(self.target, self.objective)
+        _check_options("tuner", self.tuner, TUNER_OPTIONS)
+        _check_options("stopping", self.stopping, STOPPING_OPTIONS)
         _check_tuner(self.tuner, self.trials)
+        if self.stopping.name == "median" and self.tuner.name == "hyperband":
+            raise ConfigError("stopping=median: tuner=hyperband ends the worse trials itself; allowed: patience, none")
         _check_engine(self.engine)
 
 
@@ -184,11 +191,17 @@ def _check_target(target: float | None, objective: str) -> None:
         raise ConfigError(f"target={target}: must be greater than 0 and {allowed} for objective={objective}")
 
 
+def _check_options(group: str, node: Tuner | Stopping, options: dict[str, list[str]]) -> None:
+    for option in (spec.name for spec in fields(node) if spec.name != "name"):
+        value = getattr(node, option)
+        if value is not None and option not in options[node.name]:
+            takes = ", ".join(options[node.name]) or "no options"
+            raise ConfigError(f"{group}.{option}={value}: {group}={node.name} takes {takes}")
+        if value is None and option in options[node.name] and option != "initial_points":
+            raise ConfigError(f"{group}.{option}=null: {group}={node.name} needs a number")
+
+
 def _check_tuner(tuner: Tuner, trials: int) -> None:
-    for option in (spec.name for spec in fields(tuner) if spec.name != "name"):
-        if getattr(tuner, option) is not None and option not in TUNER_OPTIONS[tuner.name]:
-            takes = ", ".join(TUNER_OPTIONS[tuner.name]) or "no options"
-            raise ConfigError(f"tuner.{option}={getattr(tuner, option)}: tuner={tuner.name} takes {takes}")
     if tuner.name == "bayesian":
         if trials < 2:
             raise ConfigError(f"trials={trials}: tuner=bayesian needs at least 2, one of them an initial point")

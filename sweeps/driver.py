@@ -13,7 +13,7 @@ from contextlib import contextmanager
 from typing import Protocol
 
 from conf.schema import OBJECTIVES
-from sweeps import provenance
+from sweeps import provenance, stopping
 from sweeps.checkpoints import Checkpoints
 from sweeps.engine import Engine, Failed, Finished, Message, Started
 from sweeps.journal import (
@@ -26,6 +26,7 @@ from sweeps.journal import (
     SweepResumed,
     SweepStarted,
     TrialEnded,
+    TrialRecord,
     TrialStarted,
 )
 from sweeps.plan import Plan
@@ -94,6 +95,13 @@ def _seconds_left(searches: Sequence[Search]) -> float:
     return minutes * 60 - used
 
 
+def _median(plan: Plan) -> stopping.Median | None:
+    grace, min_trials = plan.config.stopping.grace, plan.config.stopping.min_trials
+    if grace is None or min_trials is None:  # every `stopping` but median
+        return None
+    return stopping.Median(plan.config.objective, epochs=plan.config.epochs, grace=grace, min_trials=min_trials)
+
+
 class Search:
     """One sweep while it runs: its oracle, its journal, and what is out.
 
@@ -111,6 +119,7 @@ class Search:
         self._out: dict[int, TrialSpec] = {}
         self._on_worker: dict[int, float] = {}  # trial -> since when
         self._again: list[tuple[TrialSpec, str]] = []  # the next attempts, and why the last was lost
+        self._median = _median(plan)
         self._failures = 0  # in a row, of this process
         self._begun = False
         self._told_to_stop = False
@@ -132,7 +141,8 @@ class Search:
                 return self._start(*self._again.pop())
             proposal = self._oracle.ask()
             if proposal is not None:
-                return self._start(self.plan.spec(*proposal))
+                bar = self._median.bar() if self._median else ()
+                return self._start(self.plan.spec(*proposal)._replace(bar=tuple(bar)))
         if not self._out:
             self._finish(reason or "trials")
         return None
@@ -179,7 +189,10 @@ class Search:
         for trial in self.record.trials.values():
             if trial.running:
                 spec = self.plan.spec(trial.trial, trial.values, trial.initial_epoch, trial.epochs)
-                self._again.insert(0, (spec._replace(attempt=trial.attempt + 1), INTERRUPTED))
+                spec = spec._replace(attempt=trial.attempt + 1, bar=tuple(trial.bar))
+                self._again.insert(0, (spec, INTERRUPTED))
+            elif trial.status == "completed":
+                self._finished(trial)
 
     def _enough(self) -> str:
         """Why no more trials are wanted, though there may be more; empty if they are."""
@@ -209,7 +222,18 @@ class Search:
             # A trial whose checkpoint is lost can be had again: it is a pure function.
             spec = spec._replace(checkpoint=checkpoint, initial_epoch=spec.initial_epoch if checkpoint else 0)
         values = self.plan.space.complete({**spec.model_values, **spec.optimizer_values})
-        self._emit(TrialStarted(spec.trial, spec.attempt, values, spec.seed, spec.initial_epoch, spec.epochs, after))
+        self._emit(
+            TrialStarted(
+                trial=spec.trial,
+                attempt=spec.attempt,
+                values=values,
+                seed=spec.seed,
+                initial_epoch=spec.initial_epoch,
+                epochs=spec.epochs,
+                after=after,
+                bar=list(spec.bar),
+            )
+        )
         self._out[spec.trial] = spec._replace(checkpoint=None)
         return spec
 
@@ -243,6 +267,11 @@ class Search:
                 cost=result.cost._asdict(),
             )
         )
+        self._finished(self.record.trials[spec.trial])
+
+    def _finished(self, trial: TrialRecord) -> None:
+        if self._median:
+            self._median.add(trial.curves[self.plan.config.objective])
 
     def _failed(self, failed: Failed) -> None:
         spec = failed.spec

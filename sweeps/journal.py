@@ -12,7 +12,7 @@ import json
 import os
 import socket
 import time
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
@@ -72,6 +72,7 @@ class TrialStarted:
     initial_epoch: int
     epochs: int
     after: str = ""  # why the attempt before this one was lost
+    bar: list[float | None] = field(default_factory=list)  # of `stopping=median`, epoch by epoch
     time: float = field(default_factory=time.time)
 
 
@@ -204,6 +205,7 @@ class TrialRecord:
     epochs: int  # it may run until
     started: float
     initial_epoch: int = 0
+    bar: Sequence[float | None] = ()
     lost: int = 0  # attempts of this round whose worker died
     status: str = "running"
     reason: str = ""
@@ -275,7 +277,14 @@ class SweepRecord:
         """A new trial; or another attempt, or a promotion: then what came after `initial_epoch` is void."""
         known = self.trials.get(event.trial)
         record = TrialRecord(
-            event.trial, event.values, event.seed, event.attempt, event.epochs, event.time, event.initial_epoch
+            event.trial,
+            event.values,
+            event.seed,
+            event.attempt,
+            event.epochs,
+            event.time,
+            event.initial_epoch,
+            event.bar,
         )
         if known is not None:
             record.lost = known.lost + (event.after != INTERRUPTED) if event.attempt > 1 else 0

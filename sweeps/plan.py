@@ -52,7 +52,7 @@ class Plan(NamedTuple):
             digest=self.digest,
             batch_size=config.batch_size,
             objective=config.objective,
-            patience=config.patience if config.stopping.name == "patience" else None,
+            patience=config.patience if config.stopping.name != "none" else None,
             test_last_epoch=self.held_out == "test",
             initial_epoch=initial_epoch,
             epochs=epochs,

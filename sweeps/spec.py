@@ -73,6 +73,7 @@ class TrialSpec(NamedTuple):
     test_last_epoch: bool  # instead of the best one: where the val/ metrics are the test set's, they must not choose
     initial_epoch: int
     epochs: int
+    bar: tuple[float | None, ...] = ()  # see `sweeps.stopping.Bar`
     checkpoint: Checkpoint | None = None
 
 
@@ -107,7 +108,7 @@ class TrialResult(NamedTuple):
     best_epoch: int
     test: Mapping[str, float]
     cost: Cost
-    reason: str  # finished | patience | what a report was answered
+    reason: str  # finished | patience | stopped | what a report was answered
     checkpoint: Checkpoint
 
 

@@ -39,10 +39,12 @@ from sweeps.spec import (
 METRICS = dict(zip(("loss", "accuracy", "val_loss", "val_accuracy"), CURVES, strict=True))  # Keras's names and ours
 EVALUATION_BATCH = 500
 WARM_UP_STEPS, TIMED_STEPS = 3, 10
+# Each trial is a new model and traced once; from the fifth on TensorFlow would warn the user of that.
+tf.get_logger().setLevel("ERROR")
 
 
 def run(spec: TrialSpec, report: Report) -> TrialResult:
-    """Train until epoch `epochs`, or until patience runs out or a report is answered; then test the best epoch.
+    """Train until epoch `epochs`, or until it is stopped early or a report is answered; then test the best epoch.
 
     Raises `TrialFailedError` when a loss is no longer finite or the memory does not suffice.
     """
@@ -61,10 +63,11 @@ def _run(spec: TrialSpec, report: Report) -> TrialResult:
         _restore(model, spec.checkpoint)
         curves = {name: list(curve) for name, curve in spec.checkpoint.curves.items()}
         best_weights = spec.checkpoint.best_weights
-    curve, peak_rss, stop = curves[spec.objective], 0, None
+    curve, peak_rss = curves[spec.objective], 0
     before = len(curve)
+    reason = stopping.why_end(spec.objective, curve, spec.patience, spec.bar)
     for epoch in range(before, spec.epochs):
-        if stop or stopping.out_of_patience(spec.objective, curve, spec.patience):
+        if reason:
             break
         metrics = _fit_epoch(model, data, spec, epoch)
         for name, value in metrics.items():
@@ -72,7 +75,8 @@ def _run(spec: TrialSpec, report: Report) -> TrialResult:
         if spec.test_last_epoch or stopping.best_epoch(spec.objective, curve) == epoch + 1:
             best_weights = model.get_weights()
         peak_rss = max(peak_rss, psutil.Process().memory_info().rss)
-        stop = report(EpochReport(spec.sweep, spec.trial, spec.attempt, epoch + 1, metrics))
+        told = report(EpochReport(spec.sweep, spec.trial, spec.attempt, epoch + 1, metrics))
+        reason = told or stopping.why_end(spec.objective, curve, spec.patience, spec.bar)
     variables, optimizer = _arrays(model.variables), _arrays(model.optimizer.variables)
     best_epoch = len(curve) if spec.test_last_epoch else stopping.best_epoch(spec.objective, curve)
     if best_epoch < len(curve):
@@ -88,7 +92,7 @@ def _run(spec: TrialSpec, report: Report) -> TrialResult:
             parameters=model.count_params(),
             peak_rss_mb=peak_rss / 2**20,
         ),
-        reason="finished" if len(curve) == spec.epochs else stop or "patience",
+        reason="finished" if len(curve) == spec.epochs else reason,
         checkpoint=Checkpoint(variables, optimizer, best_weights, curves),
     )
 

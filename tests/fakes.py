@@ -7,7 +7,7 @@ from pathlib import Path
 import numpy as np
 
 from conf.compose import Job
-from sweeps import space
+from sweeps import space, stopping
 from sweeps.engine import Failed, Finished, Message, Started
 from sweeps.journal import Event, SweepRecord
 from sweeps.plan import Plan
@@ -36,7 +36,8 @@ def learn(spec: TrialSpec, report: Report) -> TrialResult:
     curve = list(spec.checkpoint.curves["val/accuracy"]) if spec.checkpoint else []
     for epoch in range(spec.initial_epoch, spec.epochs):
         curve.append(float(spec.model_values.get("lstm_units", 1)) / 1000 + epoch / 100)
-        stop = report(EpochReport(spec.sweep, spec.trial, spec.attempt, epoch + 1, dict.fromkeys(CURVES, curve[-1])))
+        told = report(EpochReport(spec.sweep, spec.trial, spec.attempt, epoch + 1, dict.fromkeys(CURVES, curve[-1])))
+        stop = told or stopping.why_end(spec.objective, curve, spec.patience, spec.bar)
         if stop:
             return result(spec, curve, reason=stop)
     return result(spec, curve)

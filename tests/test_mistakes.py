@@ -70,6 +70,11 @@ WRONG = {
     # What does not go together.
     "tuner.factor=3": ("tuner.factor=3: tuner=random takes no options",),
     "tuner=hyperband tuner.beta=1": ("tuner.beta=1.0: tuner=hyperband takes factor",),
+    "tuner=hyperband tuner.factor=null": ("tuner.factor=null: tuner=hyperband needs a number",),
+    "stopping.grace=2": ("stopping.grace=2: stopping=patience takes no options",),
+    "stopping=median stopping.grace=0": ("stopping.grace=0: must be at least 1",),
+    "stopping=median stopping.min_trials=null": ("stopping.min_trials=null: stopping=median needs a number",),
+    "stopping=median tuner=hyperband": ("stopping=median: tuner=hyperband ends", "allowed: patience, none"),
     "tuner=bayesian tuner.alpha=0": ("tuner.alpha=0.0: must be greater than 0",),
     "tuner=bayesian tuner.initial_points=12 trials=12": ("tuner.initial_points=12: must be less than trials=12",),
     "tuner=bayesian trials=1": ("trials=1: tuner=bayesian needs at least 2",),
@@ -103,7 +108,7 @@ WRONG = {
     "model=3": ("model=3: allowed: conv_lstm, lstm",),
     "data={imdb:1}": ("data={imdb:1}: allowed: imdb, reuters",),
     "engine=[local]": ("engine=[local]: one option only",),
-    "stopping=never": ("stopping=never: no such option; allowed: none, patience",),
+    "stopping=never": ("stopping=never: no such option; allowed: median, none, patience",),
     "tuner=optuna": ("tuner=optuna: no such option; allowed: bayesian, grid, hyperband, random",),
     "~model": ("model.name: has no value",),
     # Budgets.

@@ -97,6 +97,17 @@ def test_a_sweep_killed_at_any_event_goes_on_as_if_it_had_not_been(
     assert killed > 3
 
 
+def test_a_killed_trial_is_held_against_the_bar_that_it_started_with(
+    composed: Callable[..., Job], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    job = composed("stopping=median", "stopping.grace=1", "stopping.min_trials=2", "trials=7", "epochs=3")
+    whole = session(job, FakeEngine(workers=1), Path("outputs/whole/imdb")).record
+    assert {trial.reason for trial in whole.trials.values()} == {"finished", "stopped"}
+    for record in crashes(job, lambda: FakeEngine(workers=1), 3, monkeypatch):
+        assert outcome(record) == outcome(whole)
+        assert [list(t.bar) for t in record.trials.values()] == [list(t.bar) for t in whole.trials.values()]
+
+
 def test_a_trial_in_flight_is_another_attempt_of_the_same(
     composed: Callable[..., Job], monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -1,3 +1,4 @@
+import logging
 import random
 from collections.abc import Callable, Iterator
 from typing import Any
@@ -222,3 +223,17 @@ def test_a_trial_without_enough_memory_fails_with_that_reason(
     monkeypatch.setattr(trial, "_fit_epoch", exhausted)
     with pytest.raises(TrialFailedError, match=r"^out of memory$"):
         trial.run(spec(), quiet)
+
+
+def test_trials_do_not_warn_of_being_traced() -> None:
+    assert logging.getLogger("tensorflow").getEffectiveLevel() >= logging.ERROR
+
+
+def test_a_trial_below_its_bar_is_stopped_and_tested() -> None:
+    whole = trial.run(spec(epochs=5), quiet)
+    curve = whole.curves["val/accuracy"]
+    bar = (None, None, max(curve) + 0.01, None, None)
+    stopped = trial.run(spec(epochs=5, bar=bar), quiet)
+    assert stopped.reason == "stopped"
+    assert stopped.curves["val/accuracy"] == curve[:3]
+    assert trial.run(spec(epochs=5, bar=(min(curve[0], 0.0),) * 5), quiet).reason == "finished"
