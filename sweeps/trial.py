@@ -21,6 +21,7 @@ from keras.src.random import seed_generator
 from numpy.typing import NDArray
 from sklearn.metrics import f1_score
 
+from models import fused
 from sweeps import stopping
 from sweeps.spec import (
     CURVES,
@@ -39,6 +40,7 @@ from sweeps.spec import (
 METRICS = dict(zip(("loss", "accuracy", "val_loss", "val_accuracy"), CURVES, strict=True))  # Keras's names and ours
 EVALUATION_BATCH = 500
 WARM_UP_STEPS, TIMED_STEPS = 3, 10
+fused.install()
 # Each trial is a new model and traced once; from the fifth on TensorFlow would warn the user of that.
 tf.get_logger().setLevel("ERROR")
 
