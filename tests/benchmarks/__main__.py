@@ -1,0 +1,168 @@
+"""The sweep of this project against Keras Tuner's and Optuna's, in turn on the same machine, data, models and space.
+
+    python -m tests.benchmarks OUT model=conv_lstm data=imdb [trials=8] [epochs=6] [repetitions=3] [key=value …]
+
+Two questions: at equal work (the same trials, all epochs), how much longer do the others take? And when each searches
+as it does (this project with `stopping=median`, Keras Tuner with early stopping, Optuna with its median pruner), how
+long until it has the best validation accuracy that another came to? Other keys are this project's own, e.g. where an
+archive is. Writes OUT.json and OUT.png. Seconds mean little on a shared machine: read the ratios, which are of runs in
+turn.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import statistics
+import subprocess
+import sys
+import tempfile
+import time
+from dataclasses import asdict, replace
+from pathlib import Path
+from typing import Any
+
+from matplotlib.figure import Figure
+
+from conf.compose import compose
+from conf.schema import Config
+from pipelines.sweep import check
+from sweeps import journal
+from sweeps.journal import SweepRecord
+from sweeps.oracle import Oracle
+from sweeps.space import Space
+from tests.benchmarks.rivals import Ended, Settings
+
+ROOT = Path(__file__).parent.parent.parent
+TOOLS = ("ours", "keras_tuner", "optuna")
+COLORS = {"ours": "#0072B2", "keras_tuner": "#D55E00", "optuna": "#009E73"}
+
+
+def main() -> None:
+    out, arguments, repetitions = Path(sys.argv[1]), sys.argv[2:], 3
+    for argument in list(arguments):
+        if argument.startswith("repetitions="):
+            repetitions = int(argument.partition("=")[2])
+            arguments.remove(argument)
+    sys.argv = ["sweep", *arguments]
+    (job,) = compose()
+    config, searched = job.config, check(job.config)
+    found: dict[str, Any] = {"arguments": arguments, "equal_work": [], "search": []}
+    for repetition in range(repetitions):
+        for question in ("equal_work", "search"):
+            seed = config.seed + repetition
+            runs = {tool: run(tool, question, config, searched, arguments=arguments, seed=seed) for tool in TOOLS}
+            found[question].append(runs)
+            print(
+                question,
+                seed,
+                {tool: (round(runs[tool]["seconds"]), round(_best(runs[tool]), 4)) for tool in TOOLS},
+                flush=True,
+            )
+            out.with_suffix(".json").write_text(json.dumps(found, indent=1))
+    found["ratios"] = ratios(found)
+    out.with_suffix(".json").write_text(json.dumps(found, indent=1))
+    figure(found, f"{config.model.name} on {', '.join(config.datasets)}", out.with_suffix(".png"))
+    print(json.dumps(found["ratios"], indent=1))
+
+
+def run(
+    tool: str, question: str, config: Config, searched: Space, *, arguments: list[str], seed: int
+) -> dict[str, Any]:
+    """One whole process: how long it took, and what its trials came to by when."""
+    with tempfile.TemporaryDirectory() as folder:
+        environment = {**os.environ, "PYTHONPATH": str(ROOT)}
+        if tool == "ours":
+            stopping = "none" if question == "equal_work" else "median"
+            ours = [*arguments, f"seed={seed}", f"stopping={stopping}", "tracking.uri=sqlite:///mlflow.db"]
+            command = ["pipelines.sweep", *ours]
+        else:
+            (name, data), *_ = config.datasets.items()
+            values = proposals(config, searched, seed) if question == "equal_work" else None
+            settings = Settings(
+                model=asdict(config.model),
+                optimizer=asdict(config.optimizer),
+                data={key: value for key, value in asdict(data).items() if key != "load"} | {"name": name},
+                trials=config.trials,
+                epochs=config.epochs,
+                batch_size=config.batch_size,
+                patience=None if values else config.patience,
+                seed=seed,
+                values=values,
+            )
+            Path(folder, "settings.json").write_text(json.dumps(settings._asdict()))
+            command = ["tests.benchmarks.rivals", tool, "settings.json"]
+        began, wall = time.time(), time.monotonic()
+        done = subprocess.run(
+            [sys.executable, "-m", *command], cwd=folder, env=environment, capture_output=True, text=True, check=False
+        )
+        seconds = time.monotonic() - wall
+        if done.returncode != 0:
+            raise SystemExit(f"{tool} ended with {done.returncode}: {done.stderr[-2000:]}")
+        trials = _ours(Path(folder), began) if tool == "ours" else json.loads(done.stdout.splitlines()[-1])
+        return {"seconds": seconds, "trials": trials}
+
+
+def proposals(config: Config, searched: Space, seed: int) -> list[dict[str, Any]]:
+    """The trials of this project's random search."""
+    names = [hyperparameter.name for hyperparameter in searched.searched]
+    oracle = Oracle(replace(config, seed=seed), searched)
+    return [{name: proposal.values[name] for name in names} for proposal in iter(oracle.ask, None)]
+
+
+def _ours(folder: Path, began: float) -> list[dict[str, Any]]:
+    (path,) = folder.glob(f"outputs/*/*/{journal.FILE}")
+    record = SweepRecord(path.parent, journal.read(path.parent))
+    trials = [trial for trial in record.trials.values() if trial.status == "completed"]
+    trials.sort(key=lambda trial: trial.last)
+    return [Ended(t.last - began, max(t.curves["val/accuracy"]), t.epochs_run)._asdict() for t in trials]
+
+
+def _best(found: dict[str, Any]) -> float:
+    return float(max(trial["accuracy"] for trial in found["trials"]))
+
+
+def _reached(found: dict[str, Any], accuracy: float) -> float | None:
+    """Seconds until a trial with this accuracy had ended."""
+    return next((trial["seconds"] for trial in found["trials"] if trial["accuracy"] >= accuracy), None)
+
+
+def ratios(found: dict[str, Any]) -> dict[str, Any]:
+    """How many times as long as ours each rival takes; medians over the repetitions, and every one of them."""
+    return {
+        rival: {
+            "equal work": _quotients(found["equal_work"], rival),
+            "whole search": _quotients(found["search"], rival),
+            "best accuracy": [{tool: _best(runs[tool]) for tool in ("ours", rival)} for runs in found["search"]],
+            "seconds until the rival's best accuracy": [
+                {tool: _reached(runs[tool], _best(runs[rival])) for tool in ("ours", rival)} for runs in found["search"]
+            ],
+        }
+        for rival in TOOLS[1:]
+    }
+
+
+def _quotients(repetitions: list[dict[str, Any]], rival: str) -> dict[str, Any]:
+    quotients = [runs[rival]["seconds"] / runs["ours"]["seconds"] for runs in repetitions]
+    return {"median": statistics.median(quotients), "all": quotients}
+
+
+def figure(found: dict[str, Any], title: str, path: Path) -> None:
+    """Best validation accuracy so far over time, of every repetition of the search."""
+    drawn = Figure(figsize=(6.4, 4.2), layout="constrained")
+    axes = drawn.subplots()
+    for tool in TOOLS:
+        for number, runs in enumerate(found["search"]):
+            best, points = 0.0, []
+            for trial in runs[tool]["trials"]:
+                best = max(best, trial["accuracy"])
+                points.append((trial["seconds"], best))
+            axes.step(*zip(*points, strict=True), where="post", color=COLORS[tool], label=None if number else tool)
+    axes.set(xlabel="time since the command (s)", ylabel="best validation accuracy so far", title=title)
+    axes.grid(visible=True)
+    axes.legend(loc="lower right")
+    drawn.savefig(path, dpi=120)
+
+
+if __name__ == "__main__":
+    main()
