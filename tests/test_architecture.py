@@ -14,10 +14,10 @@ MAY_IMPORT = {
     "pipelines": {"pipelines", "sweeps", "models", "conf"},
 }
 ONLY_IN = {
-    "dask": "sweeps/engine.py",
-    "distributed": "sweeps/engine.py",
-    "mlflow": "sweeps/tracking.py",
-    "matplotlib": "sweeps/figures.py",
+    "dask": {"sweeps/engine.py"},
+    "distributed": {"sweeps/engine.py"},
+    "mlflow": {"sweeps/tracking.py", "sweeps/runs.py"},
+    "matplotlib": {"sweeps/figures.py"},
 }
 SLOW = {"keras", "keras_tuner", "tensorflow", "mlflow", "dask", "distributed", "matplotlib", "sklearn"}
 
@@ -43,10 +43,10 @@ def test_imports_point_one_way(path: Path) -> None:
 
 
 @pytest.mark.parametrize("path", MODULES, ids=lambda path: str(path.relative_to(ROOT)))
-def test_one_file_imports_a_library(path: Path) -> None:
+def test_few_files_import_a_library(path: Path) -> None:
     here = str(path.relative_to(ROOT))
     found = {name.partition(".")[0] for name in imported(ast.parse(path.read_text()))}
-    assert {library for library in found & ONLY_IN.keys() if ONLY_IN[library] != here} == set()
+    assert {library for library in found & ONLY_IN.keys() if here not in ONLY_IN[library]} == set()
 
 
 def test_the_schema_imports_nothing_of_ours() -> None:
