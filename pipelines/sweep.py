@@ -65,10 +65,12 @@ def main() -> None:
     sys.exit(0 if all(record.ended and record.ended.status == "completed" for record in records) else 1)
 
 
-def _interrupt(*_: object) -> NoReturn:
+def _interrupt(number: int, _: object) -> NoReturn:
     """Once to end in order, twice to end at once; the workers end when this process does."""
-    for number in (signal.SIGINT, signal.SIGTERM):
-        signal.signal(number, lambda *_: os._exit(INTERRUPTED))
+    for other in (signal.SIGINT, signal.SIGTERM):
+        # `mlflow run` answers Ctrl-C, which has come here too, with a SIGTERM of its own.
+        signal.signal(other, signal.SIG_IGN)
+    signal.signal(number, lambda *_: os._exit(INTERRUPTED))
     raise KeyboardInterrupt
 
 
@@ -201,11 +203,16 @@ def _search(
 
     config, directory = plans[0].config, plans[0].directory.parent
     last = next((_started(past).store for past in pasts if past), None)
-    tracker = Tracker(store.uri(config.tracking.uri, last), config.tracking.experiment)
+
+    def announce(sweep: str, address: str) -> None:
+        console.print(f"compare {sweep}: {address}", soft_wrap=True, highlight=False, markup=False)
+
+    tracker = Tracker(store.uri(config.tracking.uri, last), config.tracking.experiment, announce)
     tracker.wait_until_opened()
     console.print(
         f"{config.model.name} on {' and '.join(plan.dataset for plan in plans)}, {engine.workers} workers; "
-        f"{config.tuner.name}: {description(config, plans[0].space)}\njournals in {directory}, runs in {tracker.uri}",
+        f"{config.tuner.name}: {description(config, plans[0].space)}\njournals in {directory}, "
+        f"runs in {store.without_password(tracker.uri)}; to look at them: {tracker.ui_command()}",
         soft_wrap=True,
     )
     terminal = progress.Terminal(console)
@@ -247,7 +254,7 @@ def _search(
 
 
 def _print_comparison(plans: Sequence[Plan], tracker: Tracker, console: Console) -> None:
-    console.print(f"To compare the trials: {tracker.ui_command()}, then open", soft_wrap=True)
+    console.print(f"To compare the trials: {tracker.ui_command()}", soft_wrap=True)
     for plan in plans:
         console.print(f"  {plan.dataset}: {tracker.comparison(plan.sweep)}", soft_wrap=True, highlight=False)
 

@@ -7,23 +7,32 @@ from __future__ import annotations
 
 import hashlib
 import json
+import logging
 import tempfile
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
-from urllib.parse import quote
 
 from mlflow import MlflowClient
 from mlflow.entities import Dataset, DatasetInput, InputTag, Metric, Param, Run, RunTag
+from mlflow.exceptions import MlflowException
 
-from sweeps import figures, journal, process
+from sweeps import figures, journal, process, space, view
 from sweeps.journal import Event, SweepRecord, SweepStarted, TrialRecord
 from sweeps.spec import CURVES
+from sweeps.view import View
+
+log = logging.getLogger(__name__)
 
 LONGEST_REASON = 1000  # characters; MLflow refuses tags of more than 8,000
 LARGEST_BATCH = 1000  # metrics; MLflow refuses more
 ENDED = {"completed": "FINISHED", "failed": "FAILED"}
 DRIVER = "driver."  # prefix of the tags that tell which process runs a sweep
+
+
+def driver_tags() -> dict[str, str]:
+    """Of a run that this process works on."""
+    return {f"{DRIVER}{key}": value for key, value in process.identity().items()}
 
 
 def search(client: MlflowClient, where: str) -> list[Run]:
@@ -63,6 +72,9 @@ class SweepRuns:
         self._experiment = ""
         self._parent: _Run | None = None
         self._trials: dict[int, _Run] = {}
+        self._searched = space.names_searched(started.config)
+        self._view: View | None = view.of_sweep(started.sweep, self._searched)
+        self._viewed = False  # whether the experiment has it
 
     @property
     def complete(self) -> bool:
@@ -76,12 +88,10 @@ class SweepRuns:
         else:
             self._changed.add(trial)
 
-    def comparison(self) -> str:
-        where = f"tags.kind = 'trial' and tags.sweep = '{self._started.sweep}'"
-        return (
-            f"#/experiments/{self._experiment}/runs?workflowType=machine_learning&searchFilter={quote(where)}"
-            f"&orderByKey={quote('metrics.`test/accuracy`')}&orderByAsc=false&compareRunsMode=CHART"
-        )
+    @property
+    def comparison(self) -> str | None:
+        """The address of the page that compares the trials, below the server's; None before the page is there."""
+        return view.address(self._experiment, self._started.sweep, self._view) if self._viewed else None
 
     def log(self, client: MlflowClient, experiment: Callable[[SweepStarted], str], project_run: str | None) -> None:
         """Bring the store up to date; where it fails, it is looked at anew before the next attempt."""
@@ -94,6 +104,7 @@ class SweepRuns:
             if self._parent is None:
                 self._experiment = experiment(self._started)
             parent = self._log_sweep(client, project_run)
+            self._show(client)
             for trial in sorted(self._changed):
                 self._log_trial(client, parent, self._record.trials[trial])
                 self._changed.discard(trial)
@@ -128,7 +139,7 @@ class SweepRuns:
         started, parent, ended = self._started, self._parent, self._record.ended
         if parent is not None and (not self._sweep_changed or (ended and parent.is_(ENDED[ended.status], ended.time))):
             return parent
-        driver = {f"{DRIVER}{key}": value for key, value in process.identity().items()}
+        driver = driver_tags()
         if parent is None:
             tags = {"kind": "sweep", "objective": started.objective, "data.digest": started.digest, **self._tags()}
             if started.git_commit:
@@ -139,8 +150,25 @@ class SweepRuns:
             parent = self._parent = self._create(client, name, tags | driver, started.time)
         else:
             self._open(client, parent, driver)
+        client.set_tag(parent.id, view.NOTE, view.note(self._record, self._searched))
         client.log_text(parent.id, started.config, "config.yaml")
         return parent
+
+    def _show(self, client: MlflowClient) -> None:
+        """Have the page compare the trials as they should be. How it keeps that is MLflow's own affair: best effort."""
+        if self._viewed:
+            return
+        every = view.of_experiment(self._searched, _milliseconds(self._started.time))
+        try:
+            tags = client.get_experiment(self._experiment).tags
+            if self._view is not None and tags.get(self._view.tag) != self._view.value:
+                client.set_experiment_tag(self._experiment, self._view.tag, self._view.value)
+            if view.newer(every, tags.get(every.tag)):
+                client.set_experiment_tag(self._experiment, every.tag, every.value)
+        except MlflowException as error:
+            log.warning("MLflow keeps no view of %s: %s", self._started.sweep, first_line(error))
+            self._view = None
+        self._viewed = True
 
     def _log_trial(self, client: MlflowClient, parent: _Run, trial: TrialRecord) -> None:
         run = self._trials.get(trial.trial)
@@ -232,6 +260,7 @@ class SweepRuns:
             }
             self._log_at_step_0(client, parent, {**chosen, **best.test}, ended.time)
             client.set_tag(parent.id, "best_trial", str(best.trial))
+        client.set_tag(parent.id, view.NOTE, view.note(self._record, self._searched))
         client.log_artifact(parent.id, str(self._record.directory / journal.FILE))
         self._terminate(client, parent, ENDED[ended.status], ended.time, ended.reason)
 
@@ -289,3 +318,7 @@ def _milliseconds(seconds: float) -> int:
 def _short(sweep: str) -> str:
     """Four letters that tell a sweep's runs from another's in a legend."""
     return hashlib.sha256(sweep.encode()).hexdigest()[:4]
+
+
+def first_line(error: Exception) -> str:
+    return str(error).strip().splitlines()[0]

@@ -13,7 +13,7 @@ import queue
 import sqlite3
 import threading
 import time
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from urllib.parse import quote
 
@@ -25,14 +25,14 @@ os.environ.setdefault("MLFLOW_HTTP_REQUEST_MAX_RETRIES", "1")
 os.environ.setdefault("MLFLOW_HTTP_REQUEST_TIMEOUT", "20")
 
 from mlflow import MlflowClient
-from mlflow.entities import Run
+from mlflow.entities import Run, RunTag
 from mlflow.exceptions import MlflowException
 from sqlalchemy.exc import SQLAlchemyError
 
 from conf.schema import ConfigError
 from sweeps import journal, process, store
 from sweeps.journal import Event, SweepRecord, SweepStarted
-from sweeps.runs import DRIVER, SweepRuns, search
+from sweeps.runs import DRIVER, SweepRuns, driver_tags, first_line, search
 
 log = logging.getLogger(__name__)
 
@@ -49,10 +49,16 @@ class Tracker:
     One per process: `mlflow run`'s own run, if there is one, is the parent of all its sweeps.
     """
 
-    def __init__(self, uri: str, experiment: str | None = None) -> None:
+    def __init__(
+        self, uri: str, experiment: str | None = None, announce: Callable[[str, str], None] = lambda *_: None
+    ) -> None:
+        """`announce` is called with a sweep and the address of its comparison, once that page is there."""
         self.uri = uri
+        self._announce = announce
+        self._announced: set[str] = set()
         self._experiment_name = experiment
-        self._project_run = os.environ.get("MLFLOW_RUN_ID")
+        # That of another store than the one that `mlflow run` used is none here.
+        self._project_run = os.environ.get("MLFLOW_RUN_ID") if uri == store.uri(None) else None
         self._events: queue.SimpleQueue[tuple[SweepStarted, Path, Sequence[Event]] | None] = queue.SimpleQueue()
         self._sweeps: dict[str, SweepRuns] = {}
         self._opened = threading.Event()
@@ -65,7 +71,7 @@ class Tracker:
         """Raises `ConfigError` when the store cannot be used at all; for one that does not answer it does not wait."""
         self._opened.wait(OPENING)
         if self._refused is not None:
-            raise ConfigError(f"tracking.uri={self.uri}: {_first_line(self._refused)}") from self._refused
+            raise ConfigError(f"tracking.uri={self.uri}: {first_line(self._refused)}") from self._refused
 
     def show(self, record: SweepRecord, event: Event) -> None:
         """Have an event logged, soon."""
@@ -87,16 +93,17 @@ class Tracker:
         self._thread.join(limit)
         return not self._thread.is_alive() and self._all_logged
 
-    def comparison(self, sweep: str) -> str:
-        """The address of MLflow's page that compares a sweep's trials, best first."""
-        server = self.uri.rstrip("/") if self.uri.startswith("http") else "http://127.0.0.1:5000"
-        return f"{server}/{self._sweeps[sweep].comparison()}"
+    def comparison(self, sweep: str) -> str | None:
+        """The address of MLflow's page that compares a sweep's trials, best first; None where it is not there yet."""
+        page = self._sweeps[sweep].comparison if sweep in self._sweeps else None
+        return f"{store.server(self.uri)}/{page}" if page else None
 
     def ui_command(self) -> str:
         """What shows this store in a browser."""
         if self.uri.startswith("http"):
             return "the server is running"
-        return "mlflow ui" if self.uri == store.local() else f"mlflow ui --backend-store-uri {self.uri}"
+        command = "python -m pipelines.ui"
+        return command if self.uri == store.local() else f"{command} tracking.uri={store.without_password(self.uri)}"
 
     def _run(self) -> None:
         client = self._open()
@@ -118,7 +125,7 @@ class Tracker:
             except AWAY as error:
                 next_try = time.monotonic() + (1.0 if closing else RETRY_AFTER)
                 if not told:
-                    log.warning("%s does not answer; the sweep goes on without: %s", self.uri, _first_line(error))
+                    log.warning("%s does not answer; the sweep goes on without: %s", self.uri, first_line(error))
                     told = True
 
     def _open(self) -> MlflowClient | None:
@@ -158,15 +165,22 @@ class Tracker:
             return False
 
     def _log(self, client: MlflowClient, *, closing: bool) -> None:
-        for runs in self._sweeps.values():
+        for sweep, runs in self._sweeps.items():
             runs.log(client, lambda started: self._experiment(client, started), self._project_run)
+            self._announce_once(sweep)
             if closing:
                 runs.close(client)
+
+    def _announce_once(self, sweep: str) -> None:
+        address = self.comparison(sweep)
+        if address and sweep not in self._announced:
+            self._announced.add(sweep)
+            self._announce(sweep, address)
 
     def _experiment(self, client: MlflowClient, started: SweepStarted) -> str:
         """The id of a new sweep's experiment. Under `mlflow run` it is the project run's: MLflow wants them in one."""
         if self._project_run:
-            return str(client.get_run(self._project_run).info.experiment_id)
+            return self._adopt(client, self._project_run)
         name = self._experiment_name or started.dataset
         if started.source == "standin":  # its numbers must never stand among real ones
             name += "-standin"
@@ -175,6 +189,12 @@ class Tracker:
             return str(known.experiment_id)
         return str(client.create_experiment(name, artifact_location=self._artifact_location(name)))
 
+    def _adopt(self, client: MlflowClient, project_run: str) -> str:
+        """Say who works on the run that `mlflow run` made; returns its experiment."""
+        tags = [RunTag("kind", "project"), *(RunTag(*tag) for tag in driver_tags().items())]
+        client.log_batch(project_run, tags=tags)
+        return str(client.get_run(project_run).info.experiment_id)
+
     def _artifact_location(self, name: str) -> str | None:
         """Beside a local database, absolute, so that it is found from every folder; a server has its own place."""
         if not self.uri.startswith(store.SQLITE):
@@ -182,33 +202,46 @@ class Tracker:
         return (store.database(self.uri).parent / "mlruns" / quote(name, safe="")).as_uri()
 
 
+def end_project_run(status: str) -> None:
+    """End the run that `mlflow run` made for this process, unless it has ended."""
+    run, uri = os.environ["MLFLOW_RUN_ID"], store.uri(None)
+    try:
+        client = MlflowClient(uri)
+        if client.get_run(run).info.status == "RUNNING":
+            client.set_terminated(run, status)
+    except AWAY as error:
+        log.warning("%s does not answer; run %s is left as it is: %s", uri, run, first_line(error))
+
+
 def _close_abandoned(client: MlflowClient) -> None:
     """End as KILLED what a driver of this machine left RUNNING when it was killed."""
-    here = f"tags.`{DRIVER}host` = '{process.identity()['host']}'"
-    for sweep in search(client, f"attributes.status = 'RUNNING' and tags.kind = 'sweep' and {here}"):
-        if not _abandoned(sweep):
-            continue
-        open_runs = f"attributes.status = 'RUNNING' and tags.sweep = '{sweep.data.tags['sweep']}'"
-        ended = sweep.info.start_time
-        for trial in search(client, f"{open_runs} and tags.kind = 'trial'"):
-            histories = [client.get_metric_history(trial.info.run_id, name) for name in trial.data.metrics]
-            last = max((point.timestamp for history in histories for point in history), default=trial.info.start_time)
-            ended = max(ended, last)
-            _kill(client, sweep, trial.info.run_id, last)
-        _kill(client, sweep, sweep.info.run_id, ended)
+    here = f"attributes.status = 'RUNNING' and tags.`{DRIVER}host` = '{process.identity()['host']}'"
+    for sweep in search(client, f"{here} and tags.kind = 'sweep'"):
+        if _abandoned(sweep):
+            _kill(client, sweep, sweep.info.run_id, _close_trials(client, sweep))
+    for project in search(client, f"{here} and tags.kind = 'project'"):
+        _kill(client, project, project.info.run_id, None)
 
 
-def _abandoned(sweep: Run) -> bool:
-    tags = sweep.data.tags
+def _close_trials(client: MlflowClient, sweep: Run) -> int:
+    """Returns when the last of them was last heard of, in milliseconds."""
+    open_runs = f"attributes.status = 'RUNNING' and tags.sweep = '{sweep.data.tags['sweep']}'"
+    ended = int(sweep.info.start_time)
+    for trial in search(client, f"{open_runs} and tags.kind = 'trial'"):
+        histories = [client.get_metric_history(trial.info.run_id, name) for name in trial.data.metrics]
+        last = max((point.timestamp for history in histories for point in history), default=trial.info.start_time)
+        ended = max(ended, last)
+        _kill(client, sweep, trial.info.run_id, last)
+    return ended
+
+
+def _abandoned(run: Run) -> bool:
+    tags = run.data.tags
     driver = {key.removeprefix(DRIVER): tag for key, tag in tags.items() if key.startswith(DRIVER)}
-    return sweep.info.status == "RUNNING" and process.known_dead(driver)
+    return run.info.status == "RUNNING" and process.known_dead(driver)
 
 
-def _kill(client: MlflowClient, sweep: Run, run: str, when: int) -> None:
-    if _abandoned(client.get_run(sweep.info.run_id)):  # it may just have been resumed
+def _kill(client: MlflowClient, owner: Run, run: str, when: int | None) -> None:
+    if _abandoned(client.get_run(owner.info.run_id)):  # it may just have been resumed
         client.set_tag(run, "status.reason", journal.INTERRUPTED)
         client.set_terminated(run, "KILLED", when)
-
-
-def _first_line(error: Exception) -> str:
-    return str(error).strip().splitlines()[0]

@@ -1,0 +1,165 @@
+"""What MLflow's pages show of a sweep: its trials compared, best first, and a note on its run.
+
+The comparison page keeps a view as a tag of the experiment. That format is not documented. It was read from the page of
+MLflow 3.17, which is why the version is pinned, why a test looks at the page in a browser, and why a store that refuses
+a view costs a warning and no more.
+"""
+
+from __future__ import annotations
+
+import base64
+import hashlib
+import json
+import zlib
+from collections.abc import Iterable, Mapping, Sequence
+from typing import Any, NamedTuple
+from urllib.parse import quote
+
+from sweeps.journal import SweepRecord, TrialRecord
+
+TAG = "mlflow.sharedViewState."
+NOTE = "mlflow.note.content"
+NAME, KEY = "Compare trials", "compare-trials"
+TRIALS = "tags.kind = 'trial'"
+BEST_FIRST = "metrics.`test/accuracy`"
+SCORES = ("val/accuracy", "test/accuracy", "val/loss", "test/loss")
+
+Chart = Mapping[str, Any]
+
+
+class View(NamedTuple):
+    """A tag of an experiment; `key` stands in the address that shows it."""
+
+    key: str
+    value: str
+
+    @property
+    def tag(self) -> str:
+        return TAG + self.key
+
+
+def of_sweep(sweep: str, searched: Sequence[str]) -> View:
+    """The trials of one sweep, for a link. Without a name: the page's menu would grow by an entry with every sweep."""
+    key = hashlib.sha256(sweep.encode()).hexdigest()[:16]
+    return View(key, _packed(_state(f"{TRIALS} and tags.sweep = '{sweep}'", "SHOWALL", searched)))
+
+
+def of_experiment(searched: Sequence[str], when: int) -> View:
+    """All trials of an experiment, as an entry in the page's menu; `when` in milliseconds."""
+    state = _packed(_state(TRIALS, "FIRST_20_RUNS", searched))
+    return View(KEY, json.dumps({"name": NAME, "createdAt": when, "updatedAt": when, "state": state}))
+
+
+def newer(view: View, known: str | None) -> bool:
+    """Whether a view of an experiment is of a later sweep than the one that is known."""
+    try:
+        return known is None or json.loads(known)["updatedAt"] < json.loads(view.value)["updatedAt"]
+    except (ValueError, LookupError, TypeError):  # not one of ours
+        return True
+
+
+def address(experiment: str, sweep: str, view: View | None) -> str:
+    """The comparison of a sweep's trials, below the server's address; without its view, with MLflow's own charts."""
+    page = f"#/experiments/{experiment}/runs?workflowType=machine_learning&compareRunsMode=CHART"
+    if view is not None:
+        return f"{page}&viewStateShareKey={view.key}"  # and no filter: MLflow would take that, and leave the view
+    where = quote(f"{TRIALS} and tags.sweep = '{sweep}'")
+    return f"{page}&searchFilter={where}&orderByKey={quote(BEST_FIRST)}&orderByAsc=false"
+
+
+def note(record: SweepRecord, searched: Sequence[str]) -> str:
+    """Markdown for a sweep's run: what was searched, and what came of it. MLflow draws no tables."""
+    started = record.started
+    assert started is not None
+    lines = [f"**{started.model}** on **{started.dataset}**: {started.tuner} search for the best {started.objective}."]
+    if started.source == "standin":
+        lines.append("Generated stand-in data, not the real corpus.")
+    lines += ["", f"* searched: {', '.join(searched) or 'nothing'}"]
+    if record.ended is not None:
+        completed = record.ranking()
+        failed = sum(trial.status == "failed" for trial in record.trials.values())
+        lines.append(f"* {len(completed)} trials completed, {failed} failed")
+        baseline = [trial for trial in completed if trial.baseline]
+        lines += [f"* best: {_scores(trial, searched)}" for trial in completed[:1]]
+        lines += [f"* baseline: {_scores(trial, ())}" for trial in baseline]
+    return "\n".join(lines)
+
+
+def _scores(trial: TrialRecord, searched: Iterable[str]) -> str:
+    assert trial.objective is not None
+    values = " ".join(f"{name}={trial.values[name]}" for name in searched)
+    tested = f"test/accuracy {trial.test['test/accuracy']:.4f}"
+    return f"trial {trial.trial}, objective {trial.objective:.4f}, {tested}{f' ({values})' if values else ''}"
+
+
+def _packed(state: Mapping[str, Any]) -> str:
+    return "deflate;" + base64.b64encode(zlib.compress(json.dumps(state).encode())).decode()
+
+
+def _state(where: str, shown: str, searched: Sequence[str]) -> dict[str, Any]:
+    """The page's state; `shown` says which runs of the list the charts draw."""
+    sections = {
+        "Test accuracy": [*_parallel(searched), _chart("BAR", "test/accuracy", metricKey="test/accuracy")],
+        "Loss": [_line("val/loss"), _line("train/loss")],
+        "Accuracy": [_line("val/accuracy"), _line("train/accuracy")],
+    }
+    return {
+        "searchFilter": where,
+        "orderByKey": BEST_FIRST,
+        "orderByAsc": False,
+        "startTime": "ALL",
+        "lifecycleFilter": "Active",
+        "datasetsFilter": [],
+        "modelVersionFilter": "All Runs",
+        "selectedColumns": [f"metrics.`{name}`" for name in SCORES] + [f"params.`{name}`" for name in searched],
+        "columnOrder": [],
+        "columnWidths": {},
+        "runsHiddenMode": shown,
+        "compareRunCharts": [
+            {**chart, "metricSectionId": section} for section, charts in sections.items() for chart in charts
+        ],
+        "compareRunSections": [
+            {"uuid": name, "name": name, "display": True, "isReordered": True, "deleted": False, "isGenerated": False}
+            for name in sections
+        ],
+        "viewMaximized": False,
+        "runListHidden": False,
+        "isAccordionReordered": True,
+        "useGroupedValuesInCharts": False,
+        "hideEmptyCharts": True,
+        "groupBy": None,
+        "groupsExpanded": {},
+        "globalLineChartConfig": {"xAxisKey": "step", "lineSmoothness": 0, "selectedXAxisMetricKey": ""},
+    }
+
+
+def _parallel(searched: Sequence[str]) -> list[Chart]:
+    if not searched:
+        return []
+    options = {"selectedParams": list(searched), "selectedMetrics": ["test/accuracy"], "showAllRuns": False}
+    return [_chart("PARALLEL", "hyperparameters → test/accuracy", **options)]
+
+
+def _line(metric: str) -> Chart:
+    return _chart(
+        "LINE",
+        metric,
+        metricKey=metric,
+        selectedMetricKeys=[metric],
+        lineSmoothness=0,
+        xAxisKey="step",
+        xAxisScaleType="linear",
+        selectedXAxisMetricKey="",
+        yAxisKey="metric",
+        yAxisExpressions=[],
+        scaleType="linear",
+        range={},
+        ignoreOutliers=False,
+        useGlobalXaxisKey=True,
+        useGlobalLineSmoothing=True,
+    )
+
+
+def _chart(kind: str, title: str, **options: Any) -> Chart:
+    shown = {"deleted": False, "isGenerated": False, "runsCountToCompare": 100}
+    return {"uuid": f"{kind} {title}", "type": kind, "displayName": title, **shown, **options}
