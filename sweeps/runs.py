@@ -20,7 +20,6 @@ from mlflow.exceptions import MlflowException
 from sweeps import figures, journal, process, space, view
 from sweeps.journal import Event, SweepRecord, SweepStarted, TrialRecord
 from sweeps.spec import CURVES
-from sweeps.view import View
 
 log = logging.getLogger(__name__)
 
@@ -73,8 +72,7 @@ class SweepRuns:
         self._parent: _Run | None = None
         self._trials: dict[int, _Run] = {}
         self._searched = space.names_searched(started.config)
-        self._view: View | None = view.of_sweep(started.sweep, self._searched)
-        self._viewed = False  # whether the experiment has it
+        self._viewed: bool | None = None  # whether the experiment keeps its view; None: not known yet
 
     @property
     def complete(self) -> bool:
@@ -91,7 +89,9 @@ class SweepRuns:
     @property
     def comparison(self) -> str | None:
         """The address of the page that compares the trials, below the server's; None before the page is there."""
-        return view.address(self._experiment, self._started.sweep, self._view) if self._viewed else None
+        if self._viewed is None:
+            return None
+        return view.address(self._experiment, self._started.sweep, saved=self._viewed)
 
     def log(self, client: MlflowClient, experiment: Callable[[SweepStarted], str], project_run: str | None) -> None:
         """Bring the store up to date; where it fails, it is looked at anew before the next attempt."""
@@ -156,19 +156,20 @@ class SweepRuns:
 
     def _show(self, client: MlflowClient) -> None:
         """Have the page compare the trials as they should be. How it keeps that is MLflow's own affair: best effort."""
-        if self._viewed:
+        if self._viewed is not None:
             return
-        every = view.of_experiment(self._searched, _milliseconds(self._started.time))
+        mine = view.of_sweep(self._started.sweep, self._searched)
+        all_ = view.of_experiment(self._searched, _milliseconds(self._started.time))
         try:
             tags = client.get_experiment(self._experiment).tags
-            if self._view is not None and tags.get(self._view.tag) != self._view.value:
-                client.set_experiment_tag(self._experiment, self._view.tag, self._view.value)
-            if view.newer(every, tags.get(every.tag)):
-                client.set_experiment_tag(self._experiment, every.tag, every.value)
+            if tags.get(mine.tag) != mine.value:
+                client.set_experiment_tag(self._experiment, *mine)
+            if view.newer(all_, tags.get(all_.tag)):
+                client.set_experiment_tag(self._experiment, *all_)
+            self._viewed = True
         except MlflowException as error:
             log.warning("MLflow keeps no view of %s: %s", self._started.sweep, first_line(error))
-            self._view = None
-        self._viewed = True
+            self._viewed = False
 
     def _log_trial(self, client: MlflowClient, parent: _Run, trial: TrialRecord) -> None:
         run = self._trials.get(trial.trial)

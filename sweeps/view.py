@@ -19,7 +19,7 @@ from sweeps.journal import SweepRecord, TrialRecord
 
 TAG = "mlflow.sharedViewState."
 NOTE = "mlflow.note.content"
-NAME, KEY = "Compare trials", "compare-trials"
+NAME = "Compare trials"
 TRIALS = "tags.kind = 'trial'"
 BEST_FIRST = "metrics.`test/accuracy`"
 SCORES = ("val/accuracy", "test/accuracy", "val/loss", "test/loss")
@@ -28,26 +28,23 @@ Chart = Mapping[str, Any]
 
 
 class View(NamedTuple):
-    """A tag of an experiment; `key` stands in the address that shows it."""
+    """A tag of an experiment."""
 
-    key: str
+    tag: str
     value: str
-
-    @property
-    def tag(self) -> str:
-        return TAG + self.key
 
 
 def of_sweep(sweep: str, searched: Sequence[str]) -> View:
     """The trials of one sweep, for a link. Without a name: the page's menu would grow by an entry with every sweep."""
-    key = hashlib.sha256(sweep.encode()).hexdigest()[:16]
-    return View(key, _packed(_state(f"{TRIALS} and tags.sweep = '{sweep}'", "SHOWALL", searched)))
+    return View(tag_of(sweep), _packed(_state(f"{TRIALS} and tags.sweep = '{sweep}'", "SHOWALL", searched)))
 
 
 def of_experiment(searched: Sequence[str], when: int) -> View:
     """All trials of an experiment, as an entry in the page's menu; `when` in milliseconds."""
     state = _packed(_state(TRIALS, "FIRST_20_RUNS", searched))
-    return View(KEY, json.dumps({"name": NAME, "createdAt": when, "updatedAt": when, "state": state}))
+    return View(
+        f"{TAG}compare-trials", json.dumps({"name": NAME, "createdAt": when, "updatedAt": when, "state": state})
+    )
 
 
 def newer(view: View, known: str | None) -> bool:
@@ -58,13 +55,22 @@ def newer(view: View, known: str | None) -> bool:
         return True
 
 
-def address(experiment: str, sweep: str, view: View | None) -> str:
-    """The comparison of a sweep's trials, below the server's address; without its view, with MLflow's own charts."""
+def address(experiment: str, sweep: str, *, saved: bool) -> str:
+    """The comparison of a sweep's trials, below a server's address; with MLflow's own charts if no view is `saved`."""
     page = f"#/experiments/{experiment}/runs?workflowType=machine_learning&compareRunsMode=CHART"
-    if view is not None:
-        return f"{page}&viewStateShareKey={view.key}"  # and no filter: MLflow would take that, and leave the view
+    if saved:
+        return f"{page}&viewStateShareKey={_key(sweep)}"  # and no filter: MLflow would take that, and leave the view
     where = quote(f"{TRIALS} and tags.sweep = '{sweep}'")
     return f"{page}&searchFilter={where}&orderByKey={quote(BEST_FIRST)}&orderByAsc=false"
+
+
+def tag_of(sweep: str) -> str:
+    """The experiment's tag with the view of a sweep."""
+    return TAG + _key(sweep)
+
+
+def _key(sweep: str) -> str:
+    return hashlib.sha256(sweep.encode()).hexdigest()[:16]
 
 
 def note(record: SweepRecord, searched: Sequence[str]) -> str:
