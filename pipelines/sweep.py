@@ -34,6 +34,7 @@ from rich.console import Console
 from conf import resume
 from conf.compose import Job, compose
 from conf.schema import Config, ConfigError
+from pipelines.sync import register
 from sweeps import journal, provenance, space, store
 from sweeps.journal import Event, SweepRecord, SweepStarted
 from sweeps.silence import without_native_logs
@@ -250,6 +251,8 @@ def _search(
             console.print(progress.ending(record), soft_wrap=True)
     if logged:
         _print_comparison(plans, tracker, console)
+        for plan, record in zip(plans, records, strict=True):
+            register(tracker.uri, plan, record, console)
     return records
 
 

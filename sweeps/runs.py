@@ -8,6 +8,7 @@ from __future__ import annotations
 import hashlib
 import json
 import logging
+import sqlite3
 import tempfile
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
@@ -16,6 +17,7 @@ from pathlib import Path
 from mlflow import MlflowClient
 from mlflow.entities import Dataset, DatasetInput, InputTag, Metric, Param, Run, RunTag
 from mlflow.exceptions import MlflowException
+from sqlalchemy.exc import SQLAlchemyError
 
 from sweeps import figures, journal, process, space, view
 from sweeps.journal import Event, SweepRecord, SweepStarted, TrialRecord
@@ -26,6 +28,8 @@ log = logging.getLogger(__name__)
 LONGEST_REASON = 1000  # characters; MLflow refuses tags of more than 8,000
 LARGEST_BATCH = 1000  # metrics; MLflow refuses more
 ENDED = {"completed": "FINISHED", "failed": "FAILED"}
+# What a store raises that is away, or refuses; MLflow wraps what a database says only once that is open.
+AWAY = (MlflowException, SQLAlchemyError, OSError, sqlite3.Error)
 DRIVER = "driver."  # prefix of the tags that tell which process runs a sweep
 
 

@@ -10,7 +10,6 @@ import logging
 import math
 import os
 import queue
-import sqlite3
 import threading
 import time
 from collections.abc import Callable, Sequence
@@ -26,21 +25,17 @@ os.environ.setdefault("MLFLOW_HTTP_REQUEST_TIMEOUT", "20")
 
 from mlflow import MlflowClient
 from mlflow.entities import Run, RunTag
-from mlflow.exceptions import MlflowException
-from sqlalchemy.exc import SQLAlchemyError
 
 from conf.schema import ConfigError
 from sweeps import journal, process, store
 from sweeps.journal import Event, SweepRecord, SweepStarted
-from sweeps.runs import DRIVER, SweepRuns, driver_tags, first_line, search
+from sweeps.runs import AWAY, DRIVER, SweepRuns, driver_tags, first_line, search
 
 log = logging.getLogger(__name__)
 
 RETRY_AFTER = 10.0  # seconds before a store that did not answer is asked again
 LAST_TRIES = 5.0  # seconds in which it is asked again at the end
 OPENING = 20.0  # seconds that a sweep waits for its store before it starts without
-# MLflow wraps what a database says only once a store is open.
-AWAY = (MlflowException, SQLAlchemyError, OSError, sqlite3.Error)
 
 
 class Tracker:

@@ -104,8 +104,9 @@ def _packed(state: Mapping[str, Any]) -> str:
 
 def _state(where: str, shown: str, searched: Sequence[str]) -> dict[str, Any]:
     """The page's state; `shown` says which runs of the list the charts draw."""
-    sections = {
-        "Test accuracy": [*_parallel(searched), _chart("BAR", "test/accuracy", metricKey="test/accuracy")],
+    sections = {  # as many charts beside each other as there are
+        "From hyperparameters to test accuracy": _parallel(searched),
+        "Test accuracy": [_chart("BAR", "test/accuracy", metricKey="test/accuracy")],
         "Loss": [_line("val/loss"), _line("train/loss")],
         "Accuracy": [_line("val/accuracy"), _line("train/accuracy")],
     }
@@ -124,10 +125,7 @@ def _state(where: str, shown: str, searched: Sequence[str]) -> dict[str, Any]:
         "compareRunCharts": [
             {**chart, "metricSectionId": section} for section, charts in sections.items() for chart in charts
         ],
-        "compareRunSections": [
-            {"uuid": name, "name": name, "display": True, "isReordered": True, "deleted": False, "isGenerated": False}
-            for name in sections
-        ],
+        "compareRunSections": [_section(name, len(charts)) for name, charts in sections.items() if charts],
         "viewMaximized": False,
         "runListHidden": False,
         "isAccordionReordered": True,
@@ -137,6 +135,11 @@ def _state(where: str, shown: str, searched: Sequence[str]) -> dict[str, Any]:
         "groupsExpanded": {},
         "globalLineChartConfig": {"xAxisKey": "step", "lineSmoothness": 0, "selectedXAxisMetricKey": ""},
     }
+
+
+def _section(name: str, columns: int) -> dict[str, Any]:
+    shown = {"display": True, "isReordered": True, "deleted": False, "isGenerated": False}
+    return {"uuid": name, "name": name, "columns": columns, "cardHeight": 300, **shown}
 
 
 def _parallel(searched: Sequence[str]) -> list[Chart]:
