@@ -86,16 +86,16 @@ def note(record: SweepRecord, searched: Sequence[str]) -> str:
         failed = sum(trial.status == "failed" for trial in record.trials.values())
         lines.append(f"* {len(completed)} trials completed, {failed} failed")
         baseline = [trial for trial in completed if trial.baseline]
-        lines += [f"* best: {_scores(trial, searched)}" for trial in completed[:1]]
-        lines += [f"* baseline: {_scores(trial, ())}" for trial in baseline]
+        lines += [f"* best: {_scores(trial, started.objective, searched)}" for trial in completed[:1]]
+        lines += [f"* baseline: {_scores(trial, started.objective, ())}" for trial in baseline]
     return "\n".join(lines)
 
 
-def _scores(trial: TrialRecord, searched: Iterable[str]) -> str:
+def _scores(trial: TrialRecord, objective: str, searched: Iterable[str]) -> str:
     assert trial.objective is not None
     values = " ".join(f"{name}={trial.values[name]}" for name in searched)
     tested = f"test/accuracy {trial.test['test/accuracy']:.4f}"
-    return f"trial {trial.trial}, objective {trial.objective:.4f}, {tested}{f' ({values})' if values else ''}"
+    return f"trial {trial.trial}, {objective} {trial.objective:.4f}, {tested}{f' ({values})' if values else ''}"
 
 
 def _packed(state: Mapping[str, Any]) -> str:

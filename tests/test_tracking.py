@@ -12,7 +12,7 @@ from mlflow.exceptions import MlflowException
 
 from conf.compose import Job
 from conf.schema import ConfigError
-from sweeps import driver, journal, process, store
+from sweeps import driver, journal, process, store, view
 from sweeps.driver import Search
 from sweeps.engine import Message
 from sweeps.oracle import Oracle
@@ -20,19 +20,19 @@ from sweeps.spec import CURVES, EpochReport, Report, TrialFailedError, TrialResu
 from sweeps.tracking import Tracker
 from tests.fakes import FakeEngine, Trial, WorkerDiedError, learn, plan
 
+WRITES = (
+    "create_run",
+    "log_batch",
+    "log_artifact",
+    "log_text",
+    "set_terminated",
+    "set_tag",
+    "set_experiment_tag",
+    "update_run",
+)
 
-@pytest.fixture(scope="module")
-def empty_store(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """MLflow takes seconds to make one; the tests copy it."""
-    path = tmp_path_factory.mktemp("store") / "mlflow.db"
-    tracker = Tracker(f"sqlite:///{path}")
-    assert tracker.close()
-    return path
 
-
-@pytest.fixture(autouse=True)
-def fresh_store(empty_store: Path, tmp_path: Path, own_folder: None) -> None:
-    shutil.copy(empty_store, tmp_path / "mlflow.db")
+pytestmark = pytest.mark.usefixtures("fresh_store")
 
 
 def opened(job: Job) -> Tracker:
@@ -279,6 +279,20 @@ def test_under_mlflow_run_the_projects_run_is_the_parent_of_all(
     assert {r.info.experiment_id for r in [parent, *runs("trial")]} == {experiment}
 
 
+def test_a_project_run_of_another_store_is_no_parent(
+    composed: Callable[..., Job], monkeypatch: pytest.MonkeyPatch, tmp_path: Path, empty_store: Path
+) -> None:
+    shutil.copy(empty_store, tmp_path / "other.db")
+    monkeypatch.setenv("MLFLOW_RUN_ID", "0" * 32)
+    tracker = Tracker(f"sqlite:///{tmp_path}/other.db")
+    tracked(composed("trials=1"), tracker=tracker)
+    other = MlflowClient(tracker.uri)
+    (experiment,) = [e for e in other.search_experiments() if e.name == "imdb-standin"]
+    parents = [run.data.tags.get("mlflow.parentRunId") for run in other.search_runs([experiment.experiment_id])]
+    assert len(parents) == 2
+    assert "0" * 32 not in parents
+
+
 def test_a_store_that_cannot_be_used_is_named() -> None:
     uri = "sqlite:////proc/none/mlflow.db"
     tracker = Tracker(uri)
@@ -289,18 +303,71 @@ def test_a_store_that_cannot_be_used_is_named() -> None:
     assert "\n" not in str(error.value)
 
 
-def test_the_comparison_is_addressed_by_the_sweep(composed: Callable[..., Job]) -> None:
+def test_the_comparison_is_announced_once_as_soon_as_it_is_there(composed: Callable[..., Job]) -> None:
+    announced: list[tuple[str, str]] = []
+    began = threading.Event()
+
+    def announce(sweep: str, address: str) -> None:
+        announced.append((sweep, address))
+        began.set()
+
+    def wait(spec: TrialSpec, report: Report) -> TrialResult:
+        assert began.wait(60)  # while the first trial runs, not at the end
+        return learn(spec, report)
+
+    job = composed("trials=2", "epochs=1")
+    tracker = Tracker(store.uri(None), announce=announce)
+    assert tracker.comparison("sweep/imdb") is None
+    tracked(job, FakeEngine(wait), tracker)
+    assert announced == [("sweep/imdb", tracker.comparison("sweep/imdb"))]
+    assert announced[0][1].startswith("http://127.0.0.1:5000/#/experiments/")
+    assert tracker.ui_command() == "python -m pipelines.ui"
+
+
+def test_the_experiment_keeps_a_view_of_each_sweep_and_one_with_a_name(composed: Callable[..., Job]) -> None:
+    job = composed("trials=1", "epochs=1", "model=lstm", "model.space.dropout=0.1")
+    tracker = opened(job)
+    tracked(job, tracker=tracker)
+    tags = client().get_experiment_by_name("imdb-standin").tags
+    searched = ["embedding_dim", "lstm_units", "learning_rate"]
+    mine = view.of_sweep("sweep/imdb", searched)
+    assert tags[mine.tag] == mine.value
+    address = tracker.comparison("sweep/imdb")
+    assert address is not None
+    assert mine.tag.removeprefix(view.TAG) in address
+    (named,) = [json.loads(tags[key]) for key in tags if key.startswith(view.TAG) and key != mine.tag]
+    assert named["name"] == "Compare trials"
+
+
+def test_a_store_that_refuses_the_view_costs_a_warning(
+    composed: Callable[..., Job], monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    def refuse(*_: object) -> None:
+        raise MlflowException("no such tags here")
+
+    monkeypatch.setattr(MlflowClient, "set_experiment_tag", refuse)
     job = composed("trials=2", "epochs=1")
     tracker = opened(job)
     tracked(job, tracker=tracker)
+    assert [run.info.status for run in [*runs("sweep"), *runs("trial")]] == ["FINISHED"] * 3
+    assert caplog.messages == ["MLflow keeps no view of sweep/imdb: no such tags here"]
     address = tracker.comparison("sweep/imdb")
-    assert address.startswith("http://127.0.0.1:5000/#/experiments/")
-    assert "workflowType=machine_learning" in address
-    found = client().search_runs(
-        [runs("sweep")[0].info.experiment_id], "tags.kind = 'trial' and tags.sweep = 'sweep/imdb'"
-    )
-    assert len(found) == 2
-    assert tracker.ui_command() == "mlflow ui"
+    assert address is not None
+    assert view.TAG not in address
+    assert "searchFilter" in address
+
+
+def test_the_note_says_what_was_searched_and_what_came_of_it(composed: Callable[..., Job]) -> None:
+    search = tracked(composed("trials=3", "epochs=1"))
+    note = runs("sweep")[0].data.tags["mlflow.note.content"]
+    best = search.record.best
+    assert best is not None
+    assert "* searched: embedding_dim, conv_filters, lstm_units, dropout, learning_rate\n" in note
+    assert "* 3 trials completed, 0 failed\n" in note
+    assert f"* best: trial {best.trial}, val/accuracy {best.objective:.4f}, test/accuracy" in note
+    assert "* baseline: trial 0, val/accuracy" in note
+    assert "|" not in note  # MLflow draws no tables
+    assert "stand-in" in note
 
 
 def test_the_dataset_is_described_without_its_arrays(composed: Callable[..., Job]) -> None:
@@ -367,7 +434,7 @@ def test_what_a_store_has_is_not_logged_again(composed: Callable[..., Job], monk
         raise AssertionError("nothing is to be written")
 
     with monkeypatch.context() as patched:
-        for name in ("create_run", "log_batch", "log_artifact", "log_text", "set_terminated", "set_tag", "update_run"):
+        for name in WRITES:
             patched.setattr(MlflowClient, name, refuse)
         tracker = opened(job)
         tracker.recall(search.plan.directory, journal.read(search.plan.directory))
@@ -419,15 +486,16 @@ def test_what_a_dead_driver_left_running_is_killed_at_the_next_start_and_nothing
     driver_tags = {f"driver.{key}": value for key, value in (process.identity() | other).items()}
     sweep = client().create_run(experiment, 1000, {"kind": "sweep", "sweep": "s/imdb", **driver_tags})
     trial = client().create_run(experiment, 2000, {"kind": "trial", "sweep": "s/imdb", "trial": "0"})
+    project = client().create_run(experiment, 1000, {"kind": "project", **driver_tags})
     somebody_elses = client().create_run(experiment, 1000)
     for step, when in ((1, 5000), (2, 7000)):
         client().log_metric(trial.info.run_id, "val/loss", 0.5, when, step)
     tracker = Tracker(store.uri(None))
     assert tracker.close()
-    states = [client().get_run(run.info.run_id).info for run in (sweep, trial, somebody_elses)]
-    assert [info.status for info in states] == [status, status, "RUNNING"]
+    states = [client().get_run(run.info.run_id).info for run in (sweep, trial, somebody_elses, project)]
+    assert [info.status for info in states] == [status, status, "RUNNING", status]
     if status == "KILLED":
-        assert [info.end_time for info in states] == [7000, 7000, None]
+        assert [info.end_time for info in states[:3]] == [7000, 7000, None]
         assert client().get_run(trial.info.run_id).data.tags["status.reason"] == "interrupted"
 
 
