@@ -28,7 +28,8 @@ def main() -> None:
     if pipeline not in PIPELINES:
         sys.exit(f"error: {pipeline}: allowed: {', '.join(PIPELINES)}")
     sys.argv = [f"pipelines.{pipeline}", *arguments(parameters)]
-    signal.signal(signal.SIGTERM, signal.default_int_handler)
+    for number in (signal.SIGINT, signal.SIGTERM):
+        signal.signal(number, signal.default_int_handler)
     mlflow = os.getppid()
     threading.Thread(target=_end_with, args=(mlflow,), daemon=True).start()
     status = 0

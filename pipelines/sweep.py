@@ -239,8 +239,9 @@ def _search(
             search.close()
         logged = tracker.close(limit)
         if not logged:
+            address = store.without_password(tracker.uri)
             console.print(
-                f"[red]not everything could be logged to {tracker.uri}[/red]; to bring it up to date:\n"
+                f"[red]not everything could be logged to {address}[/red]; to bring it up to date:\n"
                 f"  python -m pipelines.sync {directory}",
                 soft_wrap=True,
             )

@@ -50,7 +50,8 @@ class Options(NamedTuple):
 
 def main() -> None:
     console = Console()
-    signal.signal(signal.SIGTERM, signal.default_int_handler)
+    for number in (signal.SIGINT, signal.SIGTERM):
+        signal.signal(number, signal.default_int_handler)
     try:
         show(read_arguments(sys.argv[1:]), console)
     except ConfigError as error:

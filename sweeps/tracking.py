@@ -66,7 +66,8 @@ class Tracker:
         """Raises `ConfigError` when the store cannot be used at all; for one that does not answer it does not wait."""
         self._opened.wait(OPENING)
         if self._refused is not None:
-            raise ConfigError(f"tracking.uri={self.uri}: {first_line(self._refused)}") from self._refused
+            address = store.without_password(self.uri)
+            raise ConfigError(f"tracking.uri={address}: {first_line(self._refused)}") from self._refused
 
     def show(self, record: SweepRecord, event: Event) -> None:
         """Have an event logged, soon."""
@@ -102,6 +103,8 @@ class Tracker:
 
     def _run(self) -> None:
         client = self._open()
+        if self._refused is not None:
+            return
         closing = told = False
         next_try = time.monotonic()
         gives_up = math.inf
@@ -120,13 +123,17 @@ class Tracker:
             except AWAY as error:
                 next_try = time.monotonic() + (1.0 if closing else RETRY_AFTER)
                 if not told:
-                    log.warning("%s does not answer; the sweep goes on without: %s", self.uri, first_line(error))
+                    address = store.without_password(self.uri)
+                    log.warning("%s does not answer; the sweep goes on without: %s", address, first_line(error))
                     told = True
 
     def _open(self) -> MlflowClient | None:
         """The store, unless it is away; what is wrong with a local one is known at once."""
         try:
             return self._connect()
+        except ImportError as error:  # of a database's driver
+            self._refused = error
+            return None
         except AWAY as error:
             if self.uri.startswith(store.SQLITE) and "database is locked" not in str(error):
                 self._refused = error

@@ -303,6 +303,15 @@ def test_a_store_that_cannot_be_used_is_named() -> None:
     assert "\n" not in str(error.value)
 
 
+def test_a_database_whose_driver_is_not_installed_is_named() -> None:
+    tracker = Tracker("mysql+pymysql://me:secret@127.0.0.1/db")
+    with pytest.raises(
+        ConfigError, match=r"^tracking\.uri=mysql\+pymysql://127\.0\.0\.1/db: No module named 'pymysql'$"
+    ):
+        tracker.wait_until_opened()
+    assert not tracker.close()
+
+
 def test_the_comparison_is_announced_once_as_soon_as_it_is_there(composed: Callable[..., Job]) -> None:
     announced: list[tuple[str, str]] = []
     began = threading.Event()
