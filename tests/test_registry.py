@@ -5,6 +5,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import replace
 from pathlib import Path
 
+import keras
 import mlflow.pyfunc
 import numpy as np
 import pytest
@@ -84,9 +85,7 @@ def logged() -> int:
     return len(client().search_logged_models(experiments))
 
 
-def test_the_chosen_model_is_a_candidate_that_does_what_was_logged(
-    composed: Callable[..., Job], tmp_path: Path
-) -> None:
+def test_the_chosen_model_is_a_candidate_that_does_what_was_logged(one: Plan, tmp_path: Path) -> None:
     record = tracked(one)
     best = record.best
     assert best is not None
@@ -112,6 +111,8 @@ def test_the_chosen_model_is_a_candidate_that_does_what_was_logged(
     assert {line.partition("==")[0] for line in (folder / "requirements.txt").read_text().split()} == {
         *registry.REQUIREMENTS
     }
+    (network,) = folder.rglob("network.keras")
+    assert keras.saving.load_model(network).optimizer is None
     assert loaded.metadata.signature.inputs.inputs[0].shape == (-1, 12)
 
 
