@@ -132,7 +132,7 @@ def _log(client: MlflowClient, run: Run, plan: Plan, best: TrialRecord) -> Logge
     with tempfile.TemporaryDirectory() as scratch:
         _save(network, data, Model(model_id=model.model_id, run_id=run.info.run_id), Path(scratch, "model"))
         client.log_model_artifacts(model.model_id, str(Path(scratch, "model")))
-    _test(client.tracking_uri, model.model_id, data, best)
+    _test(client.tracking_uri, model, data, best)
     client.finalize_logged_model(model.model_id, "READY")
     client.log_outputs(run.info.run_id, [LoggedModelOutput(model.model_id, step=best.best_epoch or 0)])
     return model
@@ -165,12 +165,14 @@ def _save(network: keras.Model, data: Dataset, model: Model, path: Path) -> None
         )
 
 
-def _test(uri: str, model: str, data: Dataset, best: TrialRecord) -> None:
+def _test(uri: str, model: LoggedModel, data: Dataset, best: TrialRecord) -> None:
     """Raises `NotRegisteredError` unless what the store gives back scores on the test split what was logged."""
     from sweeps import trial
 
     with tempfile.TemporaryDirectory() as scratch:
-        loaded = mlflow.pyfunc.load_model(download_artifacts(f"models:/{model}", dst_path=scratch, tracking_uri=uri))
+        # By its place: MLflow would look up `models:/…` in the store of the environment, whatever it is told.
+        folder = download_artifacts(model.artifact_location, dst_path=scratch, tracking_uri=uri)
+        loaded = mlflow.pyfunc.load_model(folder)
         scored = trial.scores(loaded.predict(np.array(data.test.x)), data.test.y)["test/accuracy"]
     logged = best.test["test/accuracy"]
     if round(scored, DIGITS) != round(logged, DIGITS):

@@ -107,8 +107,8 @@ class SweepRuns:
                 self._known = True
             if self._parent is None:
                 self._experiment = experiment(self._started)
-            parent = self._log_sweep(client, project_run)
             self._show(client)
+            parent = self._log_sweep(client, project_run)
             for trial in sorted(self._changed):
                 self._log_trial(client, parent, self._record.trials[trial])
                 self._changed.discard(trial)
@@ -154,7 +154,7 @@ class SweepRuns:
             parent = self._parent = self._create(client, name, tags | driver, started.time)
         else:
             self._open(client, parent, driver)
-        client.set_tag(parent.id, view.NOTE, view.note(self._record, self._searched))
+        self._log_note(client, parent)
         client.log_text(parent.id, started.config, "config.yaml")
         return parent
 
@@ -172,8 +172,16 @@ class SweepRuns:
                 client.set_experiment_tag(self._experiment, *all_)
             self._viewed = True
         except MlflowException as error:
+            client.get_experiment(self._experiment)  # raises too where the store is away
             log.warning("MLflow keeps no view of %s: %s", self._started.sweep, first_line(error))
             self._viewed = False
+
+    def _log_note(self, client: MlflowClient, parent: _Run) -> None:
+        links = {
+            "compare the trials": view.address(self._experiment, self._started.sweep, saved=bool(self._viewed)),
+            "report, configuration and journal": f"#/experiments/{self._experiment}/runs/{parent.id}/artifacts",
+        }
+        client.set_tag(parent.id, view.NOTE, view.note(self._record, self._searched, links))
 
     def _log_trial(self, client: MlflowClient, parent: _Run, trial: TrialRecord) -> None:
         run = self._trials.get(trial.trial)
@@ -265,7 +273,7 @@ class SweepRuns:
             }
             self._log_at_step_0(client, parent, {**chosen, **best.test}, ended.time)
             client.set_tag(parent.id, "best_trial", str(best.trial))
-        client.set_tag(parent.id, view.NOTE, view.note(self._record, self._searched))
+        self._log_note(client, parent)
         client.log_artifact(parent.id, str(self._record.directory / journal.FILE))
         self._terminate(client, parent, ENDED[ended.status], ended.time, ended.reason)
 

@@ -73,21 +73,26 @@ def _key(sweep: str) -> str:
     return hashlib.sha256(sweep.encode()).hexdigest()[:16]
 
 
-def note(record: SweepRecord, searched: Sequence[str]) -> str:
-    """Markdown for a sweep's run: what was searched, and what came of it. MLflow draws no tables."""
+def note(record: SweepRecord, searched: Sequence[str], links: Mapping[str, str]) -> str:
+    """Markdown for a sweep's run: what came of it, what was searched, and `links`, text -> address.
+
+    MLflow draws no tables, and shows four lines until it is asked for more.
+    """
     started = record.started
     assert started is not None
-    lines = [f"**{started.model}** on **{started.dataset}**: {started.tuner} search for the best {started.objective}."]
+    lines = [f"**{started.model}** on **{started.dataset}**, {started.tuner} search for the best {started.objective}"]
     if started.source == "standin":
-        lines.append("Generated stand-in data, not the real corpus.")
-    lines += ["", f"* searched: {', '.join(searched) or 'nothing'}"]
+        lines[0] += "; generated **stand-in** data, not the real corpus"
+    lines.append("")
     if record.ended is not None:
         completed = record.ranking()
         failed = sum(trial.status == "failed" for trial in record.trials.values())
-        lines.append(f"* {len(completed)} trials completed, {failed} failed")
         baseline = [trial for trial in completed if trial.baseline]
         lines += [f"* best: {_scores(trial, started.objective, searched)}" for trial in completed[:1]]
         lines += [f"* baseline: {_scores(trial, started.objective, ())}" for trial in baseline]
+        lines.append(f"* {len(completed)} trials completed, {failed} failed")
+    lines.append(f"* searched: {', '.join(searched) or 'nothing'}")
+    lines.append(f"* {', '.join(f'[{text}]({address})' for text, address in links.items())}")
     return "\n".join(lines)
 
 

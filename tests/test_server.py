@@ -45,7 +45,9 @@ def everything(address: str) -> list[Run]:
     return list(client.search_runs(everywhere, "tags.sweep = 'sweep/imdb'", order_by=["attributes.start_time"]))
 
 
-def test_a_sweep_is_in_it_with_its_artifacts_once(server: str, composed: Callable[..., Job], tmp_path: Path) -> None:
+def test_a_sweep_is_in_it_with_its_artifacts_once(
+    server: str, composed: Callable[..., Job], tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
     job = composed("trials=3", "epochs=2")
     tracker = Tracker(server)
     search = Search(plan(job), Oracle(job.config, plan(job).space), [tracker])
@@ -54,6 +56,7 @@ def test_a_sweep_is_in_it_with_its_artifacts_once(server: str, composed: Callabl
     again = Tracker(server)  # as `python -m pipelines.sync` does
     again.recall(search.plan.directory, journal.read(search.plan.directory))
     assert again.close()
+    assert capsys.readouterr().out == ""  # MLflow would print two lines for each run that ends
     parent, *trials = everything(server)
     assert [run.info.status for run in (parent, *trials)] == ["FINISHED"] * 4
     client = MlflowClient(server)
@@ -107,7 +110,7 @@ def test_the_database_itself_is_a_store_too_and_its_password_is_not_shown(
 ) -> None:
     job = composed("trials=1", "epochs=1")
     direct = plan(job, Path("outputs/direct/imdb"))._replace(store=store.without_password(database))
-    tracker = Tracker(database)
+    tracker = Tracker(database, "direct")  # an experiment of its own: the artifacts of others are the server's
     search = Search(direct, Oracle(job.config, direct.space), [tracker])
     driver.run([search], FakeEngine(learn))
     assert tracker.close()

@@ -372,6 +372,8 @@ def test_the_note_says_what_was_searched_and_what_came_of_it(composed: Callable[
     best = search.record.best
     assert best is not None
     assert "* searched: embedding_dim, conv_filters, lstm_units, dropout, learning_rate\n" in note
+    assert f"#/experiments/{runs('sweep')[0].info.experiment_id}/runs/{runs('sweep')[0].info.run_id}/artifacts)" in note
+    assert "viewStateShareKey" in note
     assert "* 3 trials completed, 0 failed\n" in note
     assert f"* best: trial {best.trial}, val/accuracy {best.objective:.4f}, test/accuracy" in note
     assert "* baseline: trial 0, val/accuracy" in note
