@@ -33,6 +33,7 @@ from rich.console import Console
 
 from conf.schema import ConfigError, did_you_mean
 from sweeps import store, view
+from sweeps.view import Comparison
 
 HOST = "127.0.0.1"
 KEYS = ("tracking.uri", "port", "open")
@@ -193,9 +194,10 @@ def newest_comparison(address: str) -> str:
     if not runs:
         return "#/experiments"
     experiment = by_id[runs[0]["info"]["experiment_id"]]
-    sweep = next(tag["value"] for tag in runs[0]["data"]["tags"] if tag["key"] == "sweep")
-    tags = {tag["key"] for tag in experiment.get("tags", [])}
-    return view.address(experiment["experiment_id"], sweep, saved=view.tag_of(sweep) in tags)
+    of_run = {tag["key"]: tag["value"] for tag in runs[0]["data"]["tags"]}
+    shown = Comparison(of_run["sweep"], of_run["objective"])
+    saved = view.tag_of(shown.sweep) in {tag["key"] for tag in experiment.get("tags", [])}
+    return view.address(experiment["experiment_id"], shown, saved=saved)
 
 
 def _ask(address: str, what: str, body: dict[str, Any]) -> dict[str, Any]:

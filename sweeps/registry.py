@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import tempfile
-import warnings
 from importlib import metadata
 from pathlib import Path
 from typing import TYPE_CHECKING, NamedTuple
@@ -57,10 +56,7 @@ def register(uri: str, plan: Plan, record: SweepRecord) -> Version | None:
     if best is None or record.ended is None or record.ended.status != "completed" or plan.data["source"] != "archive":
         return None
     try:
-        with warnings.catch_warnings():
-            # MLflow advises type hints, by which it would check and convert less well than by the signature.
-            warnings.filterwarnings("ignore", ".*Add type hints to the `predict` method", UserWarning)
-            return _register(MlflowClient(uri, registry_uri=uri), plan, best)
+        return _register(MlflowClient(uri, registry_uri=uri), plan, best)
     except AWAY as error:
         raise NotRegisteredError(f"{without_password(uri)} does not take {_name(plan)}: {first_line(error)}") from error
     except TrialFailedError as error:

@@ -22,6 +22,7 @@ from sqlalchemy.exc import SQLAlchemyError
 from sweeps import figures, journal, process, space, view
 from sweeps.journal import Event, SweepRecord, SweepStarted, TrialRecord
 from sweeps.spec import CURVES
+from sweeps.view import Comparison
 
 log = logging.getLogger(__name__)
 
@@ -75,7 +76,7 @@ class SweepRuns:
         self._experiment = ""
         self._parent: _Run | None = None
         self._trials: dict[int, _Run] = {}
-        self._searched = space.names_searched(started.config)
+        self._comparison = Comparison(started.sweep, started.objective, space.names_searched(started.config))
         self._viewed: bool | None = None  # whether the experiment keeps its view; None: not known yet
 
     @property
@@ -95,7 +96,7 @@ class SweepRuns:
         """The address of the page that compares the trials, below the server's; None before the page is there."""
         if self._viewed is None:
             return None
-        return view.address(self._experiment, self._started.sweep, saved=self._viewed)
+        return view.address(self._experiment, self._comparison, saved=self._viewed)
 
     def log(self, client: MlflowClient, experiment: Callable[[SweepStarted], str], project_run: str | None) -> None:
         """Bring the store up to date; where it fails, it is looked at anew before the next attempt."""
@@ -162,8 +163,8 @@ class SweepRuns:
         """Have the page compare the trials as they should be. How it keeps that is MLflow's own affair: best effort."""
         if self._viewed is not None:
             return
-        mine = view.of_sweep(self._started.sweep, self._searched)
-        all_ = view.of_experiment(self._searched, _milliseconds(self._started.time))
+        mine = view.of_sweep(self._comparison)
+        all_ = view.of_experiment(self._comparison, _milliseconds(self._started.time))
         try:
             tags = client.get_experiment(self._experiment).tags
             if tags.get(mine.tag) != mine.value:
@@ -178,10 +179,10 @@ class SweepRuns:
 
     def _log_note(self, client: MlflowClient, parent: _Run) -> None:
         links = {
-            "compare the trials": view.address(self._experiment, self._started.sweep, saved=bool(self._viewed)),
+            "compare the trials": view.address(self._experiment, self._comparison, saved=bool(self._viewed)),
             "report, configuration and journal": f"#/experiments/{self._experiment}/runs/{parent.id}/artifacts",
         }
-        client.set_tag(parent.id, view.NOTE, view.note(self._record, self._searched, links))
+        client.set_tag(parent.id, view.NOTE, view.note(self._record, self._comparison.searched, links))
 
     def _log_trial(self, client: MlflowClient, parent: _Run, trial: TrialRecord) -> None:
         run = self._trials.get(trial.trial)
@@ -247,7 +248,8 @@ class SweepRuns:
     def _end_trial(self, client: MlflowClient, run: _Run, trial: TrialRecord) -> None:
         # At step 0: MLflow draws a metric that has only a step 0 as bars, any other single step as a lone dot.
         costs = {f"cost/{name}": value for name, value in trial.cost.items()}
-        self._log_at_step_0(client, run, {**trial.test, **costs}, trial.last)
+        objective = {} if trial.objective is None else {"objective": trial.objective}
+        self._log_at_step_0(client, run, {**objective, **trial.test, **costs}, trial.last)
         if trial.best_epoch is not None:
             client.set_tag(run.id, "best_epoch", str(trial.best_epoch))
         if trial.traceback:

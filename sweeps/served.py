@@ -4,6 +4,7 @@ MLflow keeps this file beside the model and runs it where that is loaded, so it 
 is pickled: Keras's own format, opened in its safe mode, holds the network.
 """
 
+import warnings
 from typing import Any
 
 import keras
@@ -13,12 +14,15 @@ from numpy.typing import NDArray
 
 BATCH = 500
 
+# MLflow advises types for `predict`, to check and to convert its input by; the signature does that better. Said here,
+# as MLflow turns its warnings on anew where it loads this.
+warnings.filterwarnings("ignore", ".*Add type hints to the `predict` method", UserWarning)
+
 
 class Classifier(PythonModel):
     def load_context(self, context: PythonModelContext) -> None:
         self._network = keras.saving.load_model(context.artifacts["network"])
 
-    # The input has no type here: MLflow would make a signature of its own of it, and warn that it cannot.
     def predict(self, context: PythonModelContext, model_input, params: Any = None) -> NDArray[Any]:  # type: ignore[no-untyped-def]
         probabilities: NDArray[Any] = self._network.predict(model_input, batch_size=BATCH, verbose=0)
         return probabilities

@@ -15,16 +15,30 @@ from collections.abc import Iterable, Mapping, Sequence
 from typing import Any, NamedTuple
 from urllib.parse import quote
 
+from conf.schema import OBJECTIVES
 from sweeps.journal import SweepRecord, TrialRecord
 
 TAG = "mlflow.sharedViewState."
 NOTE = "mlflow.note.content"
 NAME = "Compare trials"
 TRIALS = "tags.kind = 'trial'"
-BEST_FIRST = "metrics.`test/accuracy`"
-SCORES = ("val/accuracy", "test/accuracy", "val/loss", "test/loss")
+# `objective` is the best epoch's, which is also the one that was tested; MLflow lists the last point of a curve.
+SCORES = ("objective", "test/accuracy", "test/loss", "val/accuracy", "val/loss")
 
 Chart = Mapping[str, Any]
+
+
+class Comparison(NamedTuple):
+    """What of a sweep decides how its trials are compared."""
+
+    sweep: str
+    objective: str
+    searched: Sequence[str] = ()
+
+    @property
+    def order(self) -> tuple[str, bool]:
+        """A column, and whether it ascends: the best by the objective first, as the test set chooses nothing."""
+        return "metrics.`objective`", OBJECTIVES[self.objective] == "min"
 
 
 class View(NamedTuple):
@@ -34,14 +48,15 @@ class View(NamedTuple):
     value: str
 
 
-def of_sweep(sweep: str, searched: Sequence[str]) -> View:
+def of_sweep(shown: Comparison) -> View:
     """The trials of one sweep, for a link. Without a name: the page's menu would grow by an entry with every sweep."""
-    return View(tag_of(sweep), _packed(_state(f"{TRIALS} and tags.sweep = '{sweep}'", "SHOWALL", searched)))
+    where = f"{TRIALS} and tags.sweep = '{shown.sweep}'"
+    return View(tag_of(shown.sweep), _packed(_state(where, "SHOWALL", shown)))
 
 
-def of_experiment(searched: Sequence[str], when: int) -> View:
-    """All trials of an experiment, as an entry in the page's menu; `when` in milliseconds."""
-    state = _packed(_state(TRIALS, "FIRST_20_RUNS", searched))
+def of_experiment(newest: Comparison, when: int) -> View:
+    """All trials of an experiment, as an entry in the page's menu; `when`, in milliseconds, the newest sweep began."""
+    state = _packed(_state(TRIALS, "FIRST_20_RUNS", newest))
     return View(
         f"{TAG}compare-trials", json.dumps({"name": NAME, "createdAt": when, "updatedAt": when, "state": state})
     )
@@ -55,13 +70,16 @@ def newer(view: View, known: str | None) -> bool:
         return True
 
 
-def address(experiment: str, sweep: str, *, saved: bool) -> str:
+def address(experiment: str, shown: Comparison, *, saved: bool) -> str:
     """The comparison of a sweep's trials, below a server's address; with MLflow's own charts if no view is `saved`."""
     page = f"#/experiments/{experiment}/runs?workflowType=machine_learning&compareRunsMode=CHART"
     if saved:
-        return f"{page}&viewStateShareKey={_key(sweep)}"  # and no filter: MLflow would take that, and leave the view
-    where = quote(f"{TRIALS} and tags.sweep = '{sweep}'")
-    return f"{page}&searchFilter={where}&orderByKey={quote(BEST_FIRST)}&orderByAsc=false"
+        return (
+            f"{page}&viewStateShareKey={_key(shown.sweep)}"  # and no filter: MLflow would take that, and leave the view
+        )
+    where = quote(f"{TRIALS} and tags.sweep = '{shown.sweep}'")
+    column, ascending = shown.order
+    return f"{page}&searchFilter={where}&orderByKey={quote(column)}&orderByAsc={str(ascending).lower()}"
 
 
 def tag_of(sweep: str) -> str:
@@ -107,8 +125,9 @@ def _packed(state: Mapping[str, Any]) -> str:
     return "deflate;" + base64.b64encode(zlib.compress(json.dumps(state).encode())).decode()
 
 
-def _state(where: str, shown: str, searched: Sequence[str]) -> dict[str, Any]:
-    """The page's state; `shown` says which runs of the list the charts draw."""
+def _state(where: str, drawn: str, compared: Comparison) -> dict[str, Any]:
+    """The page's state; `drawn` says which runs of the list the charts show."""
+    searched, (column, ascending) = compared.searched, compared.order
     sections = {  # as many charts beside each other as there are
         "From hyperparameters to test accuracy": _parallel(searched),
         "Test accuracy": [_chart("BAR", "test/accuracy", metricKey="test/accuracy")],
@@ -117,8 +136,8 @@ def _state(where: str, shown: str, searched: Sequence[str]) -> dict[str, Any]:
     }
     return {
         "searchFilter": where,
-        "orderByKey": BEST_FIRST,
-        "orderByAsc": False,
+        "orderByKey": column,
+        "orderByAsc": ascending,
         "startTime": "ALL",
         "lifecycleFilter": "Active",
         "datasetsFilter": [],
@@ -126,7 +145,7 @@ def _state(where: str, shown: str, searched: Sequence[str]) -> dict[str, Any]:
         "selectedColumns": [f"metrics.`{name}`" for name in SCORES] + [f"params.`{name}`" for name in searched],
         "columnOrder": [],
         "columnWidths": {},
-        "runsHiddenMode": shown,
+        "runsHiddenMode": drawn,
         "compareRunCharts": [
             {**chart, "metricSectionId": section} for section, charts in sections.items() for chart in charts
         ],

@@ -162,7 +162,7 @@ def test_the_list_has_the_scores_and_what_was_searched_best_first(browser: WebDr
     headers = "return [...document.querySelectorAll('[role=columnheader]')].map(header => header.innerText.trim())"
     columns = until(lambda: browser.execute_script(headers), browser)
     assert [column for column in (*view.SCORES, *SEARCHED) if column not in columns] == []
-    cells = "[col-id='metrics.`test/accuracy`'][role=gridcell]"
+    cells = "[col-id='metrics.`objective`'][role=gridcell]"
     scores = [float(cell.text) for cell in until(lambda: browser.find_elements("css selector", cells), browser)]
     assert len(scores) == TRIALS
     assert scores == sorted(scores, reverse=True)

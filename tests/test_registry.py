@@ -1,3 +1,4 @@
+import io
 import json
 import subprocess
 import sys
@@ -13,8 +14,11 @@ from mlflow import MlflowClient
 from mlflow.artifacts import download_artifacts
 from mlflow.entities.model_registry import ModelVersion
 from mlflow.exceptions import MlflowException
+from rich.console import Console
 
+from conf import resume
 from conf.compose import Job, compose
+from pipelines import sync
 from sweeps import driver, journal, registry, store, trial
 from sweeps.driver import Search
 from sweeps.journal import SweepRecord
@@ -85,12 +89,15 @@ def logged() -> int:
     return len(client().search_logged_models(experiments))
 
 
-def test_the_chosen_model_is_a_candidate_that_does_what_was_logged(one: Plan, tmp_path: Path) -> None:
+def test_the_chosen_model_is_a_candidate_that_does_what_was_logged(
+    one: Plan, tmp_path: Path, recwarn: pytest.WarningsRecorder
+) -> None:
     record = tracked(one)
     best = record.best
     assert best is not None
     version = registry.register(store.uri(None), one, record)
     assert version == ("lstm-imdb", "1", best.trial, True)
+    assert [warning for warning in recwarn if "type hints" in str(warning.message)] == []
     found = client().get_model_version_by_alias("lstm-imdb", "candidate")
     assert found.version == 1
     assert found.tags["trial"] == str(best.trial)
@@ -111,7 +118,7 @@ def test_the_chosen_model_is_a_candidate_that_does_what_was_logged(one: Plan, tm
     assert {line.partition("==")[0] for line in (folder / "requirements.txt").read_text().split()} == {
         *registry.REQUIREMENTS
     }
-    (network,) = folder.rglob("network.keras")
+    network = folder / "artifacts" / "network.keras"
     assert keras.saving.load_model(network).optimizer is None
     assert loaded.metadata.signature.inputs.inputs[0].shape == (-1, 12)
 
@@ -191,6 +198,26 @@ def test_a_sweep_that_went_on_and_chose_another_trial_has_a_second_version(compo
     swept(more, journal.read(more.directory), better)
     assert registry.register(store.uri(None), more, tracked(more)) == ("lstm-imdb", "2", 1, True)
     assert client().get_model_version_by_alias("lstm-imdb", "candidate").version == 2
+
+
+def test_sync_registers_what_a_sweep_could_not_and_once(composed: Callable[..., Job]) -> None:
+    job = composed(*TINY, "trials=1", "epochs=1", "datasets.imdb.load=tests.test_trial.tiny")
+    directory, said = Path("outputs/sweep"), io.StringIO()
+    console = Console(file=said, width=200)
+    one = planned(job, directory / "imdb")
+    swept(one)
+    journal.write_whole(directory / resume.FILE, job.yaml)
+    weights = one.directory / "checkpoints"
+    weights.rename("away")
+    assert not sync.sync(directory, None, console)
+    assert said.getvalue().startswith(
+        "not registered, python -m pipelines.sync tries again: outputs/sweep/imdb: the wei"
+    )
+    Path("away").rename(weights)
+    for _ in range(2):
+        assert sync.sync(directory, None, console)
+    assert said.getvalue().count("registered trial 0 as lstm-imdb, version 1") == 1
+    assert (len(versions()), logged()) == (1, 1)
 
 
 def test_what_cannot_be_had_again_is_told(one: Plan, tmp_path: Path) -> None:

@@ -88,7 +88,7 @@ def test_a_trial_run_holds_what_its_journal_does(composed: Callable[..., Job]) -
         assert run.data.params == {name: str(value) for name, value in trial.values.items()}
         for metric in CURVES:
             assert history(run, metric) == list(enumerate(trial.curves[metric], start=1))
-        for metric, value in trial.test.items():
+        for metric, value in {**trial.test, "objective": trial.objective}.items():
             assert history(run, metric) == [(0, value)]
         assert {m for m in run.data.metrics if m.startswith("cost/")} == {
             "cost/seconds",
@@ -339,7 +339,7 @@ def test_the_experiment_keeps_a_view_of_each_sweep_and_one_with_a_name(composed:
     tracked(job, tracker=tracker)
     tags = client().get_experiment_by_name("imdb-standin").tags
     searched = ["embedding_dim", "lstm_units", "learning_rate"]
-    mine = view.of_sweep("sweep/imdb", searched)
+    mine = view.of_sweep(view.Comparison("sweep/imdb", "val/accuracy", searched))
     assert tags[mine.tag] == mine.value
     address = tracker.comparison("sweep/imdb")
     assert address is not None
