@@ -210,10 +210,11 @@ def _search(
 
     tracker = Tracker(store.uri(config.tracking.uri, last), config.tracking.experiment, announce)
     tracker.wait_until_opened()
+    shown_by = f", shown by {tracker.ui_command()}" if tracker.ui_command() else ""
     console.print(
         f"{config.model.name} on {' and '.join(plan.dataset for plan in plans)}, {engine.workers} workers; "
         f"{config.tuner.name}: {description(config, plans[0].space)}\njournals in {directory}, "
-        f"runs in {store.without_password(tracker.uri)}; to look at them: {tracker.ui_command()}",
+        f"runs in {store.without_password(tracker.uri)}{shown_by}",
         soft_wrap=True,
     )
     terminal = progress.Terminal(console)
@@ -258,7 +259,8 @@ def _search(
 
 
 def _print_comparison(plans: Sequence[Plan], tracker: Tracker, console: Console) -> None:
-    console.print(f"To compare the trials: {tracker.ui_command()}", soft_wrap=True)
+    command = tracker.ui_command()
+    console.print(f"To compare the trials{f': {command}' if command else ''}", soft_wrap=True)
     for plan in plans:
         console.print(f"  {plan.dataset}: {tracker.comparison(plan.sweep)}", soft_wrap=True, highlight=False)
 

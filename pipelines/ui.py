@@ -21,6 +21,7 @@ import sys
 import tempfile
 import time
 import webbrowser
+from base64 import b64encode
 from collections.abc import Iterator, Sequence
 from contextlib import closing, contextmanager
 from importlib import metadata
@@ -201,8 +202,11 @@ def newest_comparison(address: str) -> str:
 
 
 def _ask(address: str, what: str, body: dict[str, Any]) -> dict[str, Any]:
-    headers = {"Content-Type": "application/json"}
-    request = Request(f"{address}/api/2.0/mlflow/{what}", json.dumps(body).encode(), headers)
+    request = Request(f"{address}/api/2.0/mlflow/{what}", json.dumps(body).encode())
+    request.add_header("Content-Type", "application/json")
+    if "MLFLOW_TRACKING_USERNAME" in os.environ:  # as MLflow's own clients say who they are
+        user, password = (os.environ.get(f"MLFLOW_TRACKING_{name}", "") for name in ("USERNAME", "PASSWORD"))
+        request.add_header("Authorization", f"Basic {b64encode(f'{user}:{password}'.encode()).decode()}")
     try:
         with urlopen(request, timeout=60) as answer:
             return dict(json.load(answer))

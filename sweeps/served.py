@@ -4,7 +4,6 @@ MLflow keeps this file beside the model and runs it where that is loaded, so it 
 is pickled: Keras's own format, opened in its safe mode, holds the network.
 """
 
-import warnings
 from typing import Any
 
 import keras
@@ -14,12 +13,12 @@ from numpy.typing import NDArray
 
 BATCH = 500
 
-# MLflow advises types for `predict`, to check and to convert its input by; the signature does that better. Said here,
-# as MLflow turns its warnings on anew where it loads this.
-warnings.filterwarnings("ignore", ".*Add type hints to the `predict` method", UserWarning)
-
 
 class Classifier(PythonModel):
+    # Or MLflow 3.17 warns, wherever this is loaded, that the input has no type by which it would check and convert it.
+    # The signature says that better.
+    _skip_type_hint_validation = True
+
     def load_context(self, context: PythonModelContext) -> None:
         self._network = keras.saving.load_model(context.artifacts["network"])
 

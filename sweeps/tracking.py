@@ -95,10 +95,10 @@ class Tracker:
         page = self._sweeps[sweep].comparison if sweep in self._sweeps else None
         return f"{store.server(self.uri)}/{page}" if page else None
 
-    def ui_command(self) -> str:
-        """What shows this store in a browser."""
+    def ui_command(self) -> str | None:
+        """What shows this store in a browser; None where a server does already."""
         if self.uri.startswith("http"):
-            return "the server is running"
+            return None
         command = "python -m pipelines.ui"
         return command if self.uri == store.local() else f"{command} tracking.uri={store.without_password(self.uri)}"
 

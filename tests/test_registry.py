@@ -119,7 +119,7 @@ def test_the_chosen_model_is_a_candidate_that_does_what_was_logged(
         *registry.REQUIREMENTS
     }
     network = folder / "artifacts" / "network.keras"
-    assert keras.saving.load_model(network).optimizer is None
+    assert not keras.saving.load_model(network).compiled  # it has no optimizer, and no state of one
     assert loaded.metadata.signature.inputs.inputs[0].shape == (-1, 12)
 
 

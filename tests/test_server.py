@@ -9,6 +9,7 @@ from mlflow.artifacts import download_artifacts
 from mlflow.entities import Run
 
 from conf.compose import Job
+from conf.schema import ConfigError
 from pipelines import ui
 from sweeps import driver, journal, registry, store
 from sweeps.driver import Search
@@ -103,6 +104,10 @@ def test_a_server_with_passwords_takes_it_from_those_who_have_one(
             [MlflowClient(address).get_experiment_by_name("guarded-standin").experiment_id]
         )
         assert [run.info.status for run in runs] == ["FINISHED"] * 2
+        assert f"{address}/{ui.newest_comparison(address)}" == tracker.comparison(guarded.sweep)
+        monkeypatch.delenv("MLFLOW_TRACKING_PASSWORD")
+        with pytest.raises(ConfigError, match="does not answer as MLflow does: HTTP Error 401"):
+            ui.newest_comparison(address)
 
 
 def test_the_database_itself_is_a_store_too_and_its_password_is_not_shown(
@@ -115,4 +120,4 @@ def test_the_database_itself_is_a_store_too_and_its_password_is_not_shown(
     driver.run([search], FakeEngine(learn))
     assert tracker.close()
     assert PASSWORD not in (direct.directory / journal.FILE).read_text()
-    assert PASSWORD not in tracker.ui_command()
+    assert PASSWORD not in str(tracker.ui_command())
