@@ -144,13 +144,14 @@ def _revisions() -> dict[str, str]:
 @contextmanager
 def serving(options: Options) -> Iterator[str]:
     """The address of a server that answers; it and its children end with the block."""
-    command = [sys.executable, "-m", "mlflow", "server", "--backend-store-uri", options.uri]
-    command += ["--host", HOST, "--port", str(options.port), "--workers", "1"]
+    command = [sys.executable, "-m", "mlflow", "server", "--host", HOST, "--port", str(options.port), "--workers", "1"]
+    # Not as an argument, which every user of the machine can read: there may be a password in it.
+    environment = {**os.environ, **LIGHT, "MLFLOW_BACKEND_STORE_URI": options.uri}
     address = f"http://{HOST}:{options.port}"
     with tempfile.TemporaryFile("w+") as said:
         # In a session of its own: Ctrl-C reaches this process alone, which then ends all of that session.
         server = subprocess.Popen(
-            command, env={**os.environ, **LIGHT}, stdout=said, stderr=subprocess.STDOUT, start_new_session=True
+            command, env=environment, stdout=said, stderr=subprocess.STDOUT, start_new_session=True
         )
         try:
             _wait_until_it_answers(server, address, said)

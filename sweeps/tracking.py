@@ -25,7 +25,8 @@ os.environ.setdefault("MLFLOW_HTTP_REQUEST_MAX_RETRIES", "1")
 os.environ.setdefault("MLFLOW_HTTP_REQUEST_TIMEOUT", "20")
 
 from mlflow import MlflowClient
-from mlflow.entities import Run, RunTag
+from mlflow.entities import Experiment, Run, RunTag
+from mlflow.exceptions import MlflowException
 
 from conf.schema import ConfigError
 from sweeps import journal, process, store
@@ -189,14 +190,23 @@ class Tracker:
             name += "-standin"
         known = client.get_experiment_by_name(name)
         if known is not None:
-            return str(known.experiment_id)
+            return self._within_reach(known)
         return str(client.create_experiment(name, artifact_location=self._artifact_location(name)))
 
     def _adopt(self, client: MlflowClient, project_run: str) -> str:
         """Say who works on the run that `mlflow run` made; returns its experiment."""
         tags = [RunTag("kind", "project"), *(RunTag(*tag) for tag in driver_tags().items())]
         client.log_batch(project_run, tags=tags)
-        return str(client.get_run(project_run).info.experiment_id)
+        return self._within_reach(client.get_experiment(client.get_run(project_run).info.experiment_id))
+
+    def _within_reach(self, experiment: Experiment) -> str:
+        """The id of an experiment, if its artifacts can be written from here."""
+        if experiment.artifact_location.startswith("mlflow-artifacts:") and not self.uri.startswith("http"):
+            raise MlflowException(
+                f"a server made the experiment {experiment.name} and keeps its artifacts: log to the server, "
+                "tracking.uri=http://host:port, or in another experiment"
+            )
+        return str(experiment.experiment_id)
 
     def _artifact_location(self, name: str) -> str | None:
         """Beside a local database, absolute, so that it is found from every folder; a server has its own place."""

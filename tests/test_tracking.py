@@ -245,6 +245,21 @@ def test_a_store_that_stays_away_does_not_stop_the_sweep(
     assert not tracker.close()
 
 
+def test_an_experiment_whose_artifacts_a_server_keeps_is_named(
+    composed: Callable[..., Job], monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    monkeypatch.setattr("sweeps.tracking.LAST_TRIES", 0)
+    client().create_experiment("imdb-standin", "mlflow-artifacts:/7")
+    job = composed("trials=1", "epochs=1")
+    tracker = opened(job)
+    search = Search(plan(job), Oracle(job.config, plan(job).space), [tracker])
+    driver.run([search], FakeEngine())
+    assert not tracker.close()
+    (told,) = caplog.messages
+    assert "a server made the experiment imdb-standin and keeps its artifacts: log to the server, tracking.uri=" in told
+    assert runs("sweep") == []
+
+
 def test_stand_in_data_have_an_experiment_of_their_own(composed: Callable[..., Job]) -> None:
     tracked(composed("trials=1"))
     assert client().get_experiment_by_name("imdb-standin") is not None
