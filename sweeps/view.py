@@ -92,7 +92,7 @@ def _key(sweep: str) -> str:
 
 
 def note(record: SweepRecord, searched: Sequence[str], links: Mapping[str, str]) -> str:
-    """Markdown for a sweep's run: what came of it, what was searched, and `links`, text -> address.
+    """Markdown for a sweep's run: `links` (text -> address), what came of it, and what was searched.
 
     MLflow draws no tables, and shows four lines until it is asked for more.
     """
@@ -101,7 +101,7 @@ def note(record: SweepRecord, searched: Sequence[str], links: Mapping[str, str])
     lines = [f"**{started.model}** on **{started.dataset}**, {started.tuner} search for the best {started.objective}"]
     if started.source == "standin":
         lines[0] += "; generated **stand-in** data, not the real corpus"
-    lines.append("")
+    lines += ["", f"* {', '.join(f'[{text}]({address})' for text, address in links.items())}"]
     if record.ended is not None:
         completed = record.ranking()
         failed = sum(trial.status == "failed" for trial in record.trials.values())
@@ -110,7 +110,6 @@ def note(record: SweepRecord, searched: Sequence[str], links: Mapping[str, str])
         lines += [f"* baseline: {_scores(trial, started.objective, ())}" for trial in baseline]
         lines.append(f"* {len(completed)} trials completed, {failed} failed")
     lines.append(f"* searched: {', '.join(searched) or 'nothing'}")
-    lines.append(f"* {', '.join(f'[{text}]({address})' for text, address in links.items())}")
     return "\n".join(lines)
 
 

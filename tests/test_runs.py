@@ -188,7 +188,7 @@ def test_the_note_says_what_was_searched_and_what_came_of_it(composed: Callable[
     note = runs("sweep")[0].data.tags["mlflow.note.content"]
     best = search.record.best
     assert best is not None
-    assert "* searched: embedding_dim, conv_filters, lstm_units, dropout, learning_rate\n" in note
+    assert "* searched: embedding_dim, conv_filters, lstm_units, dropout, learning_rate" in note
     assert f"#/experiments/{runs('sweep')[0].info.experiment_id}/runs/{runs('sweep')[0].info.run_id}/artifacts)" in note
     assert "viewStateShareKey" in note
     assert "* 3 trials completed, 0 failed\n" in note
