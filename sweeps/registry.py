@@ -86,6 +86,9 @@ def _register(client: MlflowClient, plan: Plan, best: TrialRecord) -> Version:
 def _create_version(client: MlflowClient, plan: Plan, best: TrialRecord) -> ModelVersion:
     run = _run_of(client, plan, best)
     model = _logged(client, run, _chosen(plan, best)) or _log(client, run, plan, best)
+    known = run.outputs.model_outputs if run.outputs else []
+    if model.model_id not in [output.model_id for output in known]:
+        client.log_outputs(run.info.run_id, [LoggedModelOutput(model.model_id, step=best.best_epoch or 0)])
     scores = {name: f"{value:.6g}" for name, value in {**_validation(best), **best.test}.items()}
     tags = {**_chosen(plan, best), **scores, "data.digest": plan.digest}
     try:
@@ -130,7 +133,6 @@ def _log(client: MlflowClient, run: Run, plan: Plan, best: TrialRecord) -> Logge
         client.log_model_artifacts(model.model_id, str(Path(scratch, "model")))
     _test(client.tracking_uri, model, data, best)
     client.finalize_logged_model(model.model_id, "READY")
-    client.log_outputs(run.info.run_id, [LoggedModelOutput(model.model_id, step=best.best_epoch or 0)])
     return model
 
 

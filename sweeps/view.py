@@ -92,16 +92,16 @@ def _key(sweep: str) -> str:
 
 
 def note(record: SweepRecord, searched: Sequence[str], links: Mapping[str, str]) -> str:
-    """Markdown for a sweep's run: `links` (text -> address), what came of it, and what was searched.
+    """Markdown for a sweep's run: what came of it, what was searched, and `links`, text -> address.
 
-    MLflow draws no tables, and shows four lines until it is asked for more.
+    MLflow draws no tables, and shows four lines, in which no link can be clicked, until it is asked for more.
     """
     started = record.started
     assert started is not None
     lines = [f"**{started.model}** on **{started.dataset}**, {started.tuner} search for the best {started.objective}"]
     if started.source == "standin":
         lines[0] += "; generated **stand-in** data, not the real corpus"
-    lines += ["", f"* {', '.join(f'[{text}]({address})' for text, address in links.items())}"]
+    lines.append("")
     if record.ended is not None:
         completed = record.ranking()
         failed = sum(trial.status == "failed" for trial in record.trials.values())
@@ -110,6 +110,7 @@ def note(record: SweepRecord, searched: Sequence[str], links: Mapping[str, str])
         lines += [f"* baseline: {_scores(trial, started.objective, ())}" for trial in baseline]
         lines.append(f"* {len(completed)} trials completed, {failed} failed")
     lines.append(f"* searched: {', '.join(searched) or 'nothing'}")
+    lines.append(f"* {', '.join(f'[{text}]({address})' for text, address in links.items())}")
     return "\n".join(lines)
 
 

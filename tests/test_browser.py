@@ -50,8 +50,8 @@ CHAT_CLOSED = """
 localStorage.setItem("mlflow.assistant.fab.autoOpenedOnFirstLoad_v1", "true");
 localStorage.setItem("mlflow.assistant.panelOpen_v1", "false");
 """
-# How many different ones of these (a CSS selector) are visible in the chart with this title. MLflow draws each line twice,
-# smoothed and as it is, and may give two runs the same colour.
+# How many different shapes (a CSS selector) are visible in the chart with this title. MLflow draws each line twice, the
+# second time smoothed, and may give two runs the same colour.
 DRAWN = """
 const titled = [...document.querySelectorAll("[data-testid='experiment-view-compare-runs-card']")].filter(
     card => card.innerText.trim().startsWith(arguments[0]));
@@ -206,7 +206,9 @@ def test_the_sweeps_page_says_what_was_searched_and_found(browser: WebDriver, sh
     browser.get(page)
     for text in ("conv_lstm on imdb", "best: trial", "baseline: trial 0", f"searched: {', '.join(SEARCHED)}"):
         until(lambda text=text: text in seen(browser), browser)
+    until(lambda: browser.find_elements("xpath", "//*[text()='Show more']"), browser)[0].click()
     until(lambda: browser.find_elements("link text", "compare the trials"), browser)[0].click()
+    browser.switch_to.window(browser.window_handles[-1])  # MLflow opens links so
     until(lambda: browser.execute_script(DRAWN, "val/loss", LINE) == TRIALS, browser)
 
 
