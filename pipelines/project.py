@@ -24,7 +24,7 @@ LOOK = 1.0  # seconds between looks whether `mlflow run` is still there
 
 
 def main() -> None:
-    pipeline, *parameters = sys.argv[1:]
+    pipeline, *parameters = sys.argv[1:] or [""]
     if pipeline not in PIPELINES:
         sys.exit(f"error: {pipeline}: allowed: {', '.join(PIPELINES)}")
     sys.argv = [f"pipelines.{pipeline}", *arguments(parameters)]

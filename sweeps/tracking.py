@@ -216,8 +216,10 @@ class Tracker:
 
 
 def end_project_run(status: str) -> None:
-    """End the run that `mlflow run` made for this process, unless it has ended."""
-    run, uri = os.environ["MLFLOW_RUN_ID"], store.uri(None)
+    """End the run that `mlflow run` made for this process, if it did, unless it has ended."""
+    run, uri = os.environ.get("MLFLOW_RUN_ID"), store.uri(None)
+    if run is None:
+        return
     try:
         client = MlflowClient(uri)
         if client.get_run(run).info.status == "RUNNING":
