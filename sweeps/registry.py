@@ -22,7 +22,7 @@ from sweeps.journal import SweepRecord, TrialRecord
 from sweeps.plan import Plan
 from sweeps.runs import AWAY, first_line, search
 from sweeps.silence import without_native_logs
-from sweeps.spec import Dataset, SweepError, TrialFailedError
+from sweeps.spec import Dataset, SweepError
 from sweeps.store import without_password
 
 if TYPE_CHECKING:
@@ -59,8 +59,6 @@ def register(uri: str, plan: Plan, record: SweepRecord) -> Version | None:
         return _register(MlflowClient(uri, registry_uri=uri), plan, best)
     except AWAY as error:
         raise NotRegisteredError(f"{without_password(uri)} does not take {_name(plan)}: {first_line(error)}") from error
-    except TrialFailedError as error:
-        raise NotRegisteredError(f"{_name(plan)} cannot be had again: {error}") from error
 
 
 def _name(plan: Plan) -> str:
@@ -140,10 +138,13 @@ def _rebuilt(plan: Plan, best: TrialRecord) -> tuple[Dataset, keras.Model]:
     checkpoint = Checkpoints(plan.directory / "checkpoints").load(best.trial, best.epochs)
     if checkpoint is None:
         raise NotRegisteredError(f"{plan.directory}: the weights of trial {best.trial} are gone")
-    with without_native_logs():
-        from sweeps import trial
+    try:
+        with without_native_logs():
+            from sweeps import trial
 
         return trial.rebuild(plan.spec(best.trial, best.values, 0, best.epochs), checkpoint.best_weights)
+    except Exception as error:  # the archive is gone, the builder is another one: it may be long ago that this trained
+        raise NotRegisteredError(f"{_name(plan)} cannot be had again: {error}") from error
 
 
 def _save(network: keras.Model, data: Dataset, model: Model, path: Path) -> None:

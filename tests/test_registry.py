@@ -238,6 +238,9 @@ def test_what_cannot_be_had_again_is_told(one: Plan, tmp_path: Path) -> None:
     other = one._replace(digest="other")
     with pytest.raises(NotRegisteredError, match=r"^lstm-imdb cannot be had again: the worker's data differ"):
         registry.register(store.uri(None), other, tracked(one))
+    renamed = one._replace(load="tests.nowhere.load")
+    with pytest.raises(NotRegisteredError, match=r"^lstm-imdb cannot be had again: No module named 'tests\.nowhere'$"):
+        registry.register(store.uri(None), renamed, tracked(one))
     assert (versions(), logged()) == ([], 0)
 
 
