@@ -142,7 +142,7 @@ def _rebuilt(plan: Plan, best: TrialRecord) -> tuple[Dataset, keras.Model]:
         with without_native_logs():
             from sweeps import trial
 
-        return trial.rebuild(plan.spec(best.trial, best.values, 0, best.epochs), checkpoint.best_weights)
+            return trial.rebuild(plan.spec(best.trial, best.values, 0, best.epochs), checkpoint.best_weights)
     except Exception as error:  # the archive is gone, the builder is another one: it may be long ago that this trained
         raise NotRegisteredError(f"{_name(plan)} cannot be had again: {error}") from error
 
