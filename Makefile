@@ -3,10 +3,14 @@ PYTHON ?= python3
 VENV := .venv
 ARGS ?= model=conv_lstm
 
-.PHONY: install sweep test chaos lint lock clean
+.PHONY: install sweep ui test chaos lint lock clean
 
 sweep: install
 	$(VENV)/bin/python -m pipelines.sweep $(ARGS)
+
+# MLflow's pages, opened at the comparison of the newest sweep's trials.
+ui: install
+	$(VENV)/bin/python -m pipelines.ui
 
 test: install
 	$(VENV)/bin/python -m pytest

@@ -34,6 +34,7 @@ from rich.console import Console
 from conf import resume
 from conf.compose import Job, compose
 from conf.schema import Config, ConfigError
+from pipelines.sync import register
 from sweeps import journal, provenance, space, store
 from sweeps.journal import Event, SweepRecord, SweepStarted
 from sweeps.silence import without_native_logs
@@ -65,10 +66,12 @@ def main() -> None:
     sys.exit(0 if all(record.ended and record.ended.status == "completed" for record in records) else 1)
 
 
-def _interrupt(*_: object) -> NoReturn:
+def _interrupt(number: int, _: object) -> NoReturn:
     """Once to end in order, twice to end at once; the workers end when this process does."""
-    for number in (signal.SIGINT, signal.SIGTERM):
-        signal.signal(number, lambda *_: os._exit(INTERRUPTED))
+    for other in (signal.SIGINT, signal.SIGTERM):
+        # `mlflow run` answers Ctrl-C, which has come here too, with a SIGTERM of its own.
+        signal.signal(other, signal.SIG_IGN)
+    signal.signal(number, lambda *_: os._exit(INTERRUPTED))
     raise KeyboardInterrupt
 
 
@@ -201,11 +204,17 @@ def _search(
 
     config, directory = plans[0].config, plans[0].directory.parent
     last = next((_started(past).store for past in pasts if past), None)
-    tracker = Tracker(store.uri(config.tracking.uri, last), config.tracking.experiment)
+
+    def announce(sweep: str, address: str) -> None:
+        console.print(f"compare {sweep}: {address}", soft_wrap=True, highlight=False, markup=False)
+
+    tracker = Tracker(store.uri(config.tracking.uri, last), config.tracking.experiment, announce)
     tracker.wait_until_opened()
+    shown_by = f", shown by {tracker.ui_command()}" if tracker.ui_command() else ""
     console.print(
         f"{config.model.name} on {' and '.join(plan.dataset for plan in plans)}, {engine.workers} workers; "
-        f"{config.tuner.name}: {description(config, plans[0].space)}\njournals in {directory}, runs in {tracker.uri}",
+        f"{config.tuner.name}: {description(config, plans[0].space)}\njournals in {directory}, "
+        f"runs in {store.without_password(tracker.uri)}{shown_by}",
         soft_wrap=True,
     )
     terminal = progress.Terminal(console)
@@ -231,8 +240,9 @@ def _search(
             search.close()
         logged = tracker.close(limit)
         if not logged:
+            address = store.without_password(tracker.uri)
             console.print(
-                f"[red]not everything could be logged to {tracker.uri}[/red]; to bring it up to date:\n"
+                f"[red]not everything could be logged to {address}[/red]; to bring it up to date:\n"
                 f"  python -m pipelines.sync {directory}",
                 soft_wrap=True,
             )
@@ -243,11 +253,14 @@ def _search(
             console.print(progress.ending(record), soft_wrap=True)
     if logged:
         _print_comparison(plans, tracker, console)
+        for plan, record in zip(plans, records, strict=True):
+            register(tracker.uri, plan, record, console)
     return records
 
 
 def _print_comparison(plans: Sequence[Plan], tracker: Tracker, console: Console) -> None:
-    console.print(f"To compare the trials: {tracker.ui_command()}, then open", soft_wrap=True)
+    command = tracker.ui_command()
+    console.print(f"To compare the trials{f': {command}' if command else ''}", soft_wrap=True)
     for plan in plans:
         console.print(f"  {plan.dataset}: {tracker.comparison(plan.sweep)}", soft_wrap=True, highlight=False)
 

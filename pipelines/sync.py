@@ -1,4 +1,4 @@
-"""Bring MLflow up to date with the journals of sweeps: what a store that was away has missed.
+"""Bring MLflow up to date with the journals of sweeps: what a store that was away has missed, runs and chosen models.
 
     python -m pipelines.sync                            every sweep under outputs/
     python -m pipelines.sync outputs/<dir> …            these
@@ -11,15 +11,20 @@ from __future__ import annotations
 
 import sys
 from collections.abc import Sequence
+from dataclasses import asdict
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from rich.console import Console
 
 from conf import resume
-from conf.schema import ConfigError
-from sweeps import journal, progress, store
+from conf.schema import Config, ConfigError
+from sweeps import journal, progress, space, store
 from sweeps.journal import SweepRecord, SweepStarted
 from sweeps.spec import SweepError
+
+if TYPE_CHECKING:
+    from sweeps.plan import Plan
 
 OUTPUTS = Path("outputs")
 OPTION = "tracking.uri="
@@ -81,10 +86,52 @@ def sync(directory: Path, uri: str | None, console: Console) -> bool:
         for path, past in pasts:
             tracker.recall(path, past)
         complete = tracker.close()
-    where = f"{directory}: {', '.join(progress.so_far(SweepRecord(path, past)) for path, past in pasts if past)}"
+        records = [SweepRecord(path, past) for path, past in pasts if past]
+        if complete:
+            plans = [_plan(resume.read(directory), record) for record in records]
+            registered = [
+                register(tracker.uri, plan, record, console) for plan, record in zip(plans, records, strict=True)
+            ]
+            complete = all(registered)
+    where = f"{directory}: {', '.join(progress.so_far(record) for record in records)}"
     outcome = "all of it is in" if complete else "not all of it could be logged to"
-    console.print(f"{where}; {outcome} {tracker.uri}", soft_wrap=True, style="" if complete else "red")
+    address = store.without_password(tracker.uri)
+    console.print(f"{where}; {outcome} {address}", soft_wrap=True, style="" if complete else "red")
     return complete
+
+
+def _plan(config: Config, record: SweepRecord) -> Plan:
+    """That of a sweep which is only looked at: its data are not loaded."""
+    from sweeps.plan import Plan
+
+    started = record.started
+    assert started is not None
+    data = asdict(config.datasets[started.dataset])
+    return Plan(
+        sweep=started.sweep,
+        config=config,
+        yaml=started.config,
+        space=space.read(config.model, config.optimizer),
+        dataset=started.dataset,
+        load=data.pop("load"),
+        data={**data, "name": started.dataset, "source": started.source},
+        digest=started.digest,
+        directory=record.directory,
+    )
+
+
+def register(uri: str, plan: Plan, record: SweepRecord, console: Console) -> bool:
+    """Have the chosen model in MLflow's registry, once; whether nothing of that is left to do."""
+    from sweeps import registry
+
+    try:
+        version = registry.register(uri, plan, record)
+    except registry.NotRegisteredError as error:
+        console.print(f"[red]not registered[/red], python -m pipelines.sync tries again: {error}", soft_wrap=True)
+        return False
+    if version is not None and version.new:
+        console.print(f"registered trial {version.trial} as {version.name}, version {version.number}", soft_wrap=True)
+    return True
 
 
 if __name__ == "__main__":

@@ -14,6 +14,8 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple, get_args
 
+from omegaconf import OmegaConf
+
 from conf.schema import Buildable, ConfigError, did_you_mean
 from models import hyperparameters
 from sweeps.spec import Value, Values
@@ -114,6 +116,13 @@ def rounded(values: Values) -> dict[str, Value]:
     Keras Tuner's steps give 0.30000000000000004, its log sampling 17 digits.
     """
     return {name: float(f"{value:.6g}") if isinstance(value, float) else value for name, value in values.items()}
+
+
+def names_searched(yaml: str) -> list[str]:
+    """The hyperparameters that a stored configuration searches, in its order."""
+    config: Any = OmegaConf.create(yaml)
+    spaces = (config.model.space, config.optimizer.space)
+    return [str(name) for space in spaces for name, entry in space.items() if isinstance(entry, Mapping)]
 
 
 def read(model: Buildable, optimizer: Buildable) -> Space:

@@ -37,6 +37,11 @@ def local() -> str:
     return f"{SQLITE}{Path('mlflow.db').resolve()}"
 
 
+def server(uri: str) -> str:
+    """Where a store is looked at in a browser: `python -m pipelines.ui` and `mlflow ui` show a database there."""
+    return without_password(uri).rstrip("/") if uri.startswith("http") else "http://127.0.0.1:5000"
+
+
 def without_password(uri: str) -> str:
     """For the journal, which is shown to everybody who may see the runs."""
     return re.sub(r"//[^/@]*@", "//", uri)

@@ -99,6 +99,14 @@ def _run(spec: TrialSpec, report: Report) -> TrialResult:
     )
 
 
+def rebuild(spec: TrialSpec, weights: list[NDArray[Any]]) -> tuple[Dataset, keras.Model]:
+    """The data, and the model with these weights, uncompiled: all it needs to predict, and nothing to train on."""
+    data = _data(spec)
+    model = _built(spec, data)
+    model.set_weights(weights)
+    return data, model
+
+
 def measure(spec: TrialSpec, report: Report) -> Timing:
     """Build the model and time a few steps of training and validation, for an estimate of an epoch."""
     data, model = _prepared(spec)
@@ -119,15 +127,19 @@ def measure(spec: TrialSpec, report: Report) -> Timing:
 
 
 def evaluate(model: keras.Model, split: Split) -> dict[str, float]:
-    """Loss, accuracy and macro-F1 (the mean over classes: accuracy hides the rare ones) on the test split."""
-    probabilities = model.predict(batches(split, EVALUATION_BATCH), verbose=0)  # (n, num_classes)
+    """Loss, accuracy and macro-F1 on the test split."""
+    return scores(model.predict(batches(split, EVALUATION_BATCH), verbose=0), split.y)
+
+
+def scores(probabilities: NDArray[Any], labels: NDArray[np.int64]) -> dict[str, float]:
+    """Of class probabilities (n, num_classes); macro-F1 is the mean over classes: accuracy hides the rare ones."""
     predicted = probabilities.argmax(axis=1)
-    of_label = probabilities[np.arange(len(split.y)), split.y]
+    of_label = probabilities[np.arange(len(labels)), labels]
     return {
         # Clipped as Keras clips, so that it compares with `train/loss` and `val/loss`.
         "test/loss": float(-np.log(np.clip(of_label, keras.config.epsilon(), None)).mean()),
-        "test/accuracy": float((predicted == split.y).mean()),
-        "test/macro_f1": float(f1_score(split.y, predicted, average="macro", zero_division=0)),
+        "test/accuracy": float((predicted == labels).mean()),
+        "test/macro_f1": float(f1_score(labels, predicted, average="macro", zero_division=0)),
     }
 
 
@@ -144,21 +156,31 @@ def batches(split: Split, batch_size: int) -> tf.data.Dataset:
 
 def _prepared(spec: TrialSpec) -> tuple[Dataset, keras.Model]:
     """The data and a fresh, compiled model with every seed set."""
-    data: Dataset = _named(spec.load)(**spec.data)
-    if data.digest != spec.digest:
-        raise TrialFailedError(f"the worker's data differ from the driver's: {data.digest}, not {spec.digest}")
+    data = _data(spec)
     # Frees the trials before, but forgets seed and dtype policy too, so it comes first.
     keras.backend.clear_session()
     keras.utils.set_random_seed(spec.seed)
     # Keras draws the seeds of weights and dropout from Python's one global generator, and so do Dask's threads while
     # they connect: a worker's first trial then began, now and then, with other weights. Same numbers, by itself:
     seed_generator.python_random = random.Random(spec.seed)
-    model: keras.Model = _named(spec.build)(
-        num_words=data.num_words, maxlen=data.maxlen, num_classes=data.num_classes, **spec.model_values
-    )
+    model = _built(spec, data)
     optimizer = _named(spec.optimizer)(**spec.optimizer_values)
     model.compile(optimizer, loss="sparse_categorical_crossentropy", metrics=["accuracy"])
     return data, model
+
+
+def _data(spec: TrialSpec) -> Dataset:
+    data: Dataset = _named(spec.load)(**spec.data)
+    if data.digest != spec.digest:
+        raise TrialFailedError(f"the worker's data differ from the driver's: {data.digest}, not {spec.digest}")
+    return data
+
+
+def _built(spec: TrialSpec, data: Dataset) -> keras.Model:
+    model: keras.Model = _named(spec.build)(
+        num_words=data.num_words, maxlen=data.maxlen, num_classes=data.num_classes, **spec.model_values
+    )
+    return model
 
 
 def _named(target: str) -> Any:

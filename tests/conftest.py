@@ -1,4 +1,5 @@
 import os
+import shutil
 import socket
 import subprocess
 import sys
@@ -43,6 +44,21 @@ def own_folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("KERAS_HOME", str(tmp_path / "keras"))
     monkeypatch.delenv("MLFLOW_TRACKING_URI", raising=False)
     monkeypatch.delenv("MLFLOW_RUN_ID", raising=False)
+
+
+@pytest.fixture(scope="session")
+def empty_store(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """MLflow takes seconds to make one; the tests copy it."""
+    from sweeps.tracking import Tracker
+
+    path = tmp_path_factory.mktemp("store") / "mlflow.db"
+    assert Tracker(f"sqlite:///{path}").close()
+    return path
+
+
+@pytest.fixture
+def fresh_store(empty_store: Path, tmp_path: Path, own_folder: None) -> None:
+    shutil.copy(empty_store, tmp_path / "mlflow.db")
 
 
 def _wait_for(condition: Callable[[], bool], seconds: float, what: str) -> None:

@@ -69,7 +69,8 @@ def test_a_sweep_from_command_line_to_store(
         assert "loss_curves.png" in [artifact.path for artifact in client.list_artifacts(run_.info.run_id)]
     assert "STAND-IN" in output
     assert f"{dataset} trial 1: val/accuracy" in output
-    assert "mlflow ui, then open" in output
+    link = f"http://127.0.0.1:5000/#/experiments/{experiment.experiment_id}/runs?"
+    assert output.count(link) == 2  # as soon as there is something to compare, and at the end
 
 
 def test_both_datasets_are_one_job_and_two_sweeps(composed: Callable[..., Job], cluster: str) -> None:

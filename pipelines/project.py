@@ -1,0 +1,69 @@
+"""What `mlflow run .` starts: a pipeline, told what `-P key=value` said.
+
+    mlflow run . -P model=lstm -P engine.workers=1   pipelines.sweep model=lstm engine.workers=1
+    mlflow run . -e report                           pipelines.report
+    mlflow run . -e confirm                          pipelines.confirm
+
+MLflow hands on a parameter as `--key value`. The run that it made for this is the parent of the sweeps' runs, and ends
+as they do: MLflow itself marks it FINISHED or FAILED, unless it was interrupted or is gone; then it is KILLED.
+"""
+
+from __future__ import annotations
+
+import os
+import signal
+import sys
+import threading
+import time
+from collections.abc import Sequence
+from importlib import import_module
+
+PIPELINES = ("sweep", "report", "confirm")
+INTERRUPTED = 130
+LOOK = 1.0  # seconds between looks whether `mlflow run` is still there
+
+
+def main() -> None:
+    pipeline, *parameters = sys.argv[1:] or [""]
+    if pipeline not in PIPELINES:
+        sys.exit(f"error: {pipeline}: allowed: {', '.join(PIPELINES)}")
+    sys.argv = [f"pipelines.{pipeline}", *arguments(parameters)]
+    for number in (signal.SIGINT, signal.SIGTERM):
+        signal.signal(number, signal.default_int_handler)
+    mlflow = os.getppid()
+    threading.Thread(target=_end_with, args=(mlflow,), daemon=True).start()
+    status = 0
+    try:
+        import_module(f"pipelines.{pipeline}").main()
+    except SystemExit as exit_:
+        status = exit_.code if isinstance(exit_.code, int) else int(bool(exit_.code))
+        raise
+    except KeyboardInterrupt:
+        status = INTERRUPTED
+        raise
+    finally:
+        if status == INTERRUPTED or os.getppid() != mlflow:
+            _end_run({0: "FINISHED", INTERRUPTED: "KILLED"}.get(status, "FAILED"))
+
+
+def arguments(parameters: Sequence[str]) -> list[str]:
+    """`--key value` as `key=value`."""
+    keys, values = parameters[::2], parameters[1::2]
+    return [f"{key.removeprefix('--')}={value}" for key, value in zip(keys, values, strict=True)]
+
+
+def _end_with(mlflow: int) -> None:
+    """When `mlflow run` has been killed, nobody waits for this process: end it as Ctrl-C does."""
+    while os.getppid() == mlflow:
+        time.sleep(LOOK)
+    os.kill(os.getpid(), signal.SIGTERM)
+
+
+def _end_run(status: str) -> None:
+    from sweeps.tracking import end_project_run
+
+    end_project_run(status)
+
+
+if __name__ == "__main__":
+    main()

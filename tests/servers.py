@@ -1,0 +1,94 @@
+"""A real PostgreSQL and a real MLflow server, on loopback, for the time of a block."""
+
+import os
+import pwd
+import shutil
+import signal
+import socket
+import subprocess
+import sys
+import tempfile
+import time
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager, suppress
+from pathlib import Path
+from urllib.request import urlopen
+
+STARTING = 120  # seconds
+
+
+def free_port() -> int:
+    with socket.socket() as free:
+        free.bind(("127.0.0.1", 0))
+        return int(free.getsockname()[1])
+
+
+def postgresql_programs() -> Path | None:
+    """Where Debian, or the PATH, has them; the newest."""
+    found = sorted(Path("/usr/lib/postgresql").glob("*/bin/initdb"), key=lambda path: float(path.parts[-3]))
+    anywhere = shutil.which("initdb")
+    return found[-1].parent if found else Path(anywhere).parent if anywhere else None
+
+
+@contextmanager
+def postgresql(password: str) -> Iterator[str]:
+    """The URI of a new, empty database."""
+    programs = postgresql_programs()
+    assert programs is not None
+    port = free_port()
+    # Not in pytest's folder, which only its owner may enter: PostgreSQL does not run as root.
+    with tempfile.TemporaryDirectory() as scratch:
+        folder, user = Path(scratch), None
+        if os.getuid() == 0:
+            owner = pwd.getpwnam("postgres")
+            os.chown(folder, owner.pw_uid, owner.pw_gid)
+            user = "postgres"
+        (folder / "password").write_text(password)
+        os.chmod(folder / "password", 0o644)
+
+        def call(program: str, *arguments: str) -> None:
+            command = [str(programs / program), "-D", str(folder / "data"), *arguments]
+            subprocess.run(command, user=user, cwd=folder, stdout=subprocess.DEVNULL, check=True)
+
+        call("initdb", "-U", "mlflow", "-A", "scram-sha-256", f"--pwfile={folder / 'password'}", "--no-sync")
+        call("pg_ctl", "start", "-w", "-l", str(folder / "log"), "-o", f"-h 127.0.0.1 -p {port} -k {folder} -F")
+        try:
+            yield f"postgresql://mlflow:{password}@127.0.0.1:{port}/postgres"
+        finally:
+            call("pg_ctl", "stop", "-w", "-m", "immediate")
+
+
+@contextmanager
+def mlflow_server(folder: Path, *options: str, environment: Mapping[str, str] | None = None) -> Iterator[str]:
+    """The address of a server that answers."""
+    port = free_port()
+    address = f"http://127.0.0.1:{port}"
+    command = [sys.executable, "-m", "mlflow", "server", "--host", "127.0.0.1", "--port", str(port), "--workers", "1"]
+    with (folder / "server.log").open("w+") as log:
+        server = subprocess.Popen(
+            [*command, *options],
+            cwd=folder,
+            env={**os.environ, "MLFLOW_SERVER_ENABLE_JOB_EXECUTION": "false", **(environment or {})},
+            stdout=log,
+            stderr=subprocess.STDOUT,
+            start_new_session=True,
+        )
+        try:
+            deadline = time.monotonic() + STARTING
+            while not _answers(address):
+                assert server.poll() is None, (folder / "server.log").read_text()[-3000:]
+                assert time.monotonic() < deadline, "the server does not answer"
+                time.sleep(0.2)
+            yield address
+        finally:
+            with suppress(ProcessLookupError):
+                os.killpg(server.pid, signal.SIGKILL)
+            server.wait()
+
+
+def _answers(address: str) -> bool:
+    try:
+        with urlopen(f"{address}/health", timeout=5):
+            return True
+    except OSError:
+        return False

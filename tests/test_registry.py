@@ -1,0 +1,267 @@
+import io
+import json
+import subprocess
+import sys
+from collections.abc import Callable, Sequence
+from dataclasses import replace
+from pathlib import Path
+
+import keras
+import mlflow.pyfunc
+import numpy as np
+import pytest
+from mlflow import MlflowClient
+from mlflow.artifacts import download_artifacts
+from mlflow.entities.model_registry import ModelVersion
+from mlflow.exceptions import MlflowException
+from rich.console import Console
+
+from conf import resume
+from conf.compose import Job, compose
+from pipelines import sync
+from sweeps import driver, journal, registry, store, trial
+from sweeps.driver import Search
+from sweeps.journal import SweepRecord
+from sweeps.oracle import Oracle
+from sweeps.plan import Plan
+from sweeps.registry import NotRegisteredError
+from sweeps.spec import Report, TrialResult, TrialSpec
+from sweeps.tracking import Tracker
+from tests.fakes import FakeEngine, Trial, plan
+from tests.test_trial import tiny
+
+pytestmark = pytest.mark.usefixtures("fresh_store")
+
+TINY = (
+    "model=lstm",
+    "data=imdb",
+    "trials=2",
+    "epochs=2",
+    "model.space.embedding_dim=4",
+    "model.space.lstm_units={kind: Choice, values: [3, 5], default: 3}",
+    "model.space.dropout=0.0",
+)
+
+
+def planned(job: Job, directory: Path, source: str = "archive") -> Plan:
+    data = {"validation": 0.2, "source": source}
+    return plan(job, directory)._replace(load="tests.test_trial.tiny", data=data, digest="tiny")
+
+
+def swept(one: Plan, past: Sequence[journal.Event] = (), run: Trial = trial.run) -> SweepRecord:
+    """A sweep that really trains."""
+    began = past[0].trials if past and isinstance(past[0], journal.SweepStarted) else one.config.trials
+    search = Search(one, Oracle(replace(one.config, trials=began), one.space), [], past)
+    driver.run([search], FakeEngine(run))
+    return search.record
+
+
+@pytest.fixture(scope="module")
+def one(tmp_path_factory: pytest.TempPathFactory) -> Plan:
+    """A sweep that has ended."""
+    with pytest.MonkeyPatch.context() as patched:
+        patched.setattr("sys.argv", ["sweep", *TINY])
+        (job,) = compose()
+    plan = planned(job, tmp_path_factory.mktemp("outputs") / "sweep" / "imdb")
+    swept(plan)
+    return plan
+
+
+def tracked(one: Plan) -> SweepRecord:
+    """It in the store too."""
+    past = journal.read(one.directory)
+    tracker = Tracker(store.uri(None))
+    tracker.recall(one.directory, past)
+    assert tracker.close()
+    return SweepRecord(one.directory, past)
+
+
+def client() -> MlflowClient:
+    return MlflowClient(store.uri(None))
+
+
+def versions() -> list[ModelVersion]:
+    return list(client().search_model_versions("name = 'lstm-imdb'"))
+
+
+def logged() -> int:
+    experiments = [experiment.experiment_id for experiment in client().search_experiments()]
+    return len(client().search_logged_models(experiments))
+
+
+def test_the_chosen_model_is_a_candidate_that_does_what_was_logged(
+    one: Plan, tmp_path: Path, recwarn: pytest.WarningsRecorder
+) -> None:
+    record = tracked(one)
+    best = record.best
+    assert best is not None
+    version = registry.register(store.uri(None), one, record)
+    assert version == ("lstm-imdb", "1", best.trial, True)
+    assert [warning for warning in recwarn if "type hints" in str(warning.message)] == []
+    found = client().get_model_version_by_alias("lstm-imdb", "candidate")
+    assert found.version == 1
+    assert found.tags["trial"] == str(best.trial)
+    assert float(found.tags["test/accuracy"]) == pytest.approx(best.test["test/accuracy"], abs=1e-6)
+    assert float(found.tags["val/accuracy"]) == pytest.approx(best.objective, abs=1e-6)
+    run = client().get_run(found.run_id)
+    assert (run.data.tags["kind"], run.data.tags["trial"]) == ("trial", str(best.trial))
+    assert run.info.status == "FINISHED"  # as it was
+    folder = Path(
+        download_artifacts("models:/lstm-imdb@candidate", dst_path=str(tmp_path), tracking_uri=store.uri(None))
+    )
+    loaded = mlflow.pyfunc.load_model(str(folder))
+    data = tiny()
+    assert trial.scores(loaded.predict(data.test.x), data.test.y) == pytest.approx(best.test, rel=1e-6)
+    names = {path.name for path in folder.rglob("*") if path.is_file()}
+    assert {"network.keras", "served.py", "requirements.txt", "input_example.json"} <= names
+    assert [name for name in names if name.endswith((".pkl", ".pickle", ".cloudpickle"))] == []
+    assert {line.partition("==")[0] for line in (folder / "requirements.txt").read_text().split()} == {
+        *registry.REQUIREMENTS
+    }
+    network = folder / "artifacts" / "network.keras"
+    assert not keras.saving.load_model(network).compiled  # it has no optimizer, and no state of one
+    assert loaded.metadata.signature.inputs.inputs[0].shape == (-1, 12)
+
+
+def test_it_is_logged_and_registered_once(one: Plan, monkeypatch: pytest.MonkeyPatch) -> None:
+    record = tracked(one)
+    assert registry.register(store.uri(None), one, record)
+    monkeypatch.setattr(trial, "rebuild", None)  # and nothing is built again for that
+    again = registry.register(store.uri(None), one, SweepRecord(one.directory, journal.read(one.directory)))
+    assert again == ("lstm-imdb", "1", record.best.trial if record.best else None, False)
+    assert (len(versions()), logged()) == (1, 1)
+
+
+STEPS = (
+    "create_logged_model",
+    "log_model_artifacts",
+    "finalize_logged_model",
+    "log_outputs",
+    "create_registered_model",
+    "create_model_version",
+    "set_registered_model_alias",
+)
+
+
+@pytest.mark.parametrize("carried_out", [False, True])
+def test_a_store_that_goes_away_at_every_step_has_it_once_at_last(
+    carried_out: bool, one: Plan, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    record = tracked(one)
+
+    def away_once(name: str) -> Callable[..., object]:
+        real, left = getattr(MlflowClient, name), [1]
+
+        def call(*arguments: object, **more: object) -> object:
+            if not left:
+                return real(*arguments, **more)
+            left.pop()
+            if carried_out:
+                real(*arguments, **more)
+            raise MlflowException("away")
+
+        return call
+
+    for name in STEPS:
+        monkeypatch.setattr(MlflowClient, name, away_once(name))
+    # What was carried out is found by the next attempt, and not asked for again.
+    for _ in STEPS:
+        with pytest.raises(NotRegisteredError, match=r"does not take lstm-imdb: away$"):
+            registry.register(store.uri(None), one, record)
+    assert registry.register(store.uri(None), one, record)
+    assert (len(versions()), logged()) == (1, 1)
+    (version,) = versions()
+    (output,) = client().get_run(version.run_id).outputs.model_outputs
+    assert version.source == f"models:/{output.model_id}"
+    assert client().get_model_version_by_alias("lstm-imdb", "candidate").version == 1
+
+
+def test_one_that_does_not_do_what_was_logged_is_not_registered(one: Plan) -> None:
+    record = tracked(one)
+    best = record.best
+    assert best is not None
+    best.test = {**best.test, "test/accuracy": best.test["test/accuracy"] + 1e-5}
+    with pytest.raises(NotRegisteredError, match=r"^trial \d, loaded back, has test/accuracy 0\.\d{6}, not 0\.\d{6}$"):
+        registry.register(store.uri(None), one, record)
+    assert versions() == []
+
+
+def test_a_stand_ins_model_is_never_logged(one: Plan) -> None:
+    standin = one._replace(data={**one.data, "source": "standin"})
+    assert registry.register(store.uri(None), standin, tracked(one)) is None
+    assert (versions(), logged()) == ([], 0)
+
+
+def test_a_sweep_without_an_end_has_no_chosen_model(one: Plan) -> None:
+    record = tracked(one)
+    record.ended = None
+    assert registry.register(store.uri(None), one, record) is None
+
+
+def test_a_sweep_that_went_on_and_chose_another_trial_has_a_second_version(composed: Callable[..., Job]) -> None:
+    def better(spec: TrialSpec, report: Report) -> TrialResult:
+        return trial.run(spec, report)._replace(objective=2.0)
+
+    fewer = planned(composed(*TINY, "trials=1", "epochs=1"), Path("outputs/sweep/imdb"))
+    swept(fewer)
+    assert registry.register(store.uri(None), fewer, tracked(fewer)) == ("lstm-imdb", "1", 0, True)
+    more = fewer._replace(config=replace(fewer.config, trials=2))
+    swept(more, journal.read(more.directory), better)
+    assert registry.register(store.uri(None), more, tracked(more)) == ("lstm-imdb", "2", 1, True)
+    assert client().get_model_version_by_alias("lstm-imdb", "candidate").version == 2
+
+
+def test_sync_registers_what_a_sweep_could_not_and_once(composed: Callable[..., Job]) -> None:
+    job = composed(*TINY, "trials=1", "epochs=1", "datasets.imdb.load=tests.test_trial.tiny")
+    directory, said = Path("outputs/sweep"), io.StringIO()
+    console = Console(file=said, width=200)
+    one = planned(job, directory / "imdb")
+    swept(one)
+    journal.write_whole(directory / resume.FILE, job.yaml)
+    weights = one.directory / "checkpoints"
+    weights.rename("away")
+    assert not sync.sync(directory, None, console)
+    assert said.getvalue().startswith(
+        "not registered, python -m pipelines.sync tries again: outputs/sweep/imdb: the wei"
+    )
+    Path("away").rename(weights)
+    for _ in range(2):
+        assert sync.sync(directory, None, console)
+    assert said.getvalue().count("registered trial 0 as lstm-imdb, version 1") == 1
+    assert (len(versions()), logged()) == (1, 1)
+
+
+def test_what_cannot_be_had_again_is_told(one: Plan, tmp_path: Path) -> None:
+    elsewhere = one._replace(directory=tmp_path / "elsewhere")
+    with pytest.raises(NotRegisteredError, match=r"elsewhere: the weights of trial \d are gone$"):
+        registry.register(store.uri(None), elsewhere, tracked(one))
+    other = one._replace(digest="other")
+    with pytest.raises(NotRegisteredError, match=r"^lstm-imdb cannot be had again: the worker's data differ"):
+        registry.register(store.uri(None), other, tracked(one))
+    renamed = one._replace(load="tests.nowhere.load")
+    with pytest.raises(NotRegisteredError, match=r"^lstm-imdb cannot be had again: No module named 'tests\.nowhere'$"):
+        registry.register(store.uri(None), renamed, tracked(one))
+    assert (versions(), logged()) == ([], 0)
+
+
+def test_what_is_served_imports_nothing_of_ours_and_needs_no_pickle(one: Plan) -> None:
+    registry.register(store.uri(None), one, tracked(one))
+    program = """
+import json, sys, mlflow, numpy as np
+mlflow.set_tracking_uri(sys.argv[1])
+model = mlflow.pyfunc.load_model("models:/lstm-imdb@candidate")
+print(json.dumps([model.predict(np.ones((1, 12), np.int32)).sum().item(), sorted(sys.modules)]))
+"""
+    environment = {"MLFLOW_ALLOW_PICKLE_DESERIALIZATION": "false", "PATH": "", "TF_CPP_MIN_LOG_LEVEL": "3"}
+    said = subprocess.run(
+        [sys.executable, "-P", "-c", program, store.uri(None)],
+        env=environment,
+        check=False,
+        capture_output=True,
+        text=True,
+    )
+    assert said.returncode == 0, said.stderr
+    total, modules = json.loads(said.stdout.splitlines()[-1])
+    assert total == pytest.approx(1, abs=1e-6)
+    assert {name.partition(".")[0] for name in modules} & {"sweeps", "models", "pipelines", "conf"} == set()
+    assert np.isfinite(total)
