@@ -135,7 +135,7 @@ class Search:
         """
         if self.over:
             return None
-        reason = self._enough() or (MINUTES if self._shortest_trial() >= left else "")
+        reason = self._enough() or (MINUTES if left < math.inf and self._shortest_trial() >= left else "")
         if not reason:
             if self._again:
                 return self._start(*self._again.pop())

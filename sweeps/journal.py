@@ -296,14 +296,19 @@ class SweepRecord:
 
     def ranking(self) -> list[TrialRecord]:
         """Completed trials, best objective first; of equals the earlier."""
-        assert self.started is not None
-        sign = -1 if OBJECTIVES[self.started.objective] == "max" else 1
-        completed = [t for t in self.trials.values() if t.status == "completed" and t.objective is not None]
-        return sorted(completed, key=lambda t: (sign * (t.objective or 0.0), t.trial))
+        return sorted(self._completed(), key=self._place)
 
     @property
     def best(self) -> TrialRecord | None:
-        return next(iter(self.ranking()), None)
+        return min(self._completed(), key=self._place, default=None)
+
+    def _completed(self) -> Iterator[TrialRecord]:
+        return (trial for trial in self.trials.values() if trial.status == "completed")
+
+    def _place(self, trial: TrialRecord) -> tuple[float, int]:
+        assert self.started is not None
+        assert trial.objective is not None
+        return (-trial.objective if OBJECTIVES[self.started.objective] == "max" else trial.objective), trial.trial
 
 
 def _added(so_far: Mapping[str, float], now: Mapping[str, float]) -> dict[str, Any]:

@@ -16,7 +16,7 @@ from typing import Any
 import keras_tuner
 from keras_tuner.oracles import BayesianOptimizationOracle, GridSearchOracle, HyperbandOracle, RandomSearchOracle
 from sklearn.exceptions import ConvergenceWarning
-from threadpoolctl import threadpool_limits
+from threadpoolctl import ThreadpoolController
 
 from conf.schema import OBJECTIVES, Config, Tuner
 from sweeps.space import Space, rounded
@@ -32,6 +32,7 @@ class Oracle:
         self._objective = config.objective
         self._oracle = _keras_tuner_oracle(config, space)
         self._oracle.verbose = 0
+        self._blas = ThreadpoolController()  # once: it looks through all libraries of the process, for 6 ms
         self._count = itertools.count()
         self._numbers: dict[str, int] = {}  # Keras Tuner's trial id -> our trial
         self._asked: dict[int, keras_tuner.engine.trial.Trial] = {}  # our trials that are out
@@ -40,7 +41,7 @@ class Oracle:
         """The next trial, or None: the search is over, or (Hyperband) waits for trials that are out."""
         # One BLAS thread: the Gaussian process is small, and then its proposals do not depend on the machine. That a
         # length scale meets its bound only says that a hyperparameter seems not to matter yet.
-        with threadpool_limits(1), warnings.catch_warnings(category=ConvergenceWarning, action="ignore"):
+        with self._blas.limit(limits=1), warnings.catch_warnings(category=ConvergenceWarning, action="ignore"):
             # A slot of its own for each ask: Keras Tuner hands the same trial to the same slot until it ends.
             asked = self._oracle.create_trial(f"slot-{len(self._oracle.trials)}")
         if asked.status != "RUNNING":

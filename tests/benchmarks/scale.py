@@ -8,6 +8,7 @@ already. Then kills nothing, but resumes the sweep with one more trial, and says
 
 from __future__ import annotations
 
+import itertools
 import sys
 import tempfile
 import time
@@ -19,7 +20,6 @@ from sweeps import driver, journal
 from sweeps.driver import Search
 from sweeps.journal import Event, SweepRecord, TrialEnded
 from sweeps.oracle import Oracle
-from sweeps.progress import Terminal
 from sweeps.tracking import Tracker
 from tests.fakes import FakeEngine, plan
 
@@ -47,7 +47,7 @@ def main() -> None:
         search.close()
         tenth = max(1, len(search.record.trials) // 10)
         at = clock.processor[::tenth]
-        print("ms a trial, by tenths:", " ".join(f"{(b - a) / tenth * 1e3:.1f}" for a, b in zip(at, at[1:])))
+        print("ms a trial, by tenths:", " ".join(f"{(b - a) / tenth * 1e3:.1f}" for a, b in itertools.pairwise(at)))
         before = time.process_time()
         print(
             "all of it logged:", tracker.close(), f"{(time.process_time() - before) / trials * 1e3:.1f} ms a trial more"
