@@ -164,6 +164,7 @@ def _plans(job: Job, searched: Space, directory: Path) -> list[Plan]:
                 data={**arguments, "source": encoded.source},
                 digest=encoded.digest,
                 directory=directory / dataset,
+                sizes={part: len(getattr(encoded, part).y) for part in ("train", "validation", "test")},
             )
         )
     return plans
@@ -195,7 +196,7 @@ def _refuse_another(plan: Plan, started: SweepStarted) -> None:
 def _search(
     plans: Sequence[Plan], pasts: Sequence[Sequence[Event]], engine: DaskEngine, console: Console
 ) -> list[SweepRecord]:
-    from sweeps import driver, progress
+    from sweeps import driver, progress, report
     from sweeps.oracle import Oracle, description
     from sweeps.tracking import Tracker
 
@@ -230,6 +231,9 @@ def _search(
         for search in searches:
             search.close()
         logged = tracker.close(limit)
+        for search in searches:
+            if search.record.ended is not None:  # the tracker has made it, unless its store is away
+                report.kept(search.record)
         if not logged:
             console.print(
                 f"[red]not everything could be logged to {tracker.uri}[/red]; to bring it up to date:\n"
@@ -241,6 +245,7 @@ def _search(
         console.print(progress.results(record))
         if progress.ending(record):
             console.print(progress.ending(record), soft_wrap=True)
+        console.print(f"report: {record.directory / report.FILE}", soft_wrap=True, highlight=False)
     if logged:
         _print_comparison(plans, tracker, console)
     return records

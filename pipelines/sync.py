@@ -73,6 +73,7 @@ def sync(directory: Path, uri: str | None, console: Console) -> bool:
     with journal.locked(directory):
         tracking = resume.read(directory).tracking
         pasts = [(path.parent, journal.read(path.parent)) for path in sorted(directory.glob(f"*/{journal.FILE}"))]
+        from sweeps import report
         from sweeps.tracking import Tracker
 
         last = next((past[0].store for _, past in pasts if past and isinstance(past[0], SweepStarted)), None)
@@ -81,6 +82,9 @@ def sync(directory: Path, uri: str | None, console: Console) -> bool:
         for path, past in pasts:
             tracker.recall(path, past)
         complete = tracker.close()
+        for path, past in pasts:
+            if past and (record := SweepRecord(path, past)).ended is not None:
+                report.kept(record)
     where = f"{directory}: {', '.join(progress.so_far(SweepRecord(path, past)) for path, past in pasts if past)}"
     outcome = "all of it is in" if complete else "not all of it could be logged to"
     console.print(f"{where}; {outcome} {tracker.uri}", soft_wrap=True, style="" if complete else "red")

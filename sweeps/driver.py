@@ -279,11 +279,23 @@ class Search:
             versions=provenance.versions(),
             git_commit=git.commit if git else None,
             git_dirty=git.dirty if git else None,
+            git_diff=git.diff if git else "",
+            machine=provenance.machine(),
+            sizes=dict(plan.sizes),
             store=plan.store,
         )
 
     def _resumed(self) -> SweepResumed:
-        return SweepResumed(self.plan.yaml, self.plan.config.trials, provenance.versions())
+        git = provenance.git()
+        return SweepResumed(
+            config=self.plan.yaml,
+            trials=self.plan.config.trials,
+            versions=provenance.versions(),
+            git_commit=git.commit if git else None,
+            git_dirty=git.dirty if git else None,
+            git_diff=git.diff if git else "",
+            machine=provenance.machine(),
+        )
 
     def _finish(self, reason: str) -> None:
         """The sweep is over. One that was resumed and had nothing left to do stays as it ended."""

@@ -48,6 +48,11 @@ class SweepStarted:
     git_commit: str | None
     git_dirty: bool | None
     store: str = ""  # where its runs are
+    # What follows is empty in journals older than it.
+    sizes: Mapping[str, int] = field(default_factory=dict)  # examples of train, validation and test
+    git_diff: str = ""  # what was not committed
+    machine: Mapping[str, str] = field(default_factory=dict)
+    confirms: str = ""  # a confirmation: the sweep whose finalists it trains again
     time: float = field(default_factory=time.time)
 
 
@@ -59,6 +64,10 @@ class SweepResumed:
     config: str  # YAML
     trials: int
     versions: Mapping[str, str]
+    git_commit: str | None = None
+    git_dirty: bool | None = None
+    git_diff: str = ""
+    machine: Mapping[str, str] = field(default_factory=dict)
     time: float = field(default_factory=time.time)
 
 
@@ -72,6 +81,7 @@ class TrialStarted:
     initial_epoch: int
     epochs: int
     after: str = ""  # why the attempt before this one was lost
+    origin: int | None = None  # of a confirmation: the sweep's trial whose configuration this is
     time: float = field(default_factory=time.time)
 
 
@@ -97,6 +107,7 @@ class TrialEnded:
     test: Mapping[str, float] = field(default_factory=dict)
     cost: Mapping[str, float] = field(default_factory=dict)
     traceback: str | None = None
+    predictions: str = ""  # of a confirmation: the digest of what it predicts on the test set
     time: float = field(default_factory=time.time)
 
 
@@ -214,6 +225,8 @@ class TrialRecord:
     test: Mapping[str, float] = field(default_factory=dict)
     cost: Mapping[str, float] = field(default_factory=dict)
     traceback: str | None = None
+    origin: int | None = None
+    predictions: str = ""
     ended: float | None = None
 
     @property
@@ -222,7 +235,7 @@ class TrialRecord:
 
     @property
     def baseline(self) -> bool:
-        return self.trial == 0
+        return (self.trial if self.origin is None else self.origin) == 0
 
     @property
     def running(self) -> bool:
@@ -266,7 +279,7 @@ class SweepRecord:
                 trial = self.trials[event.trial]
                 trial.status, trial.reason, trial.ended = event.status, event.reason, event.time
                 trial.objective, trial.best_epoch = event.objective, event.best_epoch
-                trial.test, trial.traceback = event.test, event.traceback
+                trial.test, trial.traceback, trial.predictions = event.test, event.traceback, event.predictions
                 trial.cost = _added(trial.cost, event.cost)
             case SweepEnded():
                 self.ended = event
@@ -277,6 +290,7 @@ class SweepRecord:
         record = TrialRecord(
             event.trial, event.values, event.seed, event.attempt, event.epochs, event.time, event.initial_epoch
         )
+        record.origin = event.origin
         if known is not None:
             record.lost = known.lost + (event.after != INTERRUPTED) if event.attempt > 1 else 0
             record.started = known.started
@@ -286,11 +300,17 @@ class SweepRecord:
         self.trials[event.trial] = record
 
     def ranking(self) -> list[TrialRecord]:
-        """Completed trials, best objective first; of equals the earlier."""
+        """Completed trials, best objective first; of equals the earlier. None of a confirmation: it chooses nothing."""
         assert self.started is not None
+        if self.started.confirms:
+            return []
         sign = -1 if OBJECTIVES[self.started.objective] == "max" else 1
         completed = [t for t in self.trials.values() if t.status == "completed" and t.objective is not None]
         return sorted(completed, key=lambda t: (sign * (t.objective or 0.0), t.trial))
+
+    @property
+    def completed(self) -> list[TrialRecord]:
+        return [trial for trial in self.trials.values() if trial.status == "completed"]
 
     @property
     def best(self) -> TrialRecord | None:

@@ -7,6 +7,7 @@ import json
 from collections.abc import Mapping
 from dataclasses import asdict
 from pathlib import Path
+from types import MappingProxyType
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -33,6 +34,7 @@ class Plan(NamedTuple):
     directory: Path
     store: str = ""  # where its runs are, without a password
     function: str = "sweeps.trial.run"
+    sizes: Mapping[str, int] = MappingProxyType({})  # examples of train, validation and test
 
     def spec(self, trial: int, values: Mapping[str, Value], initial_epoch: int, epochs: int) -> TrialSpec:
         """The first attempt at a trial, without a checkpoint."""

@@ -55,6 +55,19 @@ class Hyperparameter(NamedTuple):
         values = self.arguments["values"]
         return (values[0], values[-1]) if isinstance(values[0], str) else (min(values), max(values))
 
+    @property
+    def logarithmic(self) -> bool:
+        return str(self.arguments.get("sampling", "linear")) != "linear"
+
+    def place(self, value: Value) -> float:
+        """Where in its range a number lies, from 0 to 1, on the scale that it is sampled on."""
+        low, high, here = float(self.bounds[0]), float(self.bounds[1]), float(value)
+        if low == high:
+            return 0.5
+        if self.logarithmic:
+            low, high, here = math.log(low), math.log(high), math.log(here)
+        return (here - low) / (high - low)
+
 
 class Space(NamedTuple):
     """What is searched and what is fixed, of model and optimizer together."""
@@ -138,6 +151,16 @@ def read(model: Buildable, optimizer: Buildable) -> Space:
     for name in model.space.keys() & optimizer.space.keys():
         raise ConfigError(f"optimizer.space.{name}: model.space has a hyperparameter of that name too")
     return Space(tuple(searched), fixed, frozenset(model.space))
+
+
+def recorded(config: Mapping[str, Any]) -> tuple[Hyperparameter, ...]:
+    """What a stored configuration searched, which was checked then; its builders need not be here."""
+    return tuple(
+        _hyperparameter(f"{group}.space.{name}", name, entry)
+        for group in ("model", "optimizer")
+        for name, entry in config[group]["space"].items()
+        if isinstance(entry, Mapping)
+    )
 
 
 def _check_keywords(group: str, part: Buildable, given: tuple[str, ...]) -> dict[str, str]:

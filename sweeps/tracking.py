@@ -35,7 +35,7 @@ from mlflow.exceptions import MlflowException
 from sqlalchemy.exc import SQLAlchemyError
 
 from conf.schema import ConfigError
-from sweeps import figures, journal, process, store
+from sweeps import figures, journal, process, report, store
 from sweeps.journal import Event, SweepRecord, SweepStarted, TrialRecord
 from sweeps.spec import CURVES
 
@@ -287,9 +287,12 @@ class _SweepRuns:
             if self._parent is None:
                 self._experiment = experiment(self._started)
             parent = self._log_sweep(client, project_run)
+            news = self._sweep_changed or not all(self._record.trials[trial].running for trial in self._changed)
             for trial in sorted(self._changed):
                 self._log_trial(client, parent, self._record.trials[trial])
                 self._changed.discard(trial)
+            if news and parent.status == "RUNNING":
+                self._log_journal(client, parent)
             self._log_end(client, parent)
             self._sweep_changed = False
         except Exception:
@@ -303,6 +306,7 @@ class _SweepRuns:
             if trial.running:
                 self._terminate(client, self._trials[number], "KILLED", trial.last, journal.INTERRUPTED)
         if self._record.ended is None and self._parent is not None:
+            self._log_journal(client, self._parent)
             self._terminate(client, self._parent, "KILLED", self._record.sessions[-1][1], journal.INTERRUPTED)
 
     def _look(self, client: MlflowClient) -> None:
@@ -425,8 +429,14 @@ class _SweepRuns:
             }
             self._log_at_step_0(client, parent, {**chosen, **best.test}, ended.time)
             client.set_tag(parent.id, "best_trial", str(best.trial))
-        client.log_artifact(parent.id, str(self._record.directory / journal.FILE))
+        page = report.kept(self._record)
+        if page is not None:
+            client.log_artifact(parent.id, str(page))
         self._terminate(client, parent, ENDED[ended.status], ended.time, ended.reason)
+
+    def _log_journal(self, client: MlflowClient, parent: _Run) -> None:
+        """As far as it goes: from it a sweep that runs, or was interrupted, is reported from the store alone."""
+        client.log_artifact(parent.id, str(self._record.directory / journal.FILE))
 
     def _log_at_step_0(self, client: MlflowClient, run: _Run, metrics: Mapping[str, float], when: float) -> None:
         now = _milliseconds(when)

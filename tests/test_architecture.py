@@ -6,7 +6,7 @@ from pathlib import Path
 import pytest
 
 ROOT = Path(__file__).parent.parent
-MODULES = sorted(path for room in ("conf", "models", "pipelines", "sweeps") for path in (ROOT / room).glob("*.py"))
+MODULES = sorted(path for room in ("conf", "models", "pipelines", "sweeps") for path in (ROOT / room).rglob("*.py"))
 MAY_IMPORT = {
     "conf": {"conf"},
     "models": {"models", "conf.schema"},
@@ -14,10 +14,11 @@ MAY_IMPORT = {
     "pipelines": {"pipelines", "sweeps", "models", "conf"},
 }
 ONLY_IN = {
-    "dask": "sweeps/engine.py",
-    "distributed": "sweeps/engine.py",
-    "mlflow": "sweeps/tracking.py",
-    "matplotlib": "sweeps/figures.py",
+    "dask": ["sweeps/engine.py"],
+    "distributed": ["sweeps/engine.py"],
+    "mlflow": ["sweeps/tracking.py", "sweeps/recorded.py"],  # to the store, and from it
+    "matplotlib": ["sweeps/figures/"],
+    "jinja2": ["sweeps/page.py"],
 }
 SLOW = {"keras", "keras_tuner", "tensorflow", "mlflow", "dask", "distributed", "matplotlib", "sklearn"}
 
@@ -39,14 +40,14 @@ def within(name: str, allowed: set[str]) -> bool:
 @pytest.mark.parametrize("path", MODULES, ids=lambda path: str(path.relative_to(ROOT)))
 def test_imports_point_one_way(path: Path) -> None:
     ours = {name for name in imported(ast.parse(path.read_text())) if name.partition(".")[0] in MAY_IMPORT}
-    assert {name for name in ours if not within(name, MAY_IMPORT[path.parent.name])} == set()
+    assert {name for name in ours if not within(name, MAY_IMPORT[path.relative_to(ROOT).parts[0]])} == set()
 
 
 @pytest.mark.parametrize("path", MODULES, ids=lambda path: str(path.relative_to(ROOT)))
-def test_one_file_imports_a_library(path: Path) -> None:
+def test_one_place_imports_a_library(path: Path) -> None:
     here = str(path.relative_to(ROOT))
     found = {name.partition(".")[0] for name in imported(ast.parse(path.read_text()))}
-    assert {library for library in found & ONLY_IN.keys() if ONLY_IN[library] != here} == set()
+    assert {library for library in found & ONLY_IN.keys() if not here.startswith(tuple(ONLY_IN[library]))} == set()
 
 
 def test_the_schema_imports_nothing_of_ours() -> None:
@@ -55,7 +56,16 @@ def test_the_schema_imports_nothing_of_ours() -> None:
 
 
 @pytest.mark.parametrize(
-    "name", ["pipelines/sweep.py", "pipelines/sync.py", "pipelines/data.py", "sweeps/space.py", "conf/compose.py"]
+    "name",
+    [
+        "pipelines/sweep.py",
+        "pipelines/sync.py",
+        "pipelines/report.py",
+        "pipelines/confirm.py",
+        "pipelines/data.py",
+        "sweeps/space.py",
+        "conf/compose.py",
+    ],
 )
 def test_nothing_slow_is_imported_before_the_configuration_is_known_to_be_good(name: str) -> None:
     at_import = [node for node in ast.parse((ROOT / name).read_text()).body if not isinstance(node, ast.If)]

@@ -10,7 +10,7 @@ from matplotlib.axes import Axes
 from matplotlib.colors import same_color
 from matplotlib.figure import Figure
 
-from sweeps import figures
+from sweeps.figures import trial as figures
 from sweeps.spec import Curves
 
 # Highest on the right, where the legend nonetheless belongs.

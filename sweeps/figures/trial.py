@@ -1,4 +1,4 @@
-"""Figures. The only file that imports matplotlib."""
+"""The figure of one trial."""
 
 from __future__ import annotations
 
@@ -17,7 +17,9 @@ def loss_curves(curves: Curves, title: str, path: Path, *, held_out: str = "vali
     figure = Figure(figsize=(6.4, 4.2), layout="constrained")
     axes = figure.subplots()
     for name, color, label in (("val/loss", "red", f"{held_out} loss"), ("train/loss", "blue", "train loss")):
-        curve = curves[name]
+        curve = curves.get(name, [])
+        if not curve:  # a confirmation holds nothing out
+            continue
         axes.plot(range(1, len(curve) + 1), curve, ".", color=color, linestyle=":", label=label)
     axes.xaxis.set_major_locator(MaxNLocator(integer=True))
     axes.set(xlabel="epoch", ylabel="loss (cross-entropy, nats)", title=title)
