@@ -13,7 +13,7 @@ from contextlib import contextmanager
 from typing import Protocol
 
 from conf.schema import OBJECTIVES
-from sweeps import provenance
+from sweeps import predictions, provenance
 from sweeps.checkpoints import Checkpoints
 from sweeps.engine import Engine, Failed, Finished, Message, Started
 from sweeps.journal import (
@@ -209,7 +209,11 @@ class Search:
             # A trial whose checkpoint is lost can be had again: it is a pure function.
             spec = spec._replace(checkpoint=checkpoint, initial_epoch=spec.initial_epoch if checkpoint else 0)
         values = self.plan.space.complete({**spec.model_values, **spec.optimizer_values})
-        self._emit(TrialStarted(spec.trial, spec.attempt, values, spec.seed, spec.initial_epoch, spec.epochs, after))
+        self._emit(
+            TrialStarted(
+                spec.trial, spec.attempt, values, spec.seed, spec.initial_epoch, spec.epochs, after, spec.origin
+            )
+        )
         self._out[spec.trial] = spec._replace(checkpoint=None)
         return spec
 
@@ -218,7 +222,7 @@ class Search:
         current = report.trial in self._out and report.attempt == trial.attempt
         # Dask may itself run a task again: a trial is a pure function, so the same epochs come again, and are known.
         if current and report.epoch == trial.epochs_run + 1:
-            self._target_reached |= self._reaches_target(report.metrics[self.plan.config.objective])
+            self._target_reached |= self._reaches_target(report.metrics[self.plan.objective])
             self._emit(EpochEnded(report.trial, report.attempt, report.epoch, dict(report.metrics)))
 
     def _completed(self, spec: TrialSpec, result: TrialResult) -> None:
@@ -229,6 +233,7 @@ class Search:
         # On disk before the journal says that the trial is done: what it says must be there.
         with self._writing():
             self._checkpoints.save(spec.trial, spec.epochs, result.checkpoint)
+            predicted = predictions.save(self.plan.directory, spec.trial, result.predictions)
         self._failures = 0
         self._target_reached |= self._reaches_target(result.objective)
         self._end(
@@ -241,6 +246,7 @@ class Search:
                 best_epoch=result.best_epoch,
                 test=result.test,
                 cost=result.cost._asdict(),
+                predictions=predicted,
             )
         )
 
@@ -270,7 +276,7 @@ class Search:
             dataset=plan.dataset,
             model=plan.config.model.name,
             tuner=plan.config.tuner.name,
-            objective=plan.config.objective,
+            objective=plan.objective,
             seed=plan.config.seed,
             trials=plan.config.trials,
             source=plan.data["source"],
@@ -283,6 +289,8 @@ class Search:
             machine=provenance.machine(),
             sizes=dict(plan.sizes),
             store=plan.store,
+            confirms=plan.confirmed.sweep if plan.confirmed else "",
+            finalists=plan.confirmed.finalists if plan.confirmed else {},
         )
 
     def _resumed(self) -> SweepResumed:
@@ -303,7 +311,7 @@ class Search:
         if self._begun or self.record.ended is None:
             self._begin()
             best = self.record.best
-            status = "completed" if best and reason != MAX_FAILURES else "failed"
+            status = "completed" if self.record.completed and reason != MAX_FAILURES else "failed"
             self._emit(SweepEnded(status, best.trial if best else None, reason))
             self._tidy()
         self.close()

@@ -53,7 +53,14 @@ class SweepStarted:
     git_diff: str = ""  # what was not committed
     machine: Mapping[str, str] = field(default_factory=dict)
     confirms: str = ""  # a confirmation: the sweep whose finalists it trains again
+    finalists: Mapping[str, float] = field(
+        default_factory=dict
+    )  # their trial -> val/accuracy in the search, best first
     time: float = field(default_factory=time.time)
+
+    @property
+    def kind(self) -> str:
+        return "confirm" if self.confirms else "sweep"
 
 
 @dataclass(frozen=True)
@@ -215,6 +222,7 @@ class TrialRecord:
     epochs: int  # it may run until
     started: float
     initial_epoch: int = 0
+    started_last: float = 0.0  # its latest attempt or round
     lost: int = 0  # attempts of this round whose worker died
     status: str = "running"
     reason: str = ""
@@ -257,12 +265,14 @@ class SweepRecord:
         self.trials: dict[int, TrialRecord] = {}
         self.budget = 0  # trials, as last configured
         self.sessions: list[tuple[float, float]] = []  # from when until when each of its processes ran it
+        self.origins: list[SweepStarted | SweepResumed] = []  # how each of them began
         for event in events:
             self.add(event)
 
     def add(self, event: Event) -> None:
         if isinstance(event, SweepStarted | SweepResumed):
             self.sessions.append((event.time, event.time))
+            self.origins.append(event)
             self.budget, self.ended = event.trials, None
         self.sessions[-1] = (self.sessions[-1][0], event.time)
         match event:
@@ -284,13 +294,18 @@ class SweepRecord:
             case SweepEnded():
                 self.ended = event
 
+    @property
+    def config(self) -> str:
+        """As last configured (YAML)."""
+        return self.origins[-1].config
+
     def _start(self, event: TrialStarted) -> None:
         """A new trial; or another attempt, or a promotion: then what came after `initial_epoch` is void."""
         known = self.trials.get(event.trial)
         record = TrialRecord(
             event.trial, event.values, event.seed, event.attempt, event.epochs, event.time, event.initial_epoch
         )
-        record.origin = event.origin
+        record.origin, record.started_last = event.origin, event.time
         if known is not None:
             record.lost = known.lost + (event.after != INTERRUPTED) if event.attempt > 1 else 0
             record.started = known.started

@@ -15,9 +15,9 @@ from typing import Any, NamedTuple
 from omegaconf import OmegaConf
 
 from conf.schema import OBJECTIVES
-from sweeps import importance, journal, lint, page, space, uncertainty
+from sweeps import importance, journal, lint, page, space, uncertainty, verdict
 from sweeps.importance import Importances
-from sweeps.journal import SweepRecord, TrialRecord
+from sweeps.journal import SweepRecord, SweepStarted, TrialRecord
 from sweeps.space import Hyperparameter
 
 log = logging.getLogger(__name__)
@@ -90,6 +90,8 @@ def kept(record: SweepRecord) -> Path | None:
 def of(record: SweepRecord) -> Report:
     """The page of one sweep, however far it came."""
     assert record.started is not None
+    if record.started.confirms:
+        return _of_confirmation(record)
     config = OmegaConf.to_container(OmegaConf.create(record.started.config))
     assert isinstance(config, dict)
     contents = Contents(record, {str(key): value for key, value in config.items()})
@@ -102,6 +104,34 @@ def of(record: SweepRecord) -> Report:
         slices=[figure for figure in figures if figure.name.startswith("slice-")],
         when=_date(record.started.time),
         made=_date(time.time()),
+    )
+    return Report(html, figures)
+
+
+def _of_confirmation(record: SweepRecord) -> Report:
+    """The page of a confirmation: every configuration with its interval, and what follows."""
+    started = record.started
+    assert started is not None
+    outcomes = verdict.outcomes(record)
+    scores = {outcome.name: outcome.scores for outcome in outcomes if outcome.scores}
+    figures: tuple[Figure, ...] = ()
+    if scores:
+        from sweeps.figures import outcomes as drawn
+
+        intervals = {o.name: (o.mean, o.half) for o in outcomes if o.scores}
+        alt = "; ".join(f"{name}: {mean:.4f} ± {half:.4f}" for name, (mean, half) in intervals.items())
+        png = drawn.confirmed(scores, intervals)
+        figures = (Figure("confirmed", "Test accuracy, mean and 95 % interval", alt, png),)
+    html = page.render(
+        "confirmation.html",
+        started=started,
+        record=record,
+        outcomes=outcomes,
+        sentences=verdict.conclusions(outcomes),
+        failed=[trial for trial in record.trials.values() if trial.status == "failed"],
+        figures=figures,
+        when=_date(started.time),
+        provenance=_provenance(started),
     )
     return Report(html, figures)
 
@@ -263,16 +293,7 @@ class Contents:
 
     @property
     def provenance(self) -> list[tuple[str, str]]:
-        started = self.started
-        commit = f"{started.git_commit}{' with uncommitted changes' if started.git_dirty else ''}"
-        rows = [
-            ("data", f"{started.dataset}, {started.source}, digest {started.digest}"),
-            ("examples", ", ".join(f"{n:,} {part}" for part, n in started.sizes.items()) or "not recorded"),
-            ("seed", str(started.seed)),
-            ("code", commit if started.git_commit else "not a git checkout"),
-            ("versions", ", ".join(f"{name} {version}" for name, version in started.versions.items())),
-        ]
-        return rows + [(name, value) for name, value in started.machine.items()]
+        return _provenance(self.started)
 
     # Figures
 
@@ -353,6 +374,18 @@ class Contents:
             alt = f"Accuracy against {unit}; {len(front)} trials are on the Pareto front"
             png = outcomes.cost(priced, front, self.best, unit)
             yield Figure(f"cost-{name}", f"Accuracy against {unit}", alt, png)
+
+
+def _provenance(started: SweepStarted) -> list[tuple[str, str]]:
+    commit = f"{started.git_commit}{' with uncommitted changes' if started.git_dirty else ''}"
+    return [
+        ("data", f"{started.dataset}, {started.source}, digest {started.digest}"),
+        ("examples", ", ".join(f"{n:,} {part}" for part, n in started.sizes.items()) or "not recorded"),
+        ("seed", str(started.seed)),
+        ("code", commit if started.git_commit else "not a git checkout"),
+        ("versions", ", ".join(f"{name} {version}" for name, version in started.versions.items())),
+        *started.machine.items(),
+    ]
 
 
 def pareto(points: Sequence[tuple[float, float]]) -> list[tuple[float, float]]:

@@ -74,6 +74,8 @@ class TrialSpec(NamedTuple):
     initial_epoch: int
     epochs: int
     checkpoint: Checkpoint | None = None
+    final: bool = False  # train on train and validation together: nothing is held out, nothing chosen
+    origin: int | None = None  # of a confirmation: the sweep's trial whose configuration this is
 
 
 class EpochReport(NamedTuple):
@@ -99,6 +101,13 @@ class Cost(NamedTuple):
     peak_rss_mb: float
 
 
+class Predictions(NamedTuple):
+    """On the test set: both (n,), of the smallest unsigned integers that hold every label."""
+
+    predicted: NDArray[Any]
+    labels: NDArray[Any]
+
+
 class TrialResult(NamedTuple):
     """What a trial came to: curves over all its epochs, test metrics with the best epoch's weights."""
 
@@ -109,6 +118,7 @@ class TrialResult(NamedTuple):
     cost: Cost
     reason: str  # finished | patience | what a report was answered
     checkpoint: Checkpoint
+    predictions: Predictions | None = None  # of a `final` spec
 
 
 class SweepError(Exception):

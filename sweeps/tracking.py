@@ -194,7 +194,12 @@ class Tracker:
 def _close_abandoned(client: MlflowClient) -> None:
     """End as KILLED what a driver of this machine left RUNNING when it was killed."""
     here = f"tags.`{DRIVER}host` = '{process.identity()['host']}'"
-    for sweep in _search(client, f"attributes.status = 'RUNNING' and tags.kind = 'sweep' and {here}"):
+    running = [
+        run
+        for kind in ("sweep", "confirm")
+        for run in _search(client, f"attributes.status = 'RUNNING' and tags.kind = '{kind}' and {here}")
+    ]
+    for sweep in running:
         if not _abandoned(sweep):
             continue
         open_runs = f"attributes.status = 'RUNNING' and tags.sweep = '{sweep.data.tags['sweep']}'"
@@ -314,11 +319,11 @@ class _SweepRuns:
         self._parent, self._trials = None, {}
         for found in _search(client, f"tags.sweep = '{self._started.sweep}'"):
             run = _Run(found.info.run_id, found.info.status, found.info.end_time, curves=None)
-            if found.data.tags.get("kind") == "sweep" and self._parent is None:
+            if found.data.tags.get("kind") == self._started.kind and self._parent is None:
                 self._parent, self._experiment = run, found.info.experiment_id
             elif found.data.tags.get("kind") == "trial" and int(found.data.tags["trial"]) not in self._trials:
                 self._trials[int(found.data.tags["trial"])] = run
-            elif found.data.tags.get("kind") in ("sweep", "trial"):
+            elif found.data.tags.get("kind") in (self._started.kind, "trial"):
                 client.delete_run(run.id)
 
     def _log_sweep(self, client: MlflowClient, project_run: str | None) -> _Run:
@@ -327,12 +332,16 @@ class _SweepRuns:
             return parent
         driver = {f"{DRIVER}{key}": value for key, value in process.identity().items()}
         if parent is None:
-            tags = {"kind": "sweep", "objective": started.objective, "data.digest": started.digest, **self._tags()}
+            tags = {"kind": started.kind, "objective": started.objective, "data.digest": started.digest, **self._tags()}
             if started.git_commit:
                 tags |= {"git.commit": started.git_commit, "git.dirty": str(started.git_dirty).lower()}
             if project_run:
                 tags["mlflow.parentRunId"] = project_run
-            name = f"{started.model} {started.tuner} {_short(started.sweep)}"
+            if started.confirms:  # below its sweep
+                tags["confirms"] = started.confirms
+                for sweep in _search(client, f"tags.sweep = '{started.confirms}' and tags.kind = 'sweep'")[:1]:
+                    tags["mlflow.parentRunId"], self._experiment = sweep.info.run_id, sweep.info.experiment_id
+            name = f"{started.model} {'confirm' if started.confirms else started.tuner} {_short(started.sweep)}"
             parent = self._parent = self._create(client, name, tags | driver, started.time)
         else:
             self._open(client, parent, driver)
@@ -368,6 +377,8 @@ class _SweepRuns:
             "mlflow.parentRunId": parent.id,
             **self._tags(),
         }
+        if trial.origin is not None:
+            tags["origin"] = str(trial.origin)
         name = f"{self._started.model}-{_short(self._started.sweep)}-{trial.trial:02d}"
         run = self._trials[trial.trial] = self._create(client, name, tags, trial.started)
         return run

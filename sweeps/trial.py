@@ -28,6 +28,7 @@ from sweeps.spec import (
     Cost,
     Dataset,
     EpochReport,
+    Predictions,
     Report,
     Split,
     Timing,
@@ -55,7 +56,7 @@ def run(spec: TrialSpec, report: Report) -> TrialResult:
 def _run(spec: TrialSpec, report: Report) -> TrialResult:
     began = time.perf_counter()
     data, model = _prepared(spec)
-    curves: dict[str, list[float]] = {name: [] for name in CURVES}
+    curves: dict[str, list[float]] = {name: [] for name in CURVES if not (spec.final and name.startswith("val/"))}
     best_weights: list[NDArray[Any]] = []
     if spec.checkpoint is not None:
         _restore(model, spec.checkpoint)
@@ -77,11 +78,12 @@ def _run(spec: TrialSpec, report: Report) -> TrialResult:
     best_epoch = len(curve) if spec.test_last_epoch else stopping.best_epoch(spec.objective, curve)
     if best_epoch < len(curve):
         model.set_weights(best_weights)
+    probabilities = predict(model, data.test)
     return TrialResult(
         curves=curves,
         objective=curve[best_epoch - 1],
         best_epoch=best_epoch,
-        test=evaluate(model, data.test),
+        test=scores(probabilities, data.test.y),
         cost=Cost(
             seconds=time.perf_counter() - began,
             epochs=len(curve) - before,
@@ -90,6 +92,7 @@ def _run(spec: TrialSpec, report: Report) -> TrialResult:
         ),
         reason="finished" if len(curve) == spec.epochs else stop or "patience",
         checkpoint=Checkpoint(variables, optimizer, best_weights, curves),
+        predictions=_predictions(probabilities, data.test.y) if spec.final else None,
     )
 
 
@@ -113,15 +116,25 @@ def measure(spec: TrialSpec, report: Report) -> Timing:
 
 
 def evaluate(model: keras.Model, split: Split) -> dict[str, float]:
+    """The `scores` of a model on a split."""
+    return scores(predict(model, split), split.y)
+
+
+def predict(model: keras.Model, split: Split) -> NDArray[np.float32]:
+    """Probabilities, (n, num_classes)."""
+    probabilities: NDArray[np.float32] = model.predict(batches(split, EVALUATION_BATCH), verbose=0)
+    return probabilities
+
+
+def scores(probabilities: NDArray[np.float32], labels: NDArray[np.int64]) -> dict[str, float]:
     """Loss, accuracy and macro-F1 (the mean over classes: accuracy hides the rare ones) on the test split."""
-    probabilities = model.predict(batches(split, EVALUATION_BATCH), verbose=0)  # (n, num_classes)
     predicted = probabilities.argmax(axis=1)
-    of_label = probabilities[np.arange(len(split.y)), split.y]
+    of_label = probabilities[np.arange(len(labels)), labels]
     return {
         # Clipped as Keras clips, so that it compares with `train/loss` and `val/loss`.
         "test/loss": float(-np.log(np.clip(of_label, keras.config.epsilon(), None)).mean()),
-        "test/accuracy": float((predicted == split.y).mean()),
-        "test/macro_f1": float(f1_score(split.y, predicted, average="macro", zero_division=0)),
+        "test/accuracy": float((predicted == labels).mean()),
+        "test/macro_f1": float(f1_score(labels, predicted, average="macro", zero_division=0)),
     }
 
 
@@ -141,6 +154,9 @@ def _prepared(spec: TrialSpec) -> tuple[Dataset, keras.Model]:
     data: Dataset = _named(spec.load)(**spec.data)
     if data.digest != spec.digest:
         raise TrialFailedError(f"the worker's data differ from the driver's: {data.digest}, not {spec.digest}")
+    if spec.final:
+        x, y = (np.concatenate([data.train[part], data.validation[part]]) for part in (0, 1))
+        data = data._replace(train=Split(x, y))
     # Frees the trials before, but forgets seed and dtype policy too, so it comes first.
     keras.backend.clear_session()
     keras.utils.set_random_seed(spec.seed)
@@ -169,7 +185,7 @@ def _fit_epoch(model: keras.Model, data: Dataset, spec: TrialSpec, epoch: int) -
         initial_epoch=epoch,
         epochs=epoch + 1,
         shuffle=False,
-        validation_data=batches(data.validation, EVALUATION_BATCH),
+        validation_data=None if spec.final else batches(data.validation, EVALUATION_BATCH),
         verbose=0,
     )
     metrics = {METRICS[name]: float(values[-1]) for name, values in history.history.items()}
@@ -177,6 +193,11 @@ def _fit_epoch(model: keras.Model, data: Dataset, spec: TrialSpec, epoch: int) -
         if not math.isfinite(value):
             raise TrialFailedError(f"diverged: {name} is {value} in epoch {epoch + 1}")
     return metrics
+
+
+def _predictions(probabilities: NDArray[np.float32], labels: NDArray[np.int64]) -> Predictions:
+    smallest = np.min_scalar_type(probabilities.shape[1] - 1)
+    return Predictions(probabilities.argmax(axis=1).astype(smallest), labels.astype(smallest))
 
 
 def _restore(model: keras.Model, checkpoint: Checkpoint) -> None:
