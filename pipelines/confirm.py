@@ -137,7 +137,7 @@ def _sweeps(arguments: Arguments) -> list[SweepRecord]:
         from sweeps.recorded import Recorded
 
         recorded = Recorded(arguments.uri or store.uri(None))
-        records = [recorded.record(entry) for entry in recorded.chosen(name)]
+        records = [recorded.record(entry) for entry in recorded.chosen(name, "sweep")]
     for record in records:
         if record.started is None or record.started.confirms or record.started.held_out == "test":
             raise ConfigError(f"sweep={arguments.sweep}: is not a search that validation decided")
@@ -149,7 +149,6 @@ def _config(found: Sequence[SweepRecord], arguments: Arguments, trials: int) -> 
     assert found[0].started is not None
     config = resume.parsed(found[0].started.config)
     datasets = {r.started.dataset: config.datasets[r.started.dataset] for r in found if r.started}
-    uri = arguments.uri or config.tracking.uri or found[0].started.store or None
     return replace(
         config,
         datasets=datasets,
@@ -157,7 +156,7 @@ def _config(found: Sequence[SweepRecord], arguments: Arguments, trials: int) -> 
         minutes=None,
         target=None,
         engine=Engine("local", arguments.workers, config.engine.threads),
-        tracking=Tracking(uri, config.tracking.experiment),
+        tracking=Tracking(arguments.uri or config.tracking.uri, config.tracking.experiment),
         resume=None,
         dry_run=False,
     )
@@ -181,7 +180,9 @@ def _plan(plan: Plan, record: SweepRecord, again: Confirmed) -> Plan:
             f"datasets.{plan.dataset}: the digest of the data is {plan.digest}, the sweep was run on "
             f"{record.started.digest}; give it the same data"
         )
-    return plan._replace(confirmed=again, config=replace(plan.config, trials=len(again.trials)))
+    return plan._replace(
+        confirmed=again, store=record.started.store, config=replace(plan.config, trials=len(again.trials))
+    )
 
 
 def _store(arguments: Arguments) -> dict[str, str]:

@@ -27,6 +27,7 @@ if TYPE_CHECKING:
     from sweeps.recorded import Entry, Recorded
 
 REPORTS = Path("reports")
+KINDS = ("sweep", "confirm")
 OPTIONS = ("sweep", "tracking.uri")
 
 
@@ -66,7 +67,8 @@ def report(arguments: Arguments, console: Console) -> bool:
     from sweeps.recorded import Recorded
 
     recorded = Recorded(arguments.uri)
-    entries = recorded.entries() if arguments.sweep is None else recorded.chosen(arguments.sweep)
+    wanted = arguments.sweep
+    entries = recorded.entries(*KINDS) if wanted is None else recorded.chosen(wanted, *KINDS)
     if not entries:
         raise ConfigError(f"tracking.uri={arguments.uri}: no sweep was recorded there")
     records = [record for entry in entries if (record := _written(recorded, entry, console))]

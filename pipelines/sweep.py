@@ -247,7 +247,7 @@ def conduct(
     from sweeps.tracking import Tracker
 
     config, directory = plans[0].config, plans[0].directory.parent
-    last = next((_started(past).store for past in pasts if past), None)
+    last = next((_started(past).store for past in pasts if past), plans[0].store) or None
     tracker = Tracker(store.uri(config.tracking.uri, last), config.tracking.experiment)
     tracker.wait_until_opened()
     console.print(

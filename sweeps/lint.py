@@ -137,8 +137,8 @@ def _irrelevant(record: SweepRecord, hp: Hyperparameter, importances: Importance
         if importance.name == hp.name and importance.high < NEGLIGIBLE:
             value = record.ranking()[0].values[hp.name]
             text = (
-                f"{hp.name} seems not to matter: shuffled, it costs at most {max(0.0, importance.high):.0%} of the "
-                "objective's variance; fixed, it leaves the trials to the others"
+                f"nothing says that {hp.name} matters: shuffled, it costs at most {max(0.0, importance.high):.0%} of "
+                "the objective's variance; fixed, it leaves the trials to the others"
             )
             yield Finding("irrelevant", hp.name, text, shlex.quote(f"{hp.key}={_yaml(value)}"))
 
@@ -152,7 +152,7 @@ def _untried(record: SweepRecord, hp: Hyperparameter) -> Iterator[Finding]:
         values = hp.arguments.get("values", [False, True])
         missing = [value for value in values if value not in tried]
         if missing:
-            text = f"{hp.name} was never {' or '.join(str(value) for value in missing)}"
+            text = f"no trial had {hp.name} at {' or '.join(str(value) for value in missing)}"
             if hp.kind == "Boolean":
                 yield Finding("untried", hp.name, text, shlex.quote(f"{hp.key}={_yaml(missing[0])}"))
             else:

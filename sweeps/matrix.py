@@ -26,11 +26,11 @@ class Matrix(NamedTuple):
 
 
 def of(records: Sequence[SweepRecord]) -> Matrix:
-    """Sweeps on stand-in data have columns of their own; those that validate on the test set have no place."""
+    """Stand-in data have columns of their own; confirmations, and what validates on the test set, have no place."""
     grouped: dict[tuple[str, str], list[SweepRecord]] = {}
     for record in records:
         started = record.started
-        if started is not None and started.held_out == "validation":
+        if started is not None and started.held_out == "validation" and not started.confirms:
             dataset = started.dataset + (" (stand-in)" if started.source == "standin" else "")
             grouped.setdefault((started.model, dataset), []).append(record)
     cells = {where: cell for where, group in grouped.items() if (cell := _cell(group)) is not None}

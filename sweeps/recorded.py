@@ -50,28 +50,28 @@ class Recorded:
             raise ConfigError(f"tracking.uri={uri}: there is no such store; nothing was recorded there")
         self._client = MlflowClient(uri)
 
-    def entries(self, kind: str = "sweep") -> list[Entry]:
+    def entries(self, *kinds: str) -> list[Entry]:
         """Newest first."""
         try:
-            found = self._search(f"tags.kind = '{kind}'")
+            found = [(kind, run) for kind in kinds for run in self._search(f"tags.kind = '{kind}'")]
         except AWAY as error:
             raise SweepError(f"{self.uri} does not answer: {error}") from error
         entries = [
             Entry(run.data.tags["sweep"], run.info.run_id, kind, run.info.start_time)
-            for run in found
+            for kind, run in found
             if "sweep" in run.data.tags
         ]
         return sorted(entries, key=lambda entry: -entry.started)
 
-    def chosen(self, name: str, kind: str = "sweep") -> list[Entry]:
+    def chosen(self, name: str, *kinds: str) -> list[Entry]:
         """The sweep of that name, those of its directory, or the one of that run. Raises `ConfigError`."""
-        entries = self.entries(kind)
+        entries = self.entries(*kinds)
         wanted = name.rstrip("/").removeprefix("outputs/")
         found = [e for e in entries if wanted in (e.name, e.name.partition("/")[0], e.run)]
         if not found:
             names = [e.name for e in entries]
             hint = did_you_mean(wanted, names) or _newest(names)
-            raise ConfigError(f"sweep={name}: {store.without_password(self.uri)} has no such {kind}{hint}")
+            raise ConfigError(f"sweep={name}: {store.without_password(self.uri)} has no such {kinds[0]}{hint}")
         return found
 
     def record(self, entry: Entry) -> SweepRecord:

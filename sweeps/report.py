@@ -23,7 +23,7 @@ from sweeps.space import Hyperparameter
 log = logging.getLogger(__name__)
 
 FILE = "report.html"
-SHOWN = 20  # trials of the leaderboard that are not folded away
+SHOWN = 10  # trials of the leaderboard that are not folded away
 UNITS = {"accuracy": "share correct", "loss": "cross-entropy, nats"}
 STOPPED = ("the time is up", "the target is reached")
 
@@ -100,6 +100,7 @@ def of(record: SweepRecord) -> Report:
         "report.html",
         contents=contents,
         started=record.started,
+        shown=SHOWN,
         figures={figure.name: figure for figure in figures},
         slices=[figure for figure in figures if figure.name.startswith("slice-")],
         when=_date(record.started.time),

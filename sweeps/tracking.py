@@ -35,7 +35,7 @@ from mlflow.exceptions import MlflowException
 from sqlalchemy.exc import SQLAlchemyError
 
 from conf.schema import ConfigError
-from sweeps import figures, journal, process, report, store
+from sweeps import figures, journal, process, report, store, verdict
 from sweeps.journal import Event, SweepRecord, SweepStarted, TrialRecord
 from sweeps.spec import CURVES
 
@@ -440,6 +440,8 @@ class _SweepRuns:
             }
             self._log_at_step_0(client, parent, {**chosen, **best.test}, ended.time)
             client.set_tag(parent.id, "best_trial", str(best.trial))
+        if self._started.confirms:
+            self._log_at_step_0(client, parent, verdict.metrics(verdict.outcomes(self._record)), ended.time)
         page = report.kept(self._record)
         if page is not None:
             client.log_artifact(parent.id, str(page))

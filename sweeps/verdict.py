@@ -80,6 +80,14 @@ def confirmed_winner(found: Sequence[Outcome]) -> Outcome | None:
     return found[0] if not found[0].baseline and found[0].better else None
 
 
+def metrics(found: Sequence[Outcome]) -> dict[str, float]:
+    """Of the search's own choice, for a run: its mean test accuracy, and its gain as far as it has an interval."""
+    if not found or not found[0].scores:
+        return {}
+    said = {"test/accuracy": found[0].mean, "confirm/gain": found[0].gain, "confirm/half_width": found[0].gain_half}
+    return {name: value for name, value in said.items() if math.isfinite(value)}
+
+
 def conclusions(found: Sequence[Outcome]) -> list[str]:
     """All there is to say, a sentence each."""
     said = [f"{in_words(outcome)}." for outcome in found if not outcome.baseline]
@@ -118,11 +126,13 @@ def in_words(outcome: Outcome) -> str:
 
 def curse_in_words(outcome: Outcome) -> str:
     """The winner's curse: how much of the lead was luck."""
-    search = 100 * (outcome.gain + outcome.curse)
-    kept = "kept" if outcome.curse <= 0 else f"lost {100 * outcome.curse:.1f} of them"
+    search, now = 100 * (outcome.gain + outcome.curse), 100 * outcome.gain
+    held = (
+        "all of its lead held" if outcome.curse <= 0 else f"{100 * outcome.curse:.1f} points of its lead did not hold"
+    )
     return (
-        f"{outcome.name} led the baseline by {search:+.1f} points on the search's validation; trained again, "
-        f"it {kept} (the winner's curse): {100 * outcome.gain:+.1f} on the test set"
+        f"the winner's curse: {outcome.name} led the baseline by {search:+.1f} points on the search's validation, and "
+        f"by {now:+.1f} on the test set when trained again; {held}"
     )
 
 

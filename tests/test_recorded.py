@@ -12,7 +12,7 @@ from rich.console import Console
 
 from conf.compose import Job
 from conf.schema import ConfigError
-from pipelines import report, sync
+from pipelines import confirm, report, sync
 from sweeps import driver, journal, store
 from sweeps.driver import Search
 from sweeps.oracle import Oracle
@@ -65,17 +65,17 @@ def said(*arguments: str) -> tuple[bool, str]:
 
 def test_a_sweep_is_read_back_as_its_journal_had_it(uri: str) -> None:
     recorded = Recorded(uri)
-    (entry,) = recorded.chosen("a/imdb")
+    (entry,) = recorded.chosen("a/imdb", "sweep")
     record = recorded.record(entry)
     assert len(record.completed) == 4
     assert record.ended is not None
-    assert recorded.chosen(entry.run) == [entry]
-    assert {entry.name for entry in recorded.chosen("outputs/a/")} == {"a/imdb", "a/reuters"}
+    assert recorded.chosen(entry.run, "sweep") == [entry]
+    assert {entry.name for entry in recorded.chosen("outputs/a/", "sweep")} == {"a/imdb", "a/reuters"}
 
 
 def test_an_interrupted_sweep_is_in_the_store_as_far_as_it_came(uri: str) -> None:
     recorded = Recorded(uri)
-    record = recorded.record(recorded.chosen("cut")[0])
+    record = recorded.record(recorded.chosen("cut", "sweep")[0])
     assert [trial.status for trial in record.trials.values()] == ["completed", "running"]
     assert record.ended is None
 
@@ -134,7 +134,7 @@ def test_a_run_whose_journal_is_lost_is_told_and_the_others_are_reported(
 
 def test_an_ended_sweep_has_its_report_in_its_run(uri: str) -> None:
     client = MlflowClient(uri)
-    for entry in Recorded(uri).entries():
+    for entry in Recorded(uri).entries("sweep"):
         artifacts = {artifact.path for artifact in client.list_artifacts(entry.run)}
         assert "journal.jsonl" in artifacts
         assert ("report.html" in artifacts) == (entry.name != "cut/imdb")
@@ -148,5 +148,14 @@ def test_a_report_that_a_store_missed_comes_with_the_sync(composed: Callable[...
     journal.write_whole(directory / "config.yaml", job.yaml)
     assert sync.sync(directory, store.local(), Console(file=io.StringIO()))
     assert (directory / "imdb" / "report.html").stat().st_mtime <= time.time()
-    (entry,) = Recorded(store.local()).entries()
+    (entry,) = Recorded(store.local()).entries("sweep")
     assert "report.html" in {a.path for a in MlflowClient(store.local()).list_artifacts(entry.run)}
+
+
+def test_a_sweep_is_confirmed_from_the_store_alone(uri: str) -> None:
+    (record,) = confirm._sweeps(confirm.Arguments("a/imdb", uri=uri))
+    assert len(record.completed) == 4
+    assert {r.started.dataset for r in confirm._sweeps(confirm.Arguments("a", uri=uri)) if r.started} == {
+        "imdb",
+        "reuters",
+    }

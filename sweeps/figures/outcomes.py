@@ -81,6 +81,9 @@ def cost(
     if min(costs) > 0 and max(costs) > 4 * min(costs):
         axes.set_xscale("log")
         style.logarithmic(axes.xaxis)
+    elif max(costs) >= 1000:
+        axes.xaxis.set_major_locator(MaxNLocator(5))
+        style.plain(axes.xaxis)
     axes.set(xlabel=unit, ylabel="val/accuracy (share correct)")
     style.legend(axes)
     return style.png(figure)

@@ -82,5 +82,10 @@ def png(figure: Figure) -> bytes:
 def logarithmic(axis: Axis) -> None:
     """Ticks at 1, 2 and 5 of each decade, as plain numbers."""
     axis.set_major_locator(LogLocator(subs=(1.0, 2.0, 5.0)))
-    axis.set_major_formatter(lambda value, _: f"{value:,.0f}" if value >= 1000 else f"{value:g}")
     axis.set_minor_locator(NullLocator())
+    plain(axis)
+
+
+def plain(axis: Axis) -> None:
+    """Numbers in full, without a power of ten at the axis's end."""
+    axis.set_major_formatter(lambda value, _: f"{value:,.0f}" if abs(value) >= 1000 else f"{value:g}")
