@@ -15,9 +15,11 @@ from __future__ import annotations
 import hashlib
 import json
 import shlex
+import shutil
 import signal
 import sys
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import replace
 from pathlib import Path
 from typing import NamedTuple
@@ -43,6 +45,7 @@ class Arguments(NamedTuple):
     seeds: int = 5
     uri: str | None = None
     workers: int | None = None
+    directory: Path | None = None  # that is to go on
 
 
 def main() -> None:
@@ -75,8 +78,14 @@ def read_arguments(arguments: Sequence[str]) -> Arguments:
     if "sweep" not in given:
         raise ConfigError("sweep: has no value; the name of a sweep, as python -m pipelines.report prints them")
     uri = store.uri(given["tracking.uri"]) if "tracking.uri" in given else None
-    workers = _whole(given, "engine.workers", 1) if "engine.workers" in given else None
-    return Arguments(given["sweep"], _whole(given, "top", 1, 3), _whole(given, "seeds", 2, 5), uri, workers)
+    return Arguments(
+        sweep=given["sweep"],
+        top=_whole(given, "top", 1, 3),
+        seeds=_whole(given, "seeds", 2, 5),
+        uri=uri,
+        workers=_whole(given, "engine.workers", 1) if "engine.workers" in given else None,
+        directory=Path(given["resume"]) if "resume" in given else None,
+    )
 
 
 def _whole(given: dict[str, str], key: str, least: int, default: int | None = None) -> int:
@@ -103,24 +112,21 @@ def confirm(arguments: Arguments, console: Console) -> list[SweepRecord]:
     config = _config(found, arguments, max(len(again.trials) for again in wanted))
     searched = sweeping.check(config)
     directory = sweeping.OUTPUTS / _name(found, wanted)
-    directory.mkdir(parents=True, exist_ok=True)
-    command = {"sweep": arguments.sweep, "top": arguments.top, "seeds": arguments.seeds}
-    with journal.locked(directory):
-        try:
-            made = sweeping.plans_of(Job(config, resume.as_yaml(config)), searched, directory)
-            plans = [_plan(*each) for each in zip(made, found, wanted, strict=True)]
-            pasts = [journal.read(plan.directory) for plan in plans]
-            journal.write_whole(directory / resume.FILE, resume.as_yaml(config))
-            journal.write_whole(directory / COMMAND, json.dumps(command | _store(arguments)))
-            oracles = [FixedList(again) for again in wanted]
-            told = f"{len(wanted[0].finalists)} configurations with {arguments.seeds} fresh seeds each"
-            with sweeping.workers(plans) as engine:
-                records, _, _ = sweeping.conduct(plans, pasts, oracles, engine, console=console, told=told)
-        except (KeyboardInterrupt, SweepError):
-            console.print("what has ended is kept; to go on:", soft_wrap=True)
-            again = shlex.quote(f"resume={directory}")
-            console.print(f"  python -m pipelines.confirm {again}", soft_wrap=True, highlight=False, markup=False)
-            raise
+    if arguments.directory is not None and arguments.directory.resolve() != directory.resolve():
+        raise ConfigError(
+            f"resume={arguments.directory}: the sweep has had more trials since, and other finalists; "
+            f"for a new confirmation: sweep={arguments.sweep}"
+        )
+    with _held(directory, console):
+        made = sweeping.plans_of(Job(config, resume.as_yaml(config)), searched, directory)
+        plans = [_plan(*each) for each in zip(made, found, wanted, strict=True)]
+        pasts = [journal.read(plan.directory) for plan in plans]
+        journal.write_whole(directory / resume.FILE, resume.as_yaml(config))
+        journal.write_whole(directory / COMMAND, json.dumps(_command(arguments)))
+        oracles = [FixedList(again) for again in wanted]
+        told = f"{len(wanted[0].finalists)} configurations with {arguments.seeds} fresh seeds each"
+        with sweeping.workers(plans) as engine:
+            records, _, _ = sweeping.conduct(plans, pasts, oracles, engine, console=console, told=told)
     for record in records:
         _print(record, console)
     return records
@@ -155,11 +161,18 @@ def _config(found: Sequence[SweepRecord], arguments: Arguments, trials: int) -> 
         trials=trials,
         minutes=None,
         target=None,
-        engine=Engine("local", arguments.workers, config.engine.threads),
+        engine=_engine(config.engine, arguments.workers),
         tracking=Tracking(arguments.uri or config.tracking.uri, config.tracking.experiment),
         resume=None,
         dry_run=False,
     )
+
+
+def _engine(recorded: Engine, workers: int | None) -> Engine:
+    """The sweep's own; so many workers here where they are asked for."""
+    if workers is None:
+        return recorded
+    return Engine("local", workers, recorded.threads, recorded.memory)
 
 
 def _name(found: Sequence[SweepRecord], wanted: Sequence[Confirmed]) -> str:
@@ -185,8 +198,27 @@ def _plan(plan: Plan, record: SweepRecord, again: Confirmed) -> Plan:
     )
 
 
-def _store(arguments: Arguments) -> dict[str, str]:
-    return {"tracking.uri": arguments.uri} if arguments.uri else {}
+def _command(arguments: Arguments) -> dict[str, str]:
+    asked = {"sweep": arguments.sweep, "top": str(arguments.top), "seeds": str(arguments.seeds)}
+    return asked | ({"tracking.uri": arguments.uri} if arguments.uri else {})
+
+
+@contextmanager
+def _held(directory: Path, console: Console) -> Iterator[None]:
+    """The directory, held for this process; a new one in which nothing began is not left behind."""
+    directory.mkdir(parents=True, exist_ok=True)
+    with journal.locked(directory):
+        try:
+            yield
+        except (KeyboardInterrupt, SweepError):
+            if sweeping.begun(directory):
+                command = f"python -m pipelines.confirm {shlex.quote(f'resume={directory}')}"
+                console.print("what has ended is kept; to go on:", soft_wrap=True)
+                console.print(f"  {command}", soft_wrap=True, highlight=False, markup=False)
+            raise
+        finally:
+            if not sweeping.begun(directory):
+                shutil.rmtree(directory)
 
 
 def _print(record: SweepRecord, console: Console) -> None:

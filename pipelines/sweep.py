@@ -129,17 +129,17 @@ def _directory(job: Job, console: Console) -> Iterator[Path]:
         try:
             yield directory
         except (KeyboardInterrupt, SweepError):
-            if _begun(directory):
+            if begun(directory):
                 command = f"python -m pipelines.sweep {shlex.quote(f'resume={directory}')}"
                 console.print("what has ended is kept; to go on:", soft_wrap=True)
                 console.print(f"  {command}", soft_wrap=True, highlight=False, markup=False)
             raise
         finally:
-            if not _begun(directory):
+            if not begun(directory):
                 shutil.rmtree(directory)
 
 
-def _begun(directory: Path) -> bool:
+def begun(directory: Path) -> bool:
     return any(directory.glob(f"*/{journal.FILE}"))
 
 

@@ -78,7 +78,9 @@ class FixedList:
     def replay(self, trial: int, values: Mapping[str, Value]) -> None:
         proposal = self.ask()
         if proposal is None or proposal.trial != trial or proposal.values != dict(values):
-            raise SweepError(f"the journal's trial {trial} is none of those that are to be confirmed")
+            raise SweepError(
+                f"the journal's trial {trial} is none of those asked for: it had other finalists, or more seeds"
+            )
 
     def extend(self, trials: int) -> None:
         """The list is as long as it is."""

@@ -159,7 +159,7 @@ def confirmation_table(record: SweepRecord, found: Sequence[Outcome]) -> Table:
     """Each configuration's test accuracy over its seeds, against the baseline's."""
     assert record.started is not None
     table = Table(
-        title=f"{record.started.model} on {record.started.dataset}, confirmed: test/accuracy, mean ± 95 % interval",
+        title=f"{record.started.model} on {record.started.dataset}, confirmed: means ± 95 % intervals",
         title_justify="left", title_style="bold", box=None, padding=(0, 1, 0, 0),
     )  # fmt: skip
     for column in ("configuration", "search's\nval/accuracy", "test/accuracy", "gain (points)", "seeds"):

@@ -91,9 +91,8 @@ def metrics(found: Sequence[Outcome]) -> dict[str, float]:
 def conclusions(found: Sequence[Outcome]) -> list[str]:
     """All there is to say, a sentence each."""
     said = [f"{in_words(outcome)}." for outcome in found if not outcome.baseline]
-    first = next((outcome for outcome in found if not outcome.baseline and outcome.pairs), None)
-    if first is not None:
-        said.append(f"{curse_in_words(first)}.")
+    if found[0].pairs:
+        said.append(f"{curse_in_words(found[0])}.")
     winner = confirmed_winner(found)
     if found[0].baseline:
         said.append("The search's own choice was the baseline: there was no gain to confirm.")

@@ -235,7 +235,7 @@ def test_a_mistake_is_told_in_a_line(arguments: list[str], message: str) -> None
 
 
 def test_a_sweep_is_confirmed_on_real_workers_and_goes_on_by_the_same_command(
-    composed: Callable[..., Job], cluster: str, monkeypatch: pytest.MonkeyPatch
+    composed: Callable[..., Job], cluster: str
 ) -> None:
     data = ("data=imdb", "datasets.imdb.source=standin", "datasets.imdb.maxlen=20")
     tiny = (
@@ -247,7 +247,6 @@ def test_a_sweep_is_confirmed_on_real_workers_and_goes_on_by_the_same_command(
     job = composed("model=lstm", *data, *tiny, "engine=cluster", f"engine.scheduler={cluster}")
     console = Console(file=io.StringIO(), width=160)
     (record,) = sweep.run(job, sweep.check(job.config), console)
-    monkeypatch.setattr(confirm, "Engine", lambda *_: job.config.engine)  # the workers that are there
     name = record.started.sweep if record.started else ""
     (first,) = confirm.confirm(confirm.read_arguments([f"sweep={name}", "top=2", "seeds=2"]), console)
     assert len(first.completed) == first.budget
