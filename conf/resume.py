@@ -43,7 +43,7 @@ def refuse_changes(directory: Path, started: str, config: str) -> None:
     """Raises `ConfigError` when a sweep that was `started` with one configuration (YAML) is to go on with another."""
     before, now = (dict(_flat(OmegaConf.to_container(_typed(yaml)))) for yaml in (started, config))
     for key in before | now:
-        if key.partition(".")[0] not in (*RESUMABLE, "resume"):
+        if key.partition(".")[0] not in (*RESUMABLE, "resume", "reproduce"):
             _refuse_change(key, now.get(key), before.get(key), directory)
 
 
@@ -52,6 +52,20 @@ def read(directory: Path) -> Config:
     config = OmegaConf.to_object(_stored(directory))
     assert isinstance(config, Config)
     return config
+
+
+def parsed(yaml: str) -> Config:
+    """The configuration that a journal has; raises `ConfigError` where this code knows no such one."""
+    try:
+        config = OmegaConf.to_object(_typed(yaml))
+    except (OmegaConfBaseException, YAMLError) as error:
+        raise ConfigError(f"the recorded configuration is none of this version's: {error}") from error
+    assert isinstance(config, Config)
+    return config
+
+
+def as_yaml(config: Config) -> str:
+    return OmegaConf.to_yaml(OmegaConf.structured(config))
 
 
 def _stored(directory: Path) -> DictConfig:

@@ -131,6 +131,7 @@ class Config:
     objective: str = _one_of("val/accuracy", *OBJECTIVES)
     dry_run: bool = False
     resume: str | None = None
+    reproduce: str | None = None
 
     def __post_init__(self) -> None:
         if self.objective.startswith("test/"):

@@ -7,6 +7,7 @@
     python -m pipelines.sweep experiment=article_imdb                the article's own run, nothing searched
     python -m pipelines.sweep resume=outputs/<dir>                   go on where it stopped; more trials=, minutes=
     python -m pipelines.sweep model=conv_lstm dry_run=true           what would run, how many parameters, how long
+    python -m pipelines.sweep reproduce=<run id>                     one trial again from its run: is every epoch equal?
     python -m pipelines.sweep --help                                 every key
 
 Exit status: 0 every sweep finished with at least one completed trial, 130 interrupted and resumable, anything else
@@ -42,6 +43,7 @@ from sweeps.space import Space
 from sweeps.spec import SweepError
 
 if TYPE_CHECKING:
+    from sweeps import driver
     from sweeps.engine import DaskEngine
     from sweeps.plan import Plan
     from sweeps.tracking import Tracker
@@ -53,10 +55,12 @@ LAST_LOGGING = 5  # seconds that the store gets after Ctrl-C
 
 def main() -> None:
     for number in (signal.SIGINT, signal.SIGTERM):
-        signal.signal(number, _interrupt)
+        signal.signal(number, interrupt)
     console = Console()
     try:
         jobs = compose()
+        if len(jobs) == 1 and jobs[0].config.reproduce is not None:
+            sys.exit(0 if _reproduced(jobs[0].config, console) else 1)
         spaces = [check(job.config) for job in jobs]
         records = [record for job, space in zip(jobs, spaces, strict=True) for record in run(job, space, console)]
     except (ConfigError, SweepError, OSError) as error:
@@ -66,13 +70,20 @@ def main() -> None:
     sys.exit(0 if all(record.ended and record.ended.status == "completed" for record in records) else 1)
 
 
-def _interrupt(number: int, _: object) -> NoReturn:
+def interrupt(number: int, _: object) -> NoReturn:
     """Once to end in order, twice to end at once; the workers end when this process does."""
     for other in (signal.SIGINT, signal.SIGTERM):
         # `mlflow run` answers Ctrl-C, which has come here too, with a SIGTERM of its own.
         signal.signal(other, signal.SIG_IGN)
     signal.signal(number, lambda *_: os._exit(INTERRUPTED))
     raise KeyboardInterrupt
+
+
+def _reproduced(config: Config, console: Console) -> bool:
+    from pipelines import reproduce
+
+    reproduce.refuse_changes(given for given in sys.argv[1:] if not given.startswith("hydra."))
+    return reproduce.reproduce(config, console)
 
 
 def check(config: Config) -> Space:
@@ -93,18 +104,18 @@ def check(config: Config) -> Space:
 def run(job: Job, searched: Space, console: Console) -> list[SweepRecord]:
     """Run a job's sweeps, one for each dataset, or with `dry_run` say what they would be."""
     if job.config.dry_run:
-        plans = _plans(job, searched, OUTPUTS / "dry-run")
-        with _workers(plans) as engine:
+        plans = plans_of(job, searched, OUTPUTS / "dry-run")
+        with workers(plans) as engine:
             _dry_run(plans, engine, console)
         return []
     with _directory(job, console) as directory:
-        plans = _plans(job, searched, directory)
+        plans = plans_of(job, searched, directory)
         pasts = [journal.read(plan.directory) for plan in plans]
         for plan, past in zip(plans, pasts, strict=True):
             if past:
                 _refuse_another(plan, _started(past))
         journal.write_whole(directory / resume.FILE, job.yaml)
-        with _workers(plans) as engine:
+        with workers(plans) as engine:
             return _search(plans, pasts, engine, console)
 
 
@@ -121,22 +132,22 @@ def _directory(job: Job, console: Console) -> Iterator[Path]:
         try:
             yield directory
         except (KeyboardInterrupt, SweepError):
-            if _begun(directory):
+            if begun(directory):
                 command = f"python -m pipelines.sweep {shlex.quote(f'resume={directory}')}"
                 console.print("what has ended is kept; to go on:", soft_wrap=True)
                 console.print(f"  {command}", soft_wrap=True, highlight=False, markup=False)
             raise
         finally:
-            if not _begun(directory):
+            if not begun(directory):
                 shutil.rmtree(directory)
 
 
-def _begun(directory: Path) -> bool:
+def begun(directory: Path) -> bool:
     return any(directory.glob(f"*/{journal.FILE}"))
 
 
 @contextmanager
-def _workers(plans: Sequence[Plan]) -> Iterator[DaskEngine]:
+def workers(plans: Sequence[Plan]) -> Iterator[DaskEngine]:
     """The engine, its workers loading TensorFlow while this process does."""
     from sweeps.engine import open_engine
 
@@ -147,7 +158,7 @@ def _workers(plans: Sequence[Plan]) -> Iterator[DaskEngine]:
         yield engine
 
 
-def _plans(job: Job, searched: Space, directory: Path) -> list[Plan]:
+def plans_of(job: Job, searched: Space, directory: Path) -> list[Plan]:
     """A plan for each dataset. Loads the data, so that what is wrong with them shows before any training."""
     from sweeps.plan import Plan
 
@@ -167,6 +178,7 @@ def _plans(job: Job, searched: Space, directory: Path) -> list[Plan]:
                 data={**arguments, "source": encoded.source},
                 digest=encoded.digest,
                 directory=directory / dataset,
+                sizes={part: len(getattr(encoded, part).y) for part in ("train", "validation", "test")},
             )
         )
     return plans
@@ -181,6 +193,8 @@ def _started(past: Sequence[Event]) -> SweepStarted:
 def _refuse_another(plan: Plan, started: SweepStarted) -> None:
     """Raises `ConfigError` when what is to be resumed would not be the same sweep."""
     where = plan.directory.parent
+    if started.confirms:
+        raise ConfigError(f"resume={where}: a confirmation goes on with python -m pipelines.confirm resume={where}")
     resume.refuse_changes(where, started.config, plan.yaml)
     if started.digest != plan.digest:
         raise ConfigError(
@@ -198,12 +212,47 @@ def _refuse_another(plan: Plan, started: SweepStarted) -> None:
 def _search(
     plans: Sequence[Plan], pasts: Sequence[Sequence[Event]], engine: DaskEngine, console: Console
 ) -> list[SweepRecord]:
-    from sweeps import driver, progress
+    from sweeps import progress, report
     from sweeps.oracle import Oracle, description
+
+    config = plans[0].config
+    # As they were when the sweep began; the search tells them what has changed since.
+    oracles = [
+        Oracle(replace(config, trials=_started(past).trials) if past else config, plan.space)
+        for plan, past in zip(plans, pasts, strict=True)
+    ]
+    told = f"{config.tuner.name}: {description(config, plans[0].space)}"
+    records, tracker, logged = conduct(plans, pasts, oracles, engine, console=console, told=told)
+    for record in records:
+        console.print(progress.results(record))
+        if progress.ending(record):
+            console.print(progress.ending(record), soft_wrap=True)
+        console.print(f"report: {record.directory / report.FILE}", soft_wrap=True, highlight=False)
+    if logged:
+        _print_comparison(plans, tracker, console)
+        for plan, record in zip(plans, records, strict=True):
+            register(tracker.uri, plan, record, console)
+    return records
+
+
+def conduct(
+    plans: Sequence[Plan],
+    pasts: Sequence[Sequence[Event]],
+    oracles: Sequence[driver.AskTell],
+    engine: DaskEngine,
+    *,
+    console: Console,
+    told: str,
+) -> tuple[list[SweepRecord], Tracker, bool]:
+    """Run sweeps to their end, in the terminal and in MLflow; `told` is what they do, for the user to read.
+
+    Returns their records, the tracker, and whether it could log everything.
+    """
+    from sweeps import driver, progress, report
     from sweeps.tracking import Tracker
 
     config, directory = plans[0].config, plans[0].directory.parent
-    last = next((_started(past).store for past in pasts if past), None)
+    last = next((_started(past).store for past in pasts if past), plans[0].store) or None
 
     def announce(sweep: str, address: str) -> None:
         console.print(f"compare {sweep}: {address}", soft_wrap=True, highlight=False, markup=False)
@@ -213,16 +262,13 @@ def _search(
     shown_by = f", shown by {tracker.ui_command()}" if tracker.ui_command() else ""
     console.print(
         f"{config.model.name} on {' and '.join(plan.dataset for plan in plans)}, {engine.workers} workers; "
-        f"{config.tuner.name}: {description(config, plans[0].space)}\njournals in {directory}, "
-        f"runs in {store.without_password(tracker.uri)}{shown_by}",
+        f"{told}\njournals in {directory}, runs in {store.without_password(tracker.uri)}{shown_by}",
         soft_wrap=True,
     )
     terminal = progress.Terminal(console)
     searches = []
-    for planned, past in zip(plans, pasts, strict=True):
+    for planned, past, oracle in zip(plans, pasts, oracles, strict=True):
         plan = planned._replace(store=store.without_password(tracker.uri))
-        # As it was when the sweep began; the search tells it what has changed since.
-        oracle = Oracle(replace(config, trials=_started(past).trials) if past else config, plan.space)
         tracker.recall(plan.directory, past)
         searches.append(driver.Search(plan, oracle, [tracker, terminal], past))
         if past:
@@ -239,6 +285,9 @@ def _search(
         for search in searches:
             search.close()
         logged = tracker.close(limit)
+        for search in searches:
+            if search.record.ended is not None:  # the tracker has made it, unless its store is away
+                report.kept(search.record)
         if not logged:
             address = store.without_password(tracker.uri)
             console.print(
@@ -246,16 +295,7 @@ def _search(
                 f"  python -m pipelines.sync {directory}",
                 soft_wrap=True,
             )
-    records = [search.record for search in searches]
-    for record in records:
-        console.print(progress.results(record))
-        if progress.ending(record):
-            console.print(progress.ending(record), soft_wrap=True)
-    if logged:
-        _print_comparison(plans, tracker, console)
-        for plan, record in zip(plans, records, strict=True):
-            register(tracker.uri, plan, record, console)
-    return records
+    return [search.record for search in searches], tracker, logged
 
 
 def _print_comparison(plans: Sequence[Plan], tracker: Tracker, console: Console) -> None:

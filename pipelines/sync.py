@@ -78,6 +78,7 @@ def sync(directory: Path, uri: str | None, console: Console) -> bool:
     with journal.locked(directory):
         tracking = resume.read(directory).tracking
         pasts = [(path.parent, journal.read(path.parent)) for path in sorted(directory.glob(f"*/{journal.FILE}"))]
+        from sweeps import report
         from sweeps.tracking import Tracker
 
         last = next((past[0].store for _, past in pasts if past and isinstance(past[0], SweepStarted)), None)
@@ -87,6 +88,9 @@ def sync(directory: Path, uri: str | None, console: Console) -> bool:
             tracker.recall(path, past)
         complete = tracker.close()
         records = [SweepRecord(path, past) for path, past in pasts if past]
+        for record in records:
+            if record.ended is not None:
+                report.kept(record)
         if complete:
             plans = [_plan(resume.read(directory), record) for record in records]
             registered = [

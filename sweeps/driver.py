@@ -13,7 +13,7 @@ from contextlib import contextmanager
 from typing import Protocol
 
 from conf.schema import OBJECTIVES
-from sweeps import provenance, stopping
+from sweeps import predictions, provenance, stopping
 from sweeps.checkpoints import Checkpoints
 from sweeps.engine import Engine, Failed, Finished, Message, Started
 from sweeps.journal import (
@@ -97,7 +97,7 @@ def _seconds_left(searches: Sequence[Search]) -> float:
 
 def _median(plan: Plan) -> stopping.Median | None:
     grace, min_trials = plan.config.stopping.grace, plan.config.stopping.min_trials
-    if grace is None or min_trials is None:  # every `stopping` but median
+    if grace is None or min_trials is None or plan.confirmed:  # every `stopping` but median; nothing to choose
         return None
     return stopping.Median(plan.config.objective, epochs=plan.config.epochs, grace=grace, min_trials=min_trials)
 
@@ -232,6 +232,7 @@ class Search:
                 epochs=spec.epochs,
                 after=after,
                 bar=list(spec.bar),
+                origin=spec.origin,
             )
         )
         self._out[spec.trial] = spec._replace(checkpoint=None)
@@ -242,7 +243,7 @@ class Search:
         current = report.trial in self._out and report.attempt == trial.attempt
         # Dask may itself run a task again: a trial is a pure function, so the same epochs come again, and are known.
         if current and report.epoch == trial.epochs_run + 1:
-            self._target_reached |= self._reaches_target(report.metrics[self.plan.config.objective])
+            self._target_reached |= self._reaches_target(report.metrics[self.plan.objective])
             self._emit(EpochEnded(report.trial, report.attempt, report.epoch, dict(report.metrics)))
 
     def _completed(self, spec: TrialSpec, result: TrialResult) -> None:
@@ -253,6 +254,7 @@ class Search:
         # On disk before the journal says that the trial is done: what it says must be there.
         with self._writing():
             self._checkpoints.save(spec.trial, spec.epochs, result.checkpoint)
+            predicted = predictions.save(self.plan.directory, spec.trial, result.predictions)
         self._failures = 0
         self._target_reached |= self._reaches_target(result.objective)
         self._end(
@@ -265,6 +267,7 @@ class Search:
                 best_epoch=result.best_epoch,
                 test=result.test,
                 cost=result.cost._asdict(),
+                predictions=predicted,
             )
         )
         self._finished(self.record.trials[spec.trial])
@@ -299,7 +302,7 @@ class Search:
             dataset=plan.dataset,
             model=plan.config.model.name,
             tuner=plan.config.tuner.name,
-            objective=plan.config.objective,
+            objective=plan.objective,
             seed=plan.config.seed,
             trials=plan.config.trials,
             source=plan.data["source"],
@@ -308,11 +311,25 @@ class Search:
             versions=provenance.versions(),
             git_commit=git.commit if git else None,
             git_dirty=git.dirty if git else None,
+            git_diff=git.diff if git else "",
+            machine=provenance.machine(),
+            sizes=dict(plan.sizes),
             store=plan.store,
+            confirms=plan.confirmed.sweep if plan.confirmed else "",
+            finalists=plan.confirmed.finalists if plan.confirmed else {},
         )
 
     def _resumed(self) -> SweepResumed:
-        return SweepResumed(self.plan.yaml, self.plan.config.trials, provenance.versions())
+        git = provenance.git()
+        return SweepResumed(
+            config=self.plan.yaml,
+            trials=self.plan.config.trials,
+            versions=provenance.versions(),
+            git_commit=git.commit if git else None,
+            git_dirty=git.dirty if git else None,
+            git_diff=git.diff if git else "",
+            machine=provenance.machine(),
+        )
 
     def _finish(self, reason: str) -> None:
         """The sweep is over. One that was resumed and had nothing left to do stays as it ended."""
@@ -320,7 +337,7 @@ class Search:
         if self._begun or self.record.ended is None:
             self._begin()
             best = self.record.best
-            status = "completed" if best and reason != MAX_FAILURES else "failed"
+            status = "completed" if self.record.completed and reason != MAX_FAILURES else "failed"
             self._emit(SweepEnded(status, best.trial if best else None, reason))
             self._tidy()
         self.close()

@@ -48,7 +48,19 @@ class SweepStarted:
     git_commit: str | None
     git_dirty: bool | None
     store: str = ""  # where its runs are
+    # What follows is empty in journals older than it.
+    sizes: Mapping[str, int] = field(default_factory=dict)  # examples of train, validation and test
+    git_diff: str = ""  # what was not committed
+    machine: Mapping[str, str] = field(default_factory=dict)
+    confirms: str = ""  # a confirmation: the sweep whose finalists it trains again
+    finalists: Mapping[str, float] = field(
+        default_factory=dict
+    )  # their trial -> val/accuracy in the search, best first
     time: float = field(default_factory=time.time)
+
+    @property
+    def kind(self) -> str:
+        return "confirm" if self.confirms else "sweep"
 
 
 @dataclass(frozen=True)
@@ -59,6 +71,10 @@ class SweepResumed:
     config: str  # YAML
     trials: int
     versions: Mapping[str, str]
+    git_commit: str | None = None
+    git_dirty: bool | None = None
+    git_diff: str = ""
+    machine: Mapping[str, str] = field(default_factory=dict)
     time: float = field(default_factory=time.time)
 
 
@@ -73,6 +89,7 @@ class TrialStarted:
     epochs: int
     after: str = ""  # why the attempt before this one was lost
     bar: list[float | None] = field(default_factory=list)  # of `stopping=median`, epoch by epoch
+    origin: int | None = None  # of a confirmation: the sweep's trial whose configuration this is
     time: float = field(default_factory=time.time)
 
 
@@ -98,6 +115,7 @@ class TrialEnded:
     test: Mapping[str, float] = field(default_factory=dict)
     cost: Mapping[str, float] = field(default_factory=dict)
     traceback: str | None = None
+    predictions: str = ""  # of a confirmation: the digest of what it predicts on the test set
     time: float = field(default_factory=time.time)
 
 
@@ -205,6 +223,7 @@ class TrialRecord:
     epochs: int  # it may run until
     started: float
     initial_epoch: int = 0
+    started_last: float = 0.0  # its latest attempt or round
     bar: Sequence[float | None] = ()
     lost: int = 0  # attempts of this round whose worker died
     status: str = "running"
@@ -216,6 +235,8 @@ class TrialRecord:
     test: Mapping[str, float] = field(default_factory=dict)
     cost: Mapping[str, float] = field(default_factory=dict)
     traceback: str | None = None
+    origin: int | None = None
+    predictions: str = ""
     ended: float | None = None
 
     @property
@@ -224,7 +245,7 @@ class TrialRecord:
 
     @property
     def baseline(self) -> bool:
-        return self.trial == 0
+        return (self.trial if self.origin is None else self.origin) == 0
 
     @property
     def running(self) -> bool:
@@ -246,12 +267,14 @@ class SweepRecord:
         self.trials: dict[int, TrialRecord] = {}
         self.budget = 0  # trials, as last configured
         self.sessions: list[tuple[float, float]] = []  # from when until when each of its processes ran it
+        self.origins: list[SweepStarted | SweepResumed] = []  # how each of them began
         for event in events:
             self.add(event)
 
     def add(self, event: Event) -> None:
         if isinstance(event, SweepStarted | SweepResumed):
             self.sessions.append((event.time, event.time))
+            self.origins.append(event)
             self.budget, self.ended = event.trials, None
         self.sessions[-1] = (self.sessions[-1][0], event.time)
         match event:
@@ -268,24 +291,23 @@ class SweepRecord:
                 trial = self.trials[event.trial]
                 trial.status, trial.reason, trial.ended = event.status, event.reason, event.time
                 trial.objective, trial.best_epoch = event.objective, event.best_epoch
-                trial.test, trial.traceback = event.test, event.traceback
+                trial.test, trial.traceback, trial.predictions = event.test, event.traceback, event.predictions
                 trial.cost = _added(trial.cost, event.cost)
             case SweepEnded():
                 self.ended = event
+
+    @property
+    def config(self) -> str:
+        """As last configured (YAML)."""
+        return self.origins[-1].config
 
     def _start(self, event: TrialStarted) -> None:
         """A new trial; or another attempt, or a promotion: then what came after `initial_epoch` is void."""
         known = self.trials.get(event.trial)
         record = TrialRecord(
-            event.trial,
-            event.values,
-            event.seed,
-            event.attempt,
-            event.epochs,
-            event.time,
-            event.initial_epoch,
-            event.bar,
+            event.trial, event.values, event.seed, event.attempt, event.epochs, event.time, event.initial_epoch
         )
+        record.origin, record.started_last, record.bar = event.origin, event.time, event.bar
         if known is not None:
             record.lost = known.lost + (event.after != INTERRUPTED) if event.attempt > 1 else 0
             record.started = known.started
@@ -295,15 +317,20 @@ class SweepRecord:
         self.trials[event.trial] = record
 
     def ranking(self) -> list[TrialRecord]:
-        """Completed trials, best objective first; of equals the earlier."""
-        return sorted(self._completed(), key=self._place)
+        """Completed trials, best objective first; of equals the earlier. None of a confirmation: it chooses nothing."""
+        return sorted(self._candidates(), key=self._place)
+
+    @property
+    def completed(self) -> list[TrialRecord]:
+        return [trial for trial in self.trials.values() if trial.status == "completed"]
 
     @property
     def best(self) -> TrialRecord | None:
-        return min(self._completed(), key=self._place, default=None)
+        return min(self._candidates(), key=self._place, default=None)
 
-    def _completed(self) -> Iterator[TrialRecord]:
-        return (trial for trial in self.trials.values() if trial.status == "completed")
+    def _candidates(self) -> list[TrialRecord]:
+        assert self.started is not None
+        return [] if self.started.confirms else self.completed
 
     def _place(self, trial: TrialRecord) -> tuple[float, int]:
         assert self.started is not None

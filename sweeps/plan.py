@@ -7,6 +7,7 @@ import json
 from collections.abc import Mapping
 from dataclasses import asdict
 from pathlib import Path
+from types import MappingProxyType
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -16,7 +17,24 @@ from sweeps.space import Space
 from sweeps.spec import TrialSpec, Value
 
 # What decides neither which trials run nor how they end.
-INDIFFERENT = (*RESUMABLE, "retries", "max_failures", "trial_minutes", "dry_run", "resume")
+INDIFFERENT = (*RESUMABLE, "retries", "max_failures", "trial_minutes", "dry_run", "resume", "reproduce")
+
+
+class Retraining(NamedTuple):
+    """A configuration that is trained once more, with another seed, for the epochs that validation chose."""
+
+    origin: int  # the sweep's trial that had it
+    values: Mapping[str, Value]
+    seed: int
+    epochs: int
+
+
+class Confirmed(NamedTuple):
+    """What a confirmation trains: its trials in order, and the sweep that they come from."""
+
+    sweep: str
+    finalists: Mapping[str, float]  # origin -> validation accuracy in the search, best first
+    trials: tuple[Retraining, ...]
 
 
 class Plan(NamedTuple):
@@ -33,9 +51,21 @@ class Plan(NamedTuple):
     directory: Path
     store: str = ""  # where its runs are, without a password
     function: str = "sweeps.trial.run"
+    sizes: Mapping[str, int] = MappingProxyType({})  # examples of train, validation and test
+    confirmed: Confirmed | None = None  # what it trains again, if it is a confirmation
 
     def spec(self, trial: int, values: Mapping[str, Value], initial_epoch: int, epochs: int) -> TrialSpec:
         """The first attempt at a trial, without a checkpoint."""
+        spec = self._spec(trial, values, initial_epoch, epochs)
+        if self.confirmed is None:
+            return spec
+        again = self.confirmed.trials[trial]
+        return spec._replace(
+            seed=again.seed, objective=self.objective, patience=None, test_last_epoch=True, final=True,
+            origin=again.origin,
+        )  # fmt: skip
+
+    def _spec(self, trial: int, values: Mapping[str, Value], initial_epoch: int, epochs: int) -> TrialSpec:
         model, optimizer = self.space.split(values)
         config = self.config
         return TrialSpec(
@@ -57,6 +87,11 @@ class Plan(NamedTuple):
             initial_epoch=initial_epoch,
             epochs=epochs,
         )
+
+    @property
+    def objective(self) -> str:
+        """What is told of a trial; a confirmation holds nothing out and chooses nothing."""
+        return self.config.objective.replace("val/", "train/") if self.confirmed else self.config.objective
 
     @property
     def held_out(self) -> str:

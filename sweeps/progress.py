@@ -23,8 +23,11 @@ from sweeps.journal import (
 )
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
+
     from sweeps.estimate import Estimate
     from sweeps.plan import Plan
+    from sweeps.verdict import Outcome
 
 SHOWN = 5  # trials in a table, besides the baseline
 # Twice a second; drawing costs the processor time that trials could use.
@@ -118,6 +121,8 @@ def ending(record: SweepRecord) -> Text | None:
 
 
 def _best_note(record: SweepRecord) -> str:
+    if record.started is not None and record.started.confirms:
+        return ""
     best = record.best
     return f"best {best.objective:.4f} (trial {best.trial})" if best else "none completed yet"
 
@@ -147,6 +152,22 @@ def results(record: SweepRecord) -> Table:
     for trial in ranking[:SHOWN] + [trial for trial in ranking[SHOWN:] if trial.baseline]:
         values = " ".join(f"{name}={value}" for name, value in trial.values.items() if name in varied)
         table.add_row(*_row(trial, baseline), Text(values))
+    return table
+
+
+def confirmation_table(record: SweepRecord, found: Sequence[Outcome]) -> Table:
+    """Each configuration's test accuracy over its seeds, against the baseline's."""
+    assert record.started is not None
+    table = Table(
+        title=f"{record.started.model} on {record.started.dataset}, confirmed: means ± 95 % intervals",
+        title_justify="left", title_style="bold", box=None, padding=(0, 1, 0, 0),
+    )  # fmt: skip
+    for column in ("configuration", "search's\nval/accuracy", "test/accuracy", "gain (points)", "seeds"):
+        table.add_column(column, justify="left" if column == "configuration" else "right", no_wrap=True)
+    for outcome in found:
+        gain = "" if outcome.baseline else f"{100 * outcome.gain:+.1f} ± {100 * outcome.gain_half:.1f}"
+        score = f"{outcome.mean:.4f} ± {outcome.half:.4f}"
+        table.add_row(outcome.name, f"{outcome.search:.4f}", score, gain, str(len(outcome.scores)))
     return table
 
 

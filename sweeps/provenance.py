@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import platform
 import subprocess
 from importlib import metadata
@@ -11,9 +12,13 @@ from typing import NamedTuple
 PACKAGES = ("keras", "keras-tuner", "mlflow", "numpy", "tensorflow", "text-sweeps")
 
 
+LARGEST_DIFF = 1_000_000  # characters that a journal keeps
+
+
 class Git(NamedTuple):
     commit: str
     dirty: bool
+    diff: str = ""  # of tracked files to the commit
 
 
 def versions() -> dict[str, str]:
@@ -27,17 +32,35 @@ def versions() -> dict[str, str]:
     return found
 
 
+def machine() -> dict[str, str]:
+    """What the last digits of a trial's numbers depend on besides the versions."""
+    return {"system": platform.platform(), "processor": _processor(), "cores": str(os.cpu_count())}
+
+
+def _processor() -> str:
+    try:
+        lines = Path("/proc/cpuinfo").read_text().splitlines()
+    except OSError:
+        lines = []
+    named = (line.partition(":")[2].strip() for line in lines if line.startswith("model name"))
+    return next(named, platform.processor() or platform.machine())
+
+
 def git() -> Git | None:
     """The state of the checkout that this code runs from; None where it is not one."""
     here = Path(__file__).resolve().parent.parent
 
     def ask(*arguments: str) -> str:
         command = ["git", "-C", str(here), *arguments]
-        return subprocess.run(command, capture_output=True, text=True, check=True, timeout=10).stdout.strip()
+        return (
+            subprocess.run(command, capture_output=True, check=True, timeout=10).stdout.decode(errors="replace").strip()
+        )
 
     try:
         if Path(ask("rev-parse", "--show-toplevel")) != here:
             return None  # installed inside somebody else's checkout
-        return Git(ask("rev-parse", "HEAD"), bool(ask("status", "--porcelain", "--untracked-files=no")))
+        dirty = bool(ask("status", "--porcelain", "--untracked-files=no"))
+        diff = ask("diff", "--no-color", "--no-ext-diff", "--binary", "HEAD")[:LARGEST_DIFF] + "\n" if dirty else ""
+        return Git(ask("rev-parse", "HEAD"), dirty, diff)
     except (OSError, subprocess.SubprocessError):
         return None

@@ -8,18 +8,22 @@ from __future__ import annotations
 import hashlib
 import json
 import logging
+import math
 import sqlite3
 import tempfile
+import time
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import Any
 
 from mlflow import MlflowClient
 from mlflow.entities import Dataset, DatasetInput, InputTag, Metric, Param, Run, RunTag
 from mlflow.exceptions import MlflowException
+from omegaconf import OmegaConf
 from sqlalchemy.exc import SQLAlchemyError
 
-from sweeps import figures, journal, process, space, view
+from sweeps import figures, journal, process, report, space, verdict, view
 from sweeps.journal import Event, SweepRecord, SweepStarted, TrialRecord
 from sweeps.spec import CURVES
 from sweeps.view import Comparison
@@ -28,6 +32,7 @@ log = logging.getLogger(__name__)
 
 LONGEST_REASON = 1000  # characters; MLflow refuses tags of more than 8,000
 LARGEST_BATCH = 1000  # metrics; MLflow refuses more
+JOURNAL_EVERY = 60.0  # seconds; it is logged whole, and grows with every trial
 ENDED = {"completed": "FINISHED", "failed": "FAILED"}
 # What a store raises that is away, or refuses; MLflow wraps what a database says only once that is open.
 AWAY = (MlflowException, SQLAlchemyError, OSError, sqlite3.Error)
@@ -76,7 +81,10 @@ class SweepRuns:
         self._experiment = ""
         self._parent: _Run | None = None
         self._trials: dict[int, _Run] = {}
-        self._comparison = Comparison(started.sweep, started.objective, space.names_searched(started.config))
+        config: Any = OmegaConf.to_container(OmegaConf.create(started.config))
+        searched = [hp.name for hp in space.recorded(config)]
+        self._comparison = Comparison(started.sweep, started.objective, searched)
+        self._journal_logged = -math.inf
         self._viewed: bool | None = None  # whether the experiment keeps its view; None: not known yet
 
     @property
@@ -113,6 +121,8 @@ class SweepRuns:
             for trial in sorted(self._changed):
                 self._log_trial(client, parent, self._record.trials[trial])
                 self._changed.discard(trial)
+            if time.monotonic() - self._journal_logged > JOURNAL_EVERY:
+                self._log_journal(client, parent)
             self._log_end(client, parent)
             self._sweep_changed = False
         except Exception:
@@ -126,6 +136,7 @@ class SweepRuns:
             if trial.running:
                 self._terminate(client, self._trials[number], "KILLED", trial.last, journal.INTERRUPTED)
         if self._record.ended is None and self._parent is not None:
+            self._log_journal(client, self._parent)
             self._terminate(client, self._parent, "KILLED", self._record.sessions[-1][1], journal.INTERRUPTED)
 
     def _look(self, client: MlflowClient) -> None:
@@ -133,11 +144,11 @@ class SweepRuns:
         self._parent, self._trials = None, {}
         for found in search(client, f"tags.sweep = '{self._started.sweep}'"):
             run = _Run(found.info.run_id, found.info.status, found.info.end_time, curves=None)
-            if found.data.tags.get("kind") == "sweep" and self._parent is None:
+            if found.data.tags.get("kind") == self._started.kind and self._parent is None:
                 self._parent, self._experiment = run, found.info.experiment_id
             elif found.data.tags.get("kind") == "trial" and int(found.data.tags["trial"]) not in self._trials:
                 self._trials[int(found.data.tags["trial"])] = run
-            elif found.data.tags.get("kind") in ("sweep", "trial"):
+            elif found.data.tags.get("kind") in (self._started.kind, "trial"):
                 client.delete_run(run.id)
 
     def _log_sweep(self, client: MlflowClient, project_run: str | None) -> _Run:
@@ -146,12 +157,16 @@ class SweepRuns:
             return parent
         driver = driver_tags()
         if parent is None:
-            tags = {"kind": "sweep", "objective": started.objective, "data.digest": started.digest, **self._tags()}
+            tags = {"kind": started.kind, "objective": started.objective, "data.digest": started.digest, **self._tags()}
             if started.git_commit:
                 tags |= {"git.commit": started.git_commit, "git.dirty": str(started.git_dirty).lower()}
             if project_run:
                 tags["mlflow.parentRunId"] = project_run
-            name = f"{started.model} {started.tuner} {_short(started.sweep)}"
+            if started.confirms:  # below its sweep
+                tags["confirms"] = started.confirms
+                for sweep in search(client, f"tags.sweep = '{started.confirms}' and tags.kind = 'sweep'")[:1]:
+                    tags["mlflow.parentRunId"], self._experiment = sweep.info.run_id, sweep.info.experiment_id
+            name = f"{started.model} {'confirm' if started.confirms else started.tuner} {_short(started.sweep)}"
             parent = self._parent = self._create(client, name, tags | driver, started.time)
         else:
             self._open(client, parent, driver)
@@ -213,6 +228,8 @@ class SweepRuns:
             "mlflow.parentRunId": parent.id,
             **self._tags(),
         }
+        if trial.origin is not None:
+            tags["origin"] = str(trial.origin)
         name = f"{self._started.model}-{_short(self._started.sweep)}-{trial.trial:02d}"
         run = self._trials[trial.trial] = self._create(client, name, tags, trial.started)
         return run
@@ -275,9 +292,19 @@ class SweepRuns:
             }
             self._log_at_step_0(client, parent, {**chosen, **best.test}, ended.time)
             client.set_tag(parent.id, "best_trial", str(best.trial))
+        if self._started.confirms:
+            self._log_at_step_0(client, parent, verdict.metrics(verdict.outcomes(self._record)), ended.time)
         self._log_note(client, parent)
-        client.log_artifact(parent.id, str(self._record.directory / journal.FILE))
+        self._log_journal(client, parent)
+        page = report.kept(self._record)
+        if page is not None:
+            client.log_artifact(parent.id, str(page))
         self._terminate(client, parent, ENDED[ended.status], ended.time, ended.reason)
+
+    def _log_journal(self, client: MlflowClient, parent: _Run) -> None:
+        """As far as it goes: from it a sweep that runs, or was interrupted, is reported from the store alone."""
+        client.log_artifact(parent.id, str(self._record.directory / journal.FILE))
+        self._journal_logged = time.monotonic()
 
     def _log_at_step_0(self, client: MlflowClient, run: _Run, metrics: Mapping[str, float], when: float) -> None:
         now = _milliseconds(when)

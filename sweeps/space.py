@@ -14,8 +14,6 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple, get_args
 
-from omegaconf import OmegaConf
-
 from conf.schema import Buildable, ConfigError, did_you_mean
 from models import hyperparameters
 from sweeps.spec import Value, Values
@@ -56,6 +54,19 @@ class Hyperparameter(NamedTuple):
             return self.arguments["min_value"], self.arguments["max_value"]
         values = self.arguments["values"]
         return (values[0], values[-1]) if isinstance(values[0], str) else (min(values), max(values))
+
+    @property
+    def logarithmic(self) -> bool:
+        return str(self.arguments.get("sampling", "linear")) != "linear"
+
+    def place(self, value: Value) -> float:
+        """Where in its range a number lies, from 0 to 1, on the scale that it is sampled on."""
+        low, high, here = float(self.bounds[0]), float(self.bounds[1]), float(value)
+        if low == high:
+            return 0.5
+        if self.logarithmic:
+            low, high, here = math.log(low), math.log(high), math.log(here)
+        return (here - low) / (high - low)
 
 
 class Space(NamedTuple):
@@ -118,13 +129,6 @@ def rounded(values: Values) -> dict[str, Value]:
     return {name: float(f"{value:.6g}") if isinstance(value, float) else value for name, value in values.items()}
 
 
-def names_searched(yaml: str) -> list[str]:
-    """The hyperparameters that a stored configuration searches, in its order."""
-    config: Any = OmegaConf.create(yaml)
-    spaces = (config.model.space, config.optimizer.space)
-    return [str(name) for space in spaces for name, entry in space.items() if isinstance(entry, Mapping)]
-
-
 def read(model: Buildable, optimizer: Buildable) -> Space:
     """Both spaces, checked against what the builders take. Raises `ConfigError`; imports neither builder."""
     searched: list[Hyperparameter] = []
@@ -147,6 +151,16 @@ def read(model: Buildable, optimizer: Buildable) -> Space:
     for name in model.space.keys() & optimizer.space.keys():
         raise ConfigError(f"optimizer.space.{name}: model.space has a hyperparameter of that name too")
     return Space(tuple(searched), fixed, frozenset(model.space))
+
+
+def recorded(config: Mapping[str, Any]) -> tuple[Hyperparameter, ...]:
+    """What a stored configuration searched, which was checked then; its builders need not be here."""
+    return tuple(
+        _hyperparameter(f"{group}.space.{name}", name, entry)
+        for group in ("model", "optimizer")
+        for name, entry in config[group]["space"].items()
+        if isinstance(entry, Mapping)
+    )
 
 
 def _check_keywords(group: str, part: Buildable, given: tuple[str, ...]) -> dict[str, str]:

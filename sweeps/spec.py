@@ -75,6 +75,8 @@ class TrialSpec(NamedTuple):
     epochs: int
     bar: tuple[float | None, ...] = ()  # see `sweeps.stopping.Bar`
     checkpoint: Checkpoint | None = None
+    final: bool = False  # train on train and validation together: nothing is held out, nothing chosen
+    origin: int | None = None  # of a confirmation: the sweep's trial whose configuration this is
 
 
 class EpochReport(NamedTuple):
@@ -100,6 +102,13 @@ class Cost(NamedTuple):
     peak_rss_mb: float
 
 
+class Predictions(NamedTuple):
+    """On the test set: both (n,), of the smallest unsigned integers that hold every label."""
+
+    predicted: NDArray[Any]
+    labels: NDArray[Any]
+
+
 class TrialResult(NamedTuple):
     """What a trial came to: curves over all its epochs, test metrics with the best epoch's weights."""
 
@@ -110,6 +119,7 @@ class TrialResult(NamedTuple):
     cost: Cost
     reason: str  # finished | patience | stopped | what a report was answered
     checkpoint: Checkpoint
+    predictions: Predictions | None = None  # of a `final` spec
 
 
 class SweepError(Exception):

@@ -23,8 +23,10 @@ def why_end(objective: str, curve: Sequence[float], patience: int | None, bar: B
     if patience is not None and len(curve) - best_epoch(objective, curve) >= patience:
         return "patience"
     passes = bar[len(curve) - 1] if len(curve) <= len(bar) else None
+    if passes is None:
+        return ""
     best = _best(objective, curve)
-    return "stopped" if passes is not None and best != _best(objective, [best, passes]) else ""
+    return "stopped" if best != _best(objective, [best, passes]) else ""
 
 
 def _best(objective: str, values: Sequence[float]) -> float:

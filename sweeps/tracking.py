@@ -231,9 +231,10 @@ def end_project_run(status: str) -> None:
 def _close_abandoned(client: MlflowClient) -> None:
     """End as KILLED what a driver of this machine left RUNNING when it was killed."""
     here = f"attributes.status = 'RUNNING' and tags.`{DRIVER}host` = '{process.identity()['host']}'"
-    for sweep in search(client, f"{here} and tags.kind = 'sweep'"):
-        if _abandoned(sweep):
-            _kill(client, sweep, sweep.info.run_id, _close_trials(client, sweep))
+    for kind in ("sweep", "confirm"):
+        for sweep in search(client, f"{here} and tags.kind = '{kind}'"):
+            if _abandoned(sweep):
+                _kill(client, sweep, sweep.info.run_id, _close_trials(client, sweep))
     for project in search(client, f"{here} and tags.kind = 'project'"):
         _kill(client, project, project.info.run_id, None)
 

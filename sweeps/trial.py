@@ -29,6 +29,7 @@ from sweeps.spec import (
     Cost,
     Dataset,
     EpochReport,
+    Predictions,
     Report,
     Split,
     Timing,
@@ -59,7 +60,7 @@ def run(spec: TrialSpec, report: Report) -> TrialResult:
 def _run(spec: TrialSpec, report: Report) -> TrialResult:
     began = time.perf_counter()
     data, model = _prepared(spec)
-    curves: dict[str, list[float]] = {name: [] for name in CURVES}
+    curves: dict[str, list[float]] = {name: [] for name in CURVES if not (spec.final and name.startswith("val/"))}
     best_weights: list[NDArray[Any]] = []
     if spec.checkpoint is not None:
         _restore(model, spec.checkpoint)
@@ -83,11 +84,12 @@ def _run(spec: TrialSpec, report: Report) -> TrialResult:
     best_epoch = len(curve) if spec.test_last_epoch else stopping.best_epoch(spec.objective, curve)
     if best_epoch < len(curve):
         model.set_weights(best_weights)
+    probabilities = predict(model, data.test)
     return TrialResult(
         curves=curves,
         objective=curve[best_epoch - 1],
         best_epoch=best_epoch,
-        test=evaluate(model, data.test),
+        test=scores(probabilities, data.test.y),
         cost=Cost(
             seconds=time.perf_counter() - began,
             epochs=len(curve) - before,
@@ -96,6 +98,7 @@ def _run(spec: TrialSpec, report: Report) -> TrialResult:
         ),
         reason="finished" if len(curve) == spec.epochs else reason,
         checkpoint=Checkpoint(variables, optimizer, best_weights, curves),
+        predictions=_predictions(probabilities, data.test.y) if spec.final else None,
     )
 
 
@@ -127,11 +130,17 @@ def measure(spec: TrialSpec, report: Report) -> Timing:
 
 
 def evaluate(model: keras.Model, split: Split) -> dict[str, float]:
-    """Loss, accuracy and macro-F1 on the test split."""
-    return scores(model.predict(batches(split, EVALUATION_BATCH), verbose=0), split.y)
+    """The `scores` of a model on a split."""
+    return scores(predict(model, split), split.y)
 
 
-def scores(probabilities: NDArray[Any], labels: NDArray[np.int64]) -> dict[str, float]:
+def predict(model: keras.Model, split: Split) -> NDArray[np.float32]:
+    """Probabilities, (n, num_classes)."""
+    probabilities: NDArray[np.float32] = model.predict(batches(split, EVALUATION_BATCH), verbose=0)
+    return probabilities
+
+
+def scores(probabilities: NDArray[np.float32], labels: NDArray[np.int64]) -> dict[str, float]:
     """Of class probabilities (n, num_classes); macro-F1 is the mean over classes: accuracy hides the rare ones."""
     predicted = probabilities.argmax(axis=1)
     of_label = probabilities[np.arange(len(labels)), labels]
@@ -157,6 +166,9 @@ def batches(split: Split, batch_size: int) -> tf.data.Dataset:
 def _prepared(spec: TrialSpec) -> tuple[Dataset, keras.Model]:
     """The data and a fresh, compiled model with every seed set."""
     data = _data(spec)
+    if spec.final:
+        x, y = (np.concatenate([data.train[part], data.validation[part]]) for part in (0, 1))
+        data = data._replace(train=Split(x, y))
     # Frees the trials before, but forgets seed and dtype policy too, so it comes first.
     keras.backend.clear_session()
     keras.utils.set_random_seed(spec.seed)
@@ -197,7 +209,7 @@ def _fit_epoch(model: keras.Model, data: Dataset, spec: TrialSpec, epoch: int) -
         initial_epoch=epoch,
         epochs=epoch + 1,
         shuffle=False,
-        validation_data=batches(data.validation, EVALUATION_BATCH),
+        validation_data=None if spec.final else batches(data.validation, EVALUATION_BATCH),
         verbose=0,
     )
     metrics = {METRICS[name]: float(values[-1]) for name, values in history.history.items()}
@@ -205,6 +217,11 @@ def _fit_epoch(model: keras.Model, data: Dataset, spec: TrialSpec, epoch: int) -
         if not math.isfinite(value):
             raise TrialFailedError(f"diverged: {name} is {value} in epoch {epoch + 1}")
     return metrics
+
+
+def _predictions(probabilities: NDArray[np.float32], labels: NDArray[np.int64]) -> Predictions:
+    smallest = np.min_scalar_type(probabilities.shape[1] - 1)
+    return Predictions(probabilities.argmax(axis=1).astype(smallest), labels.astype(smallest))
 
 
 def _restore(model: keras.Model, checkpoint: Checkpoint) -> None:

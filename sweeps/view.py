@@ -15,7 +15,6 @@ from collections.abc import Iterable, Mapping, Sequence
 from typing import Any, NamedTuple
 from urllib.parse import quote
 
-from conf.schema import OBJECTIVES
 from sweeps.journal import SweepRecord, TrialRecord
 
 TAG = "mlflow.sharedViewState."
@@ -38,7 +37,7 @@ class Comparison(NamedTuple):
     @property
     def order(self) -> tuple[str, bool]:
         """A column, and whether it ascends: the best by the objective first, as the test set chooses nothing."""
-        return "metrics.`objective`", OBJECTIVES[self.objective] == "min"
+        return "metrics.`objective`", self.objective.endswith("loss")
 
 
 class View(NamedTuple):

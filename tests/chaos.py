@@ -132,7 +132,7 @@ def session(case: Case) -> None:
     def workers(plans: Sequence[Plan]) -> Iterator[ThreadEngine]:
         yield ThreadEngine(case.workers)
 
-    sweep._workers = workers  # type: ignore[assignment]
+    sweep.workers = workers  # type: ignore[assignment]
     tracking.RETRY_AFTER = 0.5
     (job,) = compose()
     records = sweep.run(job, sweep.check(job.config), Console(file=io.StringIO()))

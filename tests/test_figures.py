@@ -1,4 +1,5 @@
 import importlib
+import itertools
 import struct
 import sys
 from pathlib import Path
@@ -10,8 +11,11 @@ from matplotlib.axes import Axes
 from matplotlib.colors import same_color
 from matplotlib.figure import Figure
 
-from sweeps import figures
+from sweeps import report
+from sweeps.figures import style
+from sweeps.figures import trial as figures
 from sweeps.spec import Curves
+from tests import records
 
 # Highest on the right, where the legend nonetheless belongs.
 CURVES = {"train/loss": [0.2, 0.4, 0.7, 0.9], "val/loss": [0.3, 0.5, 0.8, 1.0], "val/accuracy": [0.0] * 4}
@@ -87,3 +91,45 @@ def test_pyplot_and_its_windows_are_left_alone(tmp_path: Path, monkeypatch: pyte
     monkeypatch.delattr(matplotlib, "pyplot", raising=False)
     importlib.reload(figures).loss_curves(CURVES, "title", tmp_path / "loss.png")
     assert "matplotlib.pyplot" not in sys.modules
+
+
+@pytest.fixture
+def every_figure(monkeypatch: pytest.MonkeyPatch) -> dict[str, Figure]:
+    """All that the report of a large sweep, with names that are not English, would write."""
+    drawn: list[Figure] = []
+    monkeypatch.setattr(style, "png", lambda figure: drawn.append(figure) or b"")
+    space = records.many_hyperparameters(5)
+    by_first = {"accuracy": lambda values, rng: 0.6 + float(values["hyperparameter_0"]) / 5 + rng.gauss(0, 0.001)}
+    made = report.of(records.record(trials=40, space=space, model="한국어 모델", **by_first)).figures
+    for figure in drawn:
+        figure.draw_without_rendering()  # a missing glyph warns, and warnings are errors
+    return {each.name: figure for each, figure in zip(made, drawn, strict=True)}
+
+
+def test_every_axis_of_a_report_has_its_unit(every_figure: dict[str, Figure]) -> None:
+    assert {"parallel", "importance", "best-by-time", "cost-parameters", "slice-hyperparameter_2"} <= set(every_figure)
+    for name, figure in every_figure.items():
+        (axes,) = figure.axes
+        assert axes.get_xlabel(), name
+        if name not in ("parallel", "importance"):  # there rows are named
+            assert "(" in axes.get_xlabel() or axes.get_xlabel() == "epoch", name
+            assert "(" in axes.get_ylabel(), name
+
+
+def test_nothing_overlaps_in_a_report(every_figure: dict[str, Figure]) -> None:
+    for name, figure in every_figure.items():
+        (axes,) = figure.axes
+        for axis, side in ((axes.xaxis, "x"), (axes.yaxis, "y")):
+            shown = [label for label in axis.get_ticklabels() if label.get_text() and label.get_visible()]
+            boxes = sorted((label.get_window_extent() for label in shown), key=lambda box: getattr(box, f"{side}0"))
+            for before, after in itertools.pairwise(boxes):
+                assert getattr(before, f"{side}1") <= getattr(after, f"{side}0") + 1, (name, side)
+        legend = axes.get_legend()
+        if legend is not None:
+            assert legend.get_window_extent().y0 >= axes.get_window_extent().y1 - 1, name
+            assert legend.get_window_extent().x1 <= figure.bbox.x1, name
+
+
+def test_marks_differ_in_more_than_colour() -> None:
+    kinds = (style.BEST, style.BASELINE, style.TRIAL)
+    assert len({kind["marker"] for kind in kinds}) == len({kind["color"] for kind in kinds}) == 3

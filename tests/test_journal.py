@@ -47,7 +47,7 @@ metrics = st.dictionaries(st.text(), finite, max_size=4)
 values = st.dictionaries(st.text(), st.one_of(st.integers(), finite, st.text(), st.booleans()), max_size=4)
 trials = st.integers(0, 2)
 follow: st.SearchStrategy[Event] = st.one_of(
-    st.builds(TrialStarted, trials, counts, values, counts, counts, counts, st.text(), finite),
+    st.builds(TrialStarted, trials, counts, values, counts, counts, counts, st.text(), st.none() | counts, finite),
     st.builds(EpochEnded, trials, counts, counts, metrics, finite),
     st.builds(
         TrialEnded,
@@ -60,10 +60,18 @@ follow: st.SearchStrategy[Event] = st.one_of(
         metrics,
         metrics,
         st.none() | st.text(),
+        st.text(),
         finite,
     ),
     st.builds(SweepEnded, st.text(), st.none() | counts, st.text(), finite),
-    st.builds(SweepResumed, st.text(), counts, st.dictionaries(st.text(), st.text(), max_size=2), finite),
+    st.builds(
+        SweepResumed,
+        config=st.text(),
+        trials=counts,
+        versions=st.dictionaries(st.text(), st.text(), max_size=2),
+        git_diff=st.text(),
+        time=finite,
+    ),
     st.just(STARTED),
 )
 # Every trial that something is said of has been started before.
@@ -248,3 +256,16 @@ def test_attempts_lost_to_an_interruption_are_not_the_trials_fault() -> None:
     started = [STARTED, TrialStarted(0, 1, {}, 1, 0, 9)]
     again = [TrialStarted(0, 2, {}, 1, 0, 9, "interrupted"), TrialStarted(0, 3, {}, 1, 0, 9, "worker died")]
     assert [SweepRecord(Path(), started + again[:n]).trials[0].lost for n in range(3)] == [0, 0, 1]
+
+
+def test_a_journal_written_before_there_were_these_fields_is_read(tmp_path: Path) -> None:
+    content = written(tmp_path, [STARTED, TrialStarted(0, 1, {}, 1, 0, 1), TrialEnded(0, 1, "completed", "finished")])
+    newer = ("sizes", "git_diff", "machine", "confirms", "finalists", "origin", "predictions")
+    entries = [json.loads(line) for line in content.splitlines()]
+    older = [{key: value for key, value in entry.items() if key not in newer} for entry in entries]
+    assert older != entries
+    (tmp_path / journal.FILE).write_text("".join(f"{json.dumps(entry)}\n" for entry in older))
+    record = SweepRecord(tmp_path, journal.read(tmp_path))
+    assert record.started is not None
+    assert (record.started.kind, record.started.sizes) == ("sweep", {})
+    assert record.trials[0].baseline

@@ -71,9 +71,19 @@ def test_a_changed_file_makes_it_dirty_and_a_new_one_does_not(
     (tmp_path / "notes.txt").write_text("of a sweep")
     assert provenance.git() == provenance.Git(commit, dirty=False)
     module.write_text("PACKAGES = ('numpy',)\n")
-    assert provenance.git() == provenance.Git(commit, dirty=True)
+    found = provenance.git()
+    assert found is not None
+    assert found[:2] == (commit, True)
+    assert "+PACKAGES = ('numpy',)\n" in found.diff
+    module.write_text("PACKAGES = ()\n")  # what the diff says is all that it takes to be there again
+    (tmp_path / "changes").write_text(found.diff)
+    git(tmp_path, "apply", "changes")
+    (tmp_path / "changes").unlink()
+    assert module.read_text() == "PACKAGES = ('numpy',)\n"
     git(tmp_path, "add", ".")
-    assert provenance.git() == provenance.Git(commit, dirty=True)
+    staged = provenance.git()
+    assert staged is not None
+    assert staged.dirty
 
 
 def test_the_working_folder_does_not_matter(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, git: Git) -> None:

@@ -237,3 +237,24 @@ def test_a_trial_below_its_bar_is_stopped_and_tested() -> None:
     assert stopped.reason == "stopped"
     assert stopped.curves["val/accuracy"] == curve[:3]
     assert trial.run(spec(epochs=5, bar=(min(curve[0], 0.0),) * 5), quiet).reason == "finished"
+
+
+def test_a_final_trial_learns_from_train_and_validation_holds_nothing_out_and_is_tested_once(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    seen: list[int] = []
+    tested: list[int] = []
+    original, predict = trial.batches, trial.predict
+    monkeypatch.setattr(trial, "batches", lambda split, size: seen.append(len(split.y)) or original(split, size))
+    monkeypatch.setattr(trial, "predict", lambda model, split: tested.append(len(split.y)) or predict(model, split))
+    final = spec("lstm", objective="train/accuracy", test_last_epoch=True, final=True, origin=3, epochs=2)
+    result = trial.run(final, quiet)
+    assert seen == [90, 90, 40]  # 60 of train and 30 of validation, twice; the test set once
+    assert tested == [40]
+    assert {name: len(curve) for name, curve in result.curves.items()} == {"train/loss": 2, "train/accuracy": 2}
+    assert (result.best_epoch, result.objective) == (2, result.curves["train/accuracy"][-1])
+    assert result.predictions is not None
+    predicted, labels = result.predictions
+    assert predicted.dtype == labels.dtype == np.uint8
+    assert float((predicted == labels).mean()) == result.test["test/accuracy"]
+    assert trial.run(spec("lstm", epochs=1), quiet).predictions is None
