@@ -14,7 +14,7 @@ DPI = 120
 
 def loss_curves(curves: Curves, title: str, path: Path, *, held_out: str = "validation") -> None:
     """Loss per epoch as in the article: held-out loss in red, train loss in blue, both dotted. Writes a PNG."""
-    # Margins that hold every label: to measure them ("constrained") takes as long as to draw, and there are many trials.
+    # Fixed margins that hold every label: to measure them ("constrained") takes as long as to draw.
     figure = Figure(figsize=(6.4, 4.2))
     axes = figure.add_axes((0.12, 0.13, 0.85, 0.78))
     for name, color, label in (("val/loss", "red", f"{held_out} loss"), ("train/loss", "blue", "train loss")):
