@@ -140,6 +140,8 @@ def _make_paths_absolute(cfg: DictConfig) -> None:
     for data in cfg.datasets.values():
         if data.archive is not None:
             data.archive = str(Path(data.archive).expanduser().resolve())
+        if data.text.words is not None:
+            data.text.words = str(Path(data.text.words).expanduser().resolve())
 
 
 def _replace_hyperparameters(cfg: DictConfig, overrides: Sequence[str]) -> None:

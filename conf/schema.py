@@ -10,7 +10,7 @@ import difflib
 import math
 import re
 from collections.abc import Iterable
-from dataclasses import dataclass, field, fields, is_dataclass
+from dataclasses import asdict, dataclass, field, fields, is_dataclass
 from typing import Any
 
 from hydra.core.config_store import ConfigStore
@@ -51,8 +51,18 @@ def _one_of(default: Any, *allowed: str) -> Any:
 
 
 @dataclass
+class Text:
+    """What a model needs to take raw text and to answer by name."""
+
+    words: str | None = None  # a word index: a JSON file that maps each word to its rank
+    url: str | None = None
+    sha256: str | None = None
+    labels: list[str] = field(default_factory=list)  # a name for each class; none: the classes' numbers
+
+
+@dataclass
 class Data:
-    """A labelled text corpus: where it comes from and how it is encoded. `load` takes this very object."""
+    """A labelled text corpus: where it comes from and how it is encoded. `load` takes all but `load` and `text`."""
 
     load: str = "pipelines.data.load"
     source: str = _one_of("auto", "auto", "archive", "standin")
@@ -64,6 +74,11 @@ class Data:
     num_classes: int = _number(MISSING, low=2)
     validation: Any = 0.2
     split_seed: int = _number(113, low=0, high=2**32 - 1)
+    text: Text = field(default_factory=Text)
+
+    def arguments(self, name: str) -> dict[str, Any]:
+        """What `load` takes, for the dataset of that name."""
+        return {key: value for key, value in asdict(self).items() if key not in ("load", "text")} | {"name": name}
 
 
 @dataclass
@@ -143,6 +158,7 @@ class Config:
             raise ConfigError("data: at least one dataset is needed, e.g. data=imdb")
         for name, data in self.datasets.items():
             _check_validation(f"datasets.{name}.validation", data.validation)
+            _check_labels(f"datasets.{name}", data)
         _check_target(self.target, self.objective)
         _check_options("tuner", self.tuner, TUNER_OPTIONS)
         _check_options("stopping", self.stopping, STOPPING_OPTIONS)
@@ -182,6 +198,15 @@ def _check_validation(key: str, value: Any) -> None:
         return
     if not isinstance(value, float) or not 0 < value < 1:
         raise ConfigError(f"{key}={value}: must be a fraction of train between 0 and 1 (both excluded), or 'test'")
+
+
+def _check_labels(key: str, data: Data) -> None:
+    labels = data.text.labels
+    if labels and not len(set(labels)) == len(labels) == data.num_classes:
+        raise ConfigError(
+            f"{key}.text.labels={','.join(labels)}: {len(set(labels))} different names for "
+            f"{key}.num_classes={data.num_classes}; must be one for each class, or []"
+        )
 
 
 def _check_target(target: float | None, objective: str) -> None:

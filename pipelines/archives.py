@@ -49,17 +49,17 @@ def find(name: str, source: str, archive: str | None, url: str | None, sha256: s
     if url is None:
         _do_without(name, source, "neither archive nor url is set", f"or datasets.{name}.url=https://…")
         return None
-    path = _keras_cache() / PurePosixPath(urlsplit(url).path).name
+    path = keras_cache() / PurePosixPath(urlsplit(url).path).name
     if os.path.exists(path):  # not Path.exists, which raises where the directory may not be entered
         return _verified(name, str(path), _content(name, path), sha256)
     try:
-        content = _fetch(url)
+        content = fetch(url)
     except (OSError, HTTPException, ValueError) as error:
         reason = f"{path} does not exist and {url} cannot be fetched ({error})"
         _do_without(name, source, reason, f"put the file at {path}, or allow the network to reach {url}")
         return None
     file = _verified(name, url, content, sha256)
-    _save(path, content)
+    save(path, content)
     return file
 
 
@@ -87,17 +87,17 @@ def _do_without(name: str, source: str, reason: str, remedy: str) -> None:
     )
 
 
-def _keras_cache() -> Path:
+def keras_cache() -> Path:
     return Path(os.environ.get("KERAS_HOME") or Path.home() / ".keras") / "datasets"
 
 
-def _fetch(url: str) -> bytes:
+def fetch(url: str) -> bytes:
     with urllib.request.urlopen(url, timeout=TIMEOUT) as response:
         content: bytes = response.read()  # whole: only then does http.client tell a body that was cut short
     return content
 
 
-def _save(path: Path, content: bytes) -> None:
+def save(path: Path, content: bytes) -> None:
     """Write `path` so that it is never seen half-written."""
     try:
         path.parent.mkdir(parents=True, exist_ok=True)

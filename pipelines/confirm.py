@@ -30,6 +30,7 @@ from conf import resume
 from conf.compose import Job
 from conf.schema import Config, ConfigError, Engine, Tracking, did_you_mean
 from pipelines import sweep as sweeping
+from pipelines.sync import register
 from sweeps import journal, store
 from sweeps.journal import SweepRecord
 from sweeps.plan import Confirmed, Plan
@@ -126,9 +127,11 @@ def confirm(arguments: Arguments, console: Console) -> list[SweepRecord]:
         oracles = [FixedList(again) for again in wanted]
         told = f"{len(wanted[0].finalists)} configurations with {arguments.seeds} fresh seeds each"
         with sweeping.workers(plans) as engine:
-            records, _, _ = sweeping.conduct(plans, pasts, oracles, engine, console=console, told=told)
-    for record in records:
-        _print(record, console)
+            records, tracker, logged = sweeping.conduct(plans, pasts, oracles, engine, console=console, told=told)
+        for plan, record in zip(plans, records, strict=True):
+            _print(record, console)
+            if logged:
+                register(tracker.uri, plan, record, console)
     return records
 
 

@@ -25,7 +25,7 @@ import sys
 import time
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
-from dataclasses import asdict, replace
+from dataclasses import replace
 from importlib import import_module
 from pathlib import Path
 from typing import TYPE_CHECKING, NoReturn
@@ -165,7 +165,7 @@ def plans_of(job: Job, searched: Space, directory: Path) -> list[Plan]:
     plans = []
     for dataset, data in job.config.datasets.items():
         module, _, function = data.load.rpartition(".")
-        arguments = {key: value for key, value in asdict(data).items() if key != "load"} | {"name": dataset}
+        arguments = data.arguments(dataset)
         encoded = getattr(import_module(module), function)(**arguments)
         plans.append(
             Plan(

@@ -11,7 +11,6 @@ from __future__ import annotations
 
 import sys
 from collections.abc import Sequence
-from dataclasses import asdict
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -19,6 +18,7 @@ from rich.console import Console
 
 from conf import resume
 from conf.schema import Config, ConfigError
+from pipelines import words
 from sweeps import journal, progress, space, store
 from sweeps.journal import SweepRecord, SweepStarted
 from sweeps.spec import SweepError
@@ -110,15 +110,15 @@ def _plan(config: Config, record: SweepRecord) -> Plan:
 
     started = record.started
     assert started is not None
-    data = asdict(config.datasets[started.dataset])
+    data = config.datasets[started.dataset]
     return Plan(
         sweep=started.sweep,
         config=config,
         yaml=started.config,
         space=space.read(config.model, config.optimizer),
         dataset=started.dataset,
-        load=data.pop("load"),
-        data={**data, "name": started.dataset, "source": started.source},
+        load=data.load,
+        data={**data.arguments(started.dataset), "source": started.source},
         digest=started.digest,
         directory=record.directory,
     )
@@ -128,13 +128,21 @@ def register(uri: str, plan: Plan, record: SweepRecord, console: Console) -> boo
     """Have the chosen model in MLflow's registry, once; whether nothing of that is left to do."""
     from sweeps import registry
 
+    text = plan.config.datasets[plan.dataset].text
+    if plan.data["source"] == "archive" and text.words is None and text.url is None:
+        # Such a model could not be asked anything; to give it a word index it takes a new sweep.
+        console.print(f"not registered: datasets.{plan.dataset}.text names no word index", soft_wrap=True)
+        return True
     try:
-        version = registry.register(uri, plan, record)
-    except registry.NotRegisteredError as error:
+        version = registry.register(uri, plan, record, lambda: words.find(plan.dataset, text))
+    except (registry.NotRegisteredError, ConfigError) as error:
         console.print(f"[red]not registered[/red], python -m pipelines.sync tries again: {error}", soft_wrap=True)
         return False
     if version is not None and version.new:
-        console.print(f"registered trial {version.trial} as {version.name}, version {version.number}", soft_wrap=True)
+        console.print(
+            f"registered trial {version.trial} as {version.name}, version {version.number}, the {version.alias}",
+            soft_wrap=True,
+        )
     return True
 
 

@@ -1,17 +1,25 @@
-"""A classifier as MLflow serves it: word ids (n, maxlen) -> class probabilities (n, num_classes).
+"""A classifier as MLflow serves it: texts -> for each its label, how probable that is, and how much was understood.
 
 MLflow keeps this file beside the model and runs it where that is loaded, so it imports nothing of this project. Nothing
-is pickled: Keras's own format, opened in its safe mode, holds the network.
+is pickled: Keras's own format, opened in its safe mode, holds the network, and JSON the word index.
 """
 
+import json
+from collections.abc import Iterator, Mapping, Sequence
+from pathlib import Path
 from typing import Any
 
 import keras
+import numpy as np
+from mlflow.exceptions import MlflowException
 from mlflow.models import set_model
 from mlflow.pyfunc.model import PythonModel, PythonModelContext
 from numpy.typing import NDArray
 
 BATCH = 500
+START, UNKNOWN, OFFSET = 1, 2, 3  # as `pipelines.data` has them
+# How the words of Keras's archives were told apart: `keras.preprocessing.text.Tokenizer`, its defaults.
+SEPARATORS = str.maketrans(dict.fromkeys('!"#$%&()*+,-./:;<=>?@[\\]^_`{|}~\t\n', " "))
 
 
 class Classifier(PythonModel):
@@ -21,10 +29,49 @@ class Classifier(PythonModel):
 
     def load_context(self, context: PythonModelContext) -> None:
         self._network = keras.saving.load_model(context.artifacts["network"])
+        self._ranks = json.loads(Path(context.artifacts["words"]).read_bytes())
+        self._labels = context.model_config["labels"]
+        self._num_words, self._maxlen = context.model_config["num_words"], context.model_config["maxlen"]
 
-    def predict(self, context: PythonModelContext, model_input, params: Any = None) -> NDArray[Any]:  # type: ignore[no-untyped-def]
-        probabilities: NDArray[Any] = self._network.predict(model_input, batch_size=BATCH, verbose=0)
-        return probabilities
+    def predict(self, context: PythonModelContext, model_input, params: Any = None) -> list[dict[str, Any]]:  # type: ignore[no-untyped-def]
+        texts = model_input.iloc[:, 0].tolist()
+        if not all(isinstance(text, str) for text in texts):  # the signature lets null pass
+            raise MlflowException.invalid_parameter_value("every text must be a string")
+        documents = [split(text) for text in texts]
+        ids = [encode(words, self._ranks, self._num_words, self._maxlen) for words in documents]
+        probabilities = self._network.predict(np.array(ids, dtype=np.int32), batch_size=BATCH, verbose=0)
+        return [self._answer(*both) for both in zip(documents, probabilities, strict=True)]
+
+    def _answer(self, words: Sequence[str], probabilities: NDArray[np.float32]) -> dict[str, Any]:
+        best = int(probabilities.argmax())
+        return {
+            "label": self._labels[best],
+            "probability": float(probabilities[best]),
+            "words": len(words),
+            "unknown": sum(not self._ranks.get(word, self._num_words) < self._num_words - OFFSET for word in words),
+            "unread": max(0, sum(word in self._ranks for word in words) - self._maxlen),
+            "probabilities": dict(zip(self._labels, map(float, probabilities), strict=True)),
+        }
+
+
+def split(text: str) -> list[str]:
+    """At spaces only: Keras took other white space for part of a word."""
+    return [word for word in text.lower().translate(SEPARATORS).split(" ") if word]
+
+
+def encode(words: Sequence[str], ranks: Mapping[str, int], num_words: int, maxlen: int) -> list[int]:
+    """The ids that the same words have in the archives, `maxlen` of them.
+
+    A rare word is id 2. One that the index has not got at all is left out, as it was from the test documents.
+    """
+    ids = [START, *_ids(words, ranks, num_words)][-maxlen:]
+    return [0] * (maxlen - len(ids)) + ids
+
+
+def _ids(words: Sequence[str], ranks: Mapping[str, int], num_words: int) -> Iterator[int]:
+    for word in words:
+        if word in ranks:
+            yield ranks[word] + OFFSET if ranks[word] < num_words - OFFSET else UNKNOWN
 
 
 set_model(Classifier())

@@ -16,7 +16,7 @@ MAY_IMPORT = {
 ONLY_IN = {
     "dask": ["sweeps/engine.py"],
     "distributed": ["sweeps/engine.py"],
-    "mlflow": [f"sweeps/{name}.py" for name in ("tracking", "runs", "registry", "served", "recorded")],
+    "mlflow": [f"sweeps/{name}.py" for name in ("tracking", "runs", "registry", "served", "recorded", "registered")],
     "matplotlib": ["sweeps/figures/"],
     "jinja2": ["sweeps/page.py"],
 }
@@ -55,7 +55,10 @@ def test_the_schema_imports_nothing_of_ours() -> None:
     assert {name for name in imported(tree) if name.partition(".")[0] in MAY_IMPORT} == set()
 
 
-PROMPT = [f"pipelines/{name}.py" for name in ("sweep", "sync", "data", "project", "ui", "report", "confirm")]
+PROMPT = [
+    f"pipelines/{name}.py"
+    for name in ("sweep", "sync", "data", "project", "ui", "report", "confirm", "predict", "words")
+]
 
 
 @pytest.mark.parametrize("name", [*PROMPT, "sweeps/space.py", "sweeps/view.py", "conf/compose.py"])

@@ -5,6 +5,7 @@ import sys
 from collections.abc import Callable, Sequence
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import keras
 import mlflow.pyfunc
@@ -18,23 +19,27 @@ from rich.console import Console
 
 from conf import resume
 from conf.compose import Job, compose
+from conf.schema import ConfigError, Text
 from pipelines import sync
-from sweeps import driver, journal, registry, store, trial
+from sweeps import confirmation, driver, journal, registry, store, trial
 from sweeps.driver import Search
 from sweeps.journal import SweepRecord
 from sweeps.oracle import Oracle
 from sweeps.plan import Plan
 from sweeps.registry import NotRegisteredError
-from sweeps.spec import Report, TrialResult, TrialSpec
+from sweeps.served import OFFSET, START, UNKNOWN
+from sweeps.spec import Dataset, EpochReport, Predictions, Report, Split, TrialResult, TrialSpec
 from sweeps.tracking import Tracker
 from tests.fakes import FakeEngine, Trial, plan
-from tests.test_trial import tiny
+from tests.test_trial import CLASSES, WORDS, tiny
 
 pytestmark = pytest.mark.usefixtures("fresh_store")
 
 TINY = (
     "model=lstm",
     "data=imdb",
+    "datasets.imdb.num_classes=3",
+    "datasets.imdb.text.labels=[first,second,third]",
     "trials=2",
     "epochs=2",
     "model.space.embedding_dim=4",
@@ -43,9 +48,28 @@ TINY = (
 )
 
 
+INDEX = {f"word{rank}": rank for rank in range(1, 2 * WORDS)}
+
+
+def words() -> bytes:
+    return json.dumps(INDEX).encode()
+
+
+def worded(**_: Any) -> Dataset:
+    """`tiny`, of documents that some text has."""
+    data = tiny()
+
+    def again(split: Split) -> Split:
+        x = np.where(split.x == START, UNKNOWN, np.where(split.x == OFFSET, OFFSET + 1, split.x)).astype(np.int32)
+        x[::3, :3] = [0, 0, START]
+        return Split(x, split.y)
+
+    return data._replace(train=again(data.train), validation=again(data.validation), test=again(data.test))
+
+
 def planned(job: Job, directory: Path, source: str = "archive") -> Plan:
     data = {"validation": 0.2, "source": source}
-    return plan(job, directory)._replace(load="tests.test_trial.tiny", data=data, digest="tiny")
+    return plan(job, directory)._replace(load="tests.test_registry.worded", data=data, digest="tiny")
 
 
 def swept(one: Plan, past: Sequence[journal.Event] = (), run: Trial = trial.run) -> SweepRecord:
@@ -95,8 +119,8 @@ def test_the_chosen_model_is_a_candidate_that_does_what_was_logged(
     record = tracked(one)
     best = record.best
     assert best is not None
-    version = registry.register(store.uri(None), one, record)
-    assert version == ("lstm-imdb", "1", best.trial, True)
+    version = registry.register(store.uri(None), one, record, words)
+    assert version == ("lstm-imdb", "1", "candidate", best.trial, True)
     assert [warning for warning in recwarn if "type hints" in str(warning.message)] == []
     found = client().get_model_version_by_alias("lstm-imdb", "candidate")
     assert found.version == 1
@@ -110,25 +134,28 @@ def test_the_chosen_model_is_a_candidate_that_does_what_was_logged(
         download_artifacts("models:/lstm-imdb@candidate", dst_path=str(tmp_path), tracking_uri=store.uri(None))
     )
     loaded = mlflow.pyfunc.load_model(str(folder))
-    data = tiny()
-    assert trial.scores(loaded.predict(data.test.x), data.test.y) == pytest.approx(best.test, rel=1e-6)
+    data = worded()
+    by_id = {UNKNOWN: f"word{WORDS}", **{rank + OFFSET: word for word, rank in INDEX.items()}}
+    answers = loaded.predict([" ".join(by_id.get(id_, "") for id_ in ids) for ids in data.test.x.tolist()])
+    probabilities = np.array([list(answer["probabilities"].values()) for answer in answers])
+    assert trial.scores(probabilities, data.test.y) == pytest.approx(best.test, rel=1e-6)
+    assert {answer["label"] for answer in answers} <= {"first", "second", "third"}
     names = {path.name for path in folder.rglob("*") if path.is_file()}
-    assert {"network.keras", "served.py", "requirements.txt", "input_example.json"} <= names
+    assert {"network.keras", "served.py", "requirements.txt", "input_example.json", "words.json"} <= names
     assert [name for name in names if name.endswith((".pkl", ".pickle", ".cloudpickle"))] == []
     assert {line.partition("==")[0] for line in (folder / "requirements.txt").read_text().split()} == {
         *registry.REQUIREMENTS
     }
     network = folder / "artifacts" / "network.keras"
     assert not keras.saving.load_model(network).compiled  # it has no optimizer, and no state of one
-    assert loaded.metadata.signature.inputs.inputs[0].shape == (-1, 12)
 
 
 def test_it_is_logged_and_registered_once(one: Plan, monkeypatch: pytest.MonkeyPatch) -> None:
     record = tracked(one)
-    assert registry.register(store.uri(None), one, record)
+    assert registry.register(store.uri(None), one, record, words)
     monkeypatch.setattr(trial, "rebuild", None)  # and nothing is built again for that
-    again = registry.register(store.uri(None), one, SweepRecord(one.directory, journal.read(one.directory)))
-    assert again == ("lstm-imdb", "1", record.best.trial if record.best else None, False)
+    again = registry.register(store.uri(None), one, SweepRecord(one.directory, journal.read(one.directory)), words)
+    assert again == ("lstm-imdb", "1", "candidate", record.best.trial if record.best else None, False)
     assert (len(versions()), logged()) == (1, 1)
 
 
@@ -167,8 +194,8 @@ def test_a_store_that_goes_away_at_every_step_has_it_once_at_last(
     # What was carried out is found by the next attempt, and not asked for again.
     for _ in STEPS:
         with pytest.raises(NotRegisteredError, match=r"does not take lstm-imdb: away$"):
-            registry.register(store.uri(None), one, record)
-    assert registry.register(store.uri(None), one, record)
+            registry.register(store.uri(None), one, record, words)
+    assert registry.register(store.uri(None), one, record, words)
     assert (len(versions()), logged()) == (1, 1)
     (version,) = versions()
     (output,) = client().get_run(version.run_id).outputs.model_outputs
@@ -182,20 +209,20 @@ def test_one_that_does_not_do_what_was_logged_is_not_registered(one: Plan) -> No
     assert best is not None
     best.test = {**best.test, "test/accuracy": best.test["test/accuracy"] + 1e-5}
     with pytest.raises(NotRegisteredError, match=r"^trial \d, loaded back, has test/accuracy 0\.\d{6}, not 0\.\d{6}$"):
-        registry.register(store.uri(None), one, record)
+        registry.register(store.uri(None), one, record, words)
     assert versions() == []
 
 
 def test_a_stand_ins_model_is_never_logged(one: Plan) -> None:
     standin = one._replace(data={**one.data, "source": "standin"})
-    assert registry.register(store.uri(None), standin, tracked(one)) is None
+    assert registry.register(store.uri(None), standin, tracked(one), words) is None
     assert (versions(), logged()) == ([], 0)
 
 
 def test_a_sweep_without_an_end_has_no_chosen_model(one: Plan) -> None:
     record = tracked(one)
     record.ended = None
-    assert registry.register(store.uri(None), one, record) is None
+    assert registry.register(store.uri(None), one, record, words) is None
 
 
 def test_a_sweep_that_went_on_and_chose_another_trial_has_a_second_version(composed: Callable[..., Job]) -> None:
@@ -204,15 +231,17 @@ def test_a_sweep_that_went_on_and_chose_another_trial_has_a_second_version(compo
 
     fewer = planned(composed(*TINY, "trials=1", "epochs=1"), Path("outputs/sweep/imdb"))
     swept(fewer)
-    assert registry.register(store.uri(None), fewer, tracked(fewer)) == ("lstm-imdb", "1", 0, True)
+    assert registry.register(store.uri(None), fewer, tracked(fewer), words) == ("lstm-imdb", "1", "candidate", 0, True)
     more = fewer._replace(config=replace(fewer.config, trials=2))
     swept(more, journal.read(more.directory), better)
-    assert registry.register(store.uri(None), more, tracked(more)) == ("lstm-imdb", "2", 1, True)
+    assert registry.register(store.uri(None), more, tracked(more), words) == ("lstm-imdb", "2", "candidate", 1, True)
     assert client().get_model_version_by_alias("lstm-imdb", "candidate").version == 2
 
 
 def test_sync_registers_what_a_sweep_could_not_and_once(composed: Callable[..., Job]) -> None:
-    job = composed(*TINY, "trials=1", "epochs=1", "datasets.imdb.load=tests.test_trial.tiny")
+    Path("words.json").write_bytes(words())
+    index = ("datasets.imdb.text.words=words.json", "datasets.imdb.text.sha256=null")
+    job = composed(*TINY, *index, "trials=1", "epochs=1", "datasets.imdb.load=tests.test_registry.worded")
     directory, said = Path("outputs/sweep"), io.StringIO()
     console = Console(file=said, width=200)
     one = planned(job, directory / "imdb")
@@ -227,30 +256,30 @@ def test_sync_registers_what_a_sweep_could_not_and_once(composed: Callable[..., 
     Path("away").rename(weights)
     for _ in range(2):
         assert sync.sync(directory, None, console)
-    assert said.getvalue().count("registered trial 0 as lstm-imdb, version 1") == 1
+    assert said.getvalue().count("registered trial 0 as lstm-imdb, version 1, the candidate") == 1
     assert (len(versions()), logged()) == (1, 1)
 
 
 def test_what_cannot_be_had_again_is_told(one: Plan, tmp_path: Path) -> None:
     elsewhere = one._replace(directory=tmp_path / "elsewhere")
     with pytest.raises(NotRegisteredError, match=r"elsewhere: the weights of trial \d are gone$"):
-        registry.register(store.uri(None), elsewhere, tracked(one))
+        registry.register(store.uri(None), elsewhere, tracked(one), words)
     other = one._replace(digest="other")
     with pytest.raises(NotRegisteredError, match=r"^lstm-imdb cannot be had again: the worker's data differ"):
-        registry.register(store.uri(None), other, tracked(one))
+        registry.register(store.uri(None), other, tracked(one), words)
     renamed = one._replace(load="tests.nowhere.load")
     with pytest.raises(NotRegisteredError, match=r"^lstm-imdb cannot be had again: No module named 'tests\.nowhere'$"):
-        registry.register(store.uri(None), renamed, tracked(one))
+        registry.register(store.uri(None), renamed, tracked(one), words)
     assert (versions(), logged()) == ([], 0)
 
 
 def test_what_is_served_imports_nothing_of_ours_and_needs_no_pickle(one: Plan) -> None:
-    registry.register(store.uri(None), one, tracked(one))
+    registry.register(store.uri(None), one, tracked(one), words)
     program = """
-import json, sys, mlflow, numpy as np
+import json, sys, mlflow
 mlflow.set_tracking_uri(sys.argv[1])
 model = mlflow.pyfunc.load_model("models:/lstm-imdb@candidate")
-print(json.dumps([model.predict(np.ones((1, 12), np.int32)).sum().item(), sorted(sys.modules)]))
+print(json.dumps([sum(model.predict("a text")[0]["probabilities"].values()), sorted(sys.modules)]))
 """
     environment = {"MLFLOW_ALLOW_PICKLE_DESERIALIZATION": "false", "PATH": "", "TF_CPP_MIN_LOG_LEVEL": "3"}
     said = subprocess.run(
@@ -265,3 +294,74 @@ print(json.dumps([model.predict(np.ones((1, 12), np.int32)).sum().item(), sorted
     assert total == pytest.approx(1, abs=1e-6)
     assert {name.partition(".")[0] for name in modules} & {"sweeps", "models", "pipelines", "conf"} == set()
     assert np.isfinite(total)
+
+
+def confirmed_sweep(one: Plan, directory: Path, *, better: bool = True) -> tuple[Plan, SweepRecord]:
+    """A confirmation of the trial after the baseline; the baseline is wrong about everything, or as good."""
+    searched = SweepRecord(one.directory, journal.read(one.directory))
+    searched.trials[0].objective = 0.0
+    again = confirmation.confirmed(searched, 1, 3)
+    done: dict[int | None, TrialResult] = {}
+
+    def retrained(spec: TrialSpec, report: Report) -> TrialResult:
+        """Really, the first time."""
+        if spec.origin not in done:
+            done[spec.origin] = trial.run(spec, report)
+        else:
+            for epoch in range(1, spec.epochs + 1):
+                report(EpochReport(spec.sweep, spec.trial, 1, epoch, {"train/loss": 1.0, "train/accuracy": 0.5}))
+        result = done[spec.origin]
+        if not better:
+            return done[0]
+        if spec.origin or result.predictions is None:
+            return result
+        labels = result.predictions.labels
+        wrong = Predictions((labels + 1) % CLASSES, labels)
+        return result._replace(test={**result.test, "test/accuracy": 0.0}, predictions=wrong)
+
+    config = replace(one.config, trials=len(again.trials))
+    plan = one._replace(sweep="again/imdb", directory=directory, confirmed=again, config=config)
+    driver.run([Search(plan, confirmation.FixedList(again), [], [])], FakeEngine(retrained))
+    return plan._replace(confirmed=None), tracked(plan)  # as `sync` has it
+
+
+def test_a_confirmed_winner_is_the_champion_beside_the_candidate(one: Plan, tmp_path: Path) -> None:
+    registry.register(store.uri(None), one, tracked(one), words)
+    plan, record = confirmed_sweep(one, tmp_path / "again" / "imdb")
+    assert registry.register(store.uri(None), plan, record, words) == ("lstm-imdb", "2", "champion", 1, True)
+    assert registry.register(store.uri(None), plan, record, words) == ("lstm-imdb", "2", "champion", 1, False)
+    assert registry.register(store.uri(None), one, tracked(one), words)  # nor is the candidate lost, or new
+    assert client().get_registered_model("lstm-imdb").aliases == {"candidate": 1, "champion": 2}
+    champion = client().get_model_version_by_alias("lstm-imdb", "champion")
+    assert (champion.tags["confirms"], champion.tags["origin"]) == (one.sweep, "1")
+    assert float(champion.tags["test/accuracy"]) == pytest.approx(record.trials[1].test["test/accuracy"], abs=1e-6)
+    assert float(champion.tags["confirm/gain"]) > float(champion.tags["confirm/half_width"])
+    run = client().get_run(champion.run_id)
+    assert (run.data.tags["sweep"], run.data.tags["trial"], run.data.tags["origin"]) == ("again/imdb", "1", "1")
+
+
+def test_what_was_not_confirmed_is_no_champion(one: Plan, tmp_path: Path) -> None:
+    plan, record = confirmed_sweep(one, tmp_path / "again" / "imdb", better=False)
+    assert registry.register(store.uri(None), plan, record, words) is None
+    assert (versions(), logged()) == ([], 0)
+
+
+def test_without_its_word_index_nothing_is_registered_until_it_is_there(one: Plan) -> None:
+    def nowhere() -> bytes:
+        raise ConfigError("datasets.imdb.text.words=null: it is nowhere")
+
+    record = tracked(one)
+    with pytest.raises(ConfigError, match="it is nowhere"):
+        registry.register(store.uri(None), one, record, nowhere)
+    assert (versions(), logged()) == ([], 0)
+    assert registry.register(store.uri(None), one, record, words)
+    assert registry.register(store.uri(None), one, record, nowhere)  # it is not asked for again
+
+
+def test_a_dataset_without_a_word_index_is_told_and_leaves_sync_nothing_to_do(one: Plan) -> None:
+    said = io.StringIO()
+    data = replace(one.config.datasets["imdb"], text=Text())
+    without = one._replace(config=replace(one.config, datasets={"imdb": data}))
+    assert sync.register(store.uri(None), without, tracked(one), Console(file=said, width=200))
+    assert said.getvalue() == "not registered: datasets.imdb.text names no word index\n"
+    assert (versions(), logged()) == ([], 0)

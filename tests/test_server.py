@@ -19,7 +19,7 @@ from sweeps.spec import CURVES
 from sweeps.tracking import Tracker
 from tests.fakes import FakeEngine, learn, plan
 from tests.servers import mlflow_server, postgresql, postgresql_programs
-from tests.test_registry import one  # noqa: F401  a sweep that has really trained
+from tests.test_registry import one, words  # noqa: F401  a sweep that has really trained
 
 pytestmark = pytest.mark.skipif(postgresql_programs() is None, reason="PostgreSQL is not here (Debian: postgresql)")
 PASSWORD = "a-secret"
@@ -79,9 +79,9 @@ def test_the_chosen_model_is_registered_through_it(server: str, one: Plan) -> No
     assert tracker.close()
     record = journal.SweepRecord(one.directory, past)
     assert record.best is not None
-    version = registry.register(server, one, record)
-    assert version == ("lstm-imdb", "1", record.best.trial, True)
-    assert registry.register(server, one, record) == version._replace(new=False)
+    version = registry.register(server, one, record, words)
+    assert version == ("lstm-imdb", "1", "candidate", record.best.trial, True)
+    assert registry.register(server, one, record, words) == version._replace(new=False)
 
 
 def test_a_server_with_passwords_takes_it_from_those_who_have_one(

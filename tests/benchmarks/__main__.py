@@ -82,7 +82,7 @@ def run(
             settings = Settings(
                 model=asdict(config.model),
                 optimizer=asdict(config.optimizer),
-                data={key: value for key, value in asdict(data).items() if key != "load"} | {"name": name},
+                data=data.arguments(name),
                 trials=config.trials,
                 epochs=config.epochs,
                 batch_size=config.batch_size,
