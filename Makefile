@@ -2,8 +2,9 @@
 PYTHON ?= python3
 VENV := .venv
 ARGS ?= model=conv_lstm
+BENCH ?= model=conv_lstm data=imdb trials=8 epochs=6
 
-.PHONY: install sweep ui test chaos lint lock clean
+.PHONY: install sweep ui test chaos bench lint lock clean
 
 sweep: install
 	$(VENV)/bin/python -m pipelines.sweep $(ARGS)
@@ -18,6 +19,12 @@ test: install
 # Sweeps killed with SIGKILL and resumed, 200 and a few with training; takes half an hour, prints what was lost.
 chaos: install
 	$(VENV)/bin/python -m tests.chaos
+
+# This sweep against Keras Tuner's and Optuna's, in turn: bench.json, bench.png. Nothing else should run meanwhile.
+bench: install
+	$(VENV)/bin/python -m pip install --quiet -r tests/benchmarks/requirements.txt
+	$(VENV)/bin/python -m tests.benchmarks $(BENCH)
+	$(VENV)/bin/python -m tests.benchmarks.scale
 
 lint: install
 	$(VENV)/bin/ruff check .

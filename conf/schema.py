@@ -159,6 +159,8 @@ class Config:
         for name, data in self.datasets.items():
             _check_validation(f"datasets.{name}.validation", data.validation)
             _check_labels(f"datasets.{name}", data)
+        if self.reproduce is not None and not re.fullmatch("[0-9a-f]{32}", self.reproduce):
+            raise ConfigError(f"reproduce={self.reproduce}: must be a run's id, 32 digits of 0-9 and a-f")
         _check_target(self.target, self.objective)
         _check_options("tuner", self.tuner, TUNER_OPTIONS)
         _check_options("stopping", self.stopping, STOPPING_OPTIONS)

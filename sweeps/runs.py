@@ -121,7 +121,7 @@ class SweepRuns:
             for trial in sorted(self._changed):
                 self._log_trial(client, parent, self._record.trials[trial])
                 self._changed.discard(trial)
-            if time.monotonic() - self._journal_logged > JOURNAL_EVERY:
+            if parent.status == "RUNNING" and time.monotonic() - self._journal_logged > JOURNAL_EVERY:
                 self._log_journal(client, parent)
             self._log_end(client, parent)
             self._sweep_changed = False

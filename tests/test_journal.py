@@ -47,7 +47,19 @@ metrics = st.dictionaries(st.text(), finite, max_size=4)
 values = st.dictionaries(st.text(), st.one_of(st.integers(), finite, st.text(), st.booleans()), max_size=4)
 trials = st.integers(0, 2)
 follow: st.SearchStrategy[Event] = st.one_of(
-    st.builds(TrialStarted, trials, counts, values, counts, counts, counts, st.text(), st.none() | counts, finite),
+    st.builds(
+        TrialStarted,
+        trial=trials,
+        attempt=counts,
+        values=values,
+        seed=counts,
+        initial_epoch=counts,
+        epochs=counts,
+        after=st.text(),
+        bar=st.lists(st.none() | finite, max_size=3),
+        origin=st.none() | counts,
+        time=finite,
+    ),
     st.builds(EpochEnded, trials, counts, counts, metrics, finite),
     st.builds(
         TrialEnded,

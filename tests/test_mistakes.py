@@ -169,6 +169,8 @@ WRONG = {
     "datasets.imdb.validation=nan": ("datasets.imdb.validation=nan: must be a fraction",),
     "datasets.imdb.validation=test": ("datasets.imdb.validation=test: the test set must never choose, but ",),
     # What is to go on.
+    "reproduce=": ("reproduce=: must be a run's id, 32 digits",),
+    "reproduce=outputs/lstm-1": ("reproduce=outputs/lstm-1: must be a run's id, 32 digits",),
     "resume=nowhere": ("resume=nowhere: no such directory",),
     "resume=outputs": ("resume=outputs: no sweep was started there, config.yaml is missing",),
     "resume=outputs/lstm-1/imdb": ("config.yaml is missing; did you mean outputs/lstm-1?",),

@@ -1,12 +1,12 @@
 """The sweep of this project against Keras Tuner's and Optuna's, in turn on the same machine, data, models and space.
 
-    python -m tests.benchmarks OUT model=conv_lstm data=imdb [trials=8] [epochs=6] [repetitions=3] [key=value …]
+    python -m tests.benchmarks model=conv_lstm data=imdb [trials=8] [epochs=6] [repetitions=3] [out=bench] [key=value …]
 
 Two questions: at equal work (the same trials, all epochs), how much longer do the others take? And when each searches
 as it does (this project with `stopping=median`, Keras Tuner with early stopping, Optuna with its median pruner), how
 long until it has the best validation accuracy that another came to? Other keys are this project's own, e.g. where an
-archive is. Writes OUT.json and OUT.png. Seconds mean little on a shared machine: read the ratios, which are of runs in
-turn.
+archive is. Writes bench.json and bench.png. Seconds mean little on a shared machine: read the ratios, which are of runs
+in turn.
 """
 
 from __future__ import annotations
@@ -39,14 +39,14 @@ COLORS = {"ours": "#0072B2", "keras_tuner": "#D55E00", "optuna": "#009E73"}
 
 
 def main() -> None:
-    out, arguments, repetitions = Path(sys.argv[1]), sys.argv[2:], 3
-    for argument in list(arguments):
-        if argument.startswith("repetitions="):
-            repetitions = int(argument.partition("=")[2])
-            arguments.remove(argument)
+    given = dict(argument.partition("=")[::2] for argument in sys.argv[1:])
+    out, repetitions = Path(given.pop("out", "bench")), int(given.pop("repetitions", "3"))
+    arguments = [f"{key}={value}" for key, value in given.items()]
     sys.argv = ["sweep", *arguments]
     (job,) = compose()
     config, searched = job.config, check(job.config)
+    if len(config.datasets) > 1:
+        sys.exit("error: data: one dataset at a time, e.g. data=imdb")
     found: dict[str, Any] = {"arguments": arguments, "equal_work": [], "search": []}
     for repetition in range(repetitions):
         for question in ("equal_work", "search"):
