@@ -67,10 +67,11 @@ def mlflow_run(checkout: Path) -> Iterator[Start]:
 
 
 def runs() -> list[Run]:
-    """All of them, the project's first."""
+    """All of them: the project's, the sweep's, the trials'. Not by their times: a machine's clock may step back."""
     client = MlflowClient(store.uri(None))
     everywhere = [experiment.experiment_id for experiment in client.search_experiments()]
-    return list(client.search_runs(everywhere, order_by=["attributes.start_time"]))
+    kinds = ("project", "sweep", "trial")
+    return sorted(client.search_runs(everywhere), key=lambda run: kinds.index(run.data.tags["kind"]))
 
 
 def until(process: subprocess.Popen[str], text: str) -> None:
