@@ -71,7 +71,7 @@ def runs() -> list[Run]:
     client = MlflowClient(store.uri(None))
     everywhere = [experiment.experiment_id for experiment in client.search_experiments()]
     kinds = ("project", "sweep", "trial")
-    return sorted(client.search_runs(everywhere), key=lambda run: kinds.index(run.data.tags["kind"]))
+    return sorted(client.search_runs(everywhere), key=lambda run: kinds.index(run.data.tags.get("kind", "project")))
 
 
 def until(process: subprocess.Popen[str], text: str) -> None:
