@@ -1,7 +1,9 @@
 from collections.abc import Callable
 from pathlib import Path
 
+import numpy as np
 import pytest
+from keras_tuner.oracles import BayesianOptimizationOracle
 
 from conf.compose import Job
 from conf.schema import Config
@@ -61,7 +63,7 @@ def test_the_same_seed_gives_the_same_trials_and_another_seed_others(
 
 @pytest.mark.parametrize("tuner", TUNERS)
 def test_as_many_configurations_as_trials_and_none_twice(tuner: str, composed: Callable[..., Job]) -> None:
-    trials = 4 if tuner == "bayesian" else 30  # a Gaussian process takes a second a trial
+    trials = 8 if tuner == "bayesian" else 30  # a Gaussian process takes longer
     proposals = searched(composed(f"tuner={tuner}", f"trials={trials}").config)
     configurations = {p.trial: tuple(p.values.items()) for p in proposals}
     assert sorted(configurations) == list(range(trials))
@@ -89,6 +91,20 @@ def test_bayesian_leaves_most_of_a_small_budget_to_the_gaussian_process(composed
     same = [a == b for a, b in zip(random, bayesian, strict=True)]
     assert same[:2] == [True] * 2
     assert not any(same[2:])
+
+
+def test_bayesian_proposes_what_keras_tuner_would_from_the_same_trials(composed: Callable[..., Job]) -> None:
+    asked = oracle(composed("tuner=bayesian", "trials=20").config)
+    while len(asked._oracle.trials) < 12:
+        proposal = asked.ask()
+        assert proposal is not None
+        asked.tell(proposal.trial, score(proposal))
+    ours = asked._oracle._most_promising()
+    theirs = BayesianOptimizationOracle.populate_space(asked._oracle, "12")["values"]
+    point = [hp.value_to_prob(theirs[hp.name]) for hp in asked._oracle._nonfixed_space()]
+    means, deviations = asked._oracle.gpr.predict(np.array([ours, point]), return_std=True)
+    here, there = means - asked._oracle.beta * deviations
+    assert here < there + 0.05 * np.std([trial.score for trial in asked._oracle.trials.values()])
 
 
 def test_hyperband_promotes_the_best_third_and_goes_on_where_they_stopped(composed: Callable[..., Job]) -> None:
