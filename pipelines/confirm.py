@@ -28,7 +28,8 @@ from rich.console import Console
 
 from conf import resume
 from conf.compose import Job
-from conf.schema import Config, ConfigError, Engine, Tracking, did_you_mean
+from conf.options import read_options
+from conf.schema import Config, ConfigError, Engine, Tracking
 from pipelines import sweep as sweeping
 from pipelines.sync import register
 from sweeps import journal, store
@@ -66,14 +67,7 @@ def read_arguments(arguments: Sequence[str]) -> Arguments:
     """Raises `ConfigError`."""
     if {"-h", "--help"} & set(arguments):
         sys.exit(__doc__)
-    given: dict[str, str] = {}
-    for argument in arguments:
-        key, is_option, value = argument.partition("=")
-        if not is_option or key not in OPTIONS or not value:
-            raise ConfigError(
-                f"{argument}: allowed: {', '.join(f'{o}=…' for o in OPTIONS)}{did_you_mean(key, OPTIONS)}"
-            )
-        given[key] = value
+    given = read_options(arguments, OPTIONS)
     if "resume" in given:
         given = _asked(Path(given["resume"])) | given
     if "sweep" not in given:

@@ -18,7 +18,8 @@ from urllib.parse import quote
 
 from rich.console import Console
 
-from conf.schema import ConfigError, did_you_mean
+from conf.options import read_options
+from conf.schema import ConfigError
 from sweeps import journal, store
 from sweeps.spec import SweepError
 
@@ -51,14 +52,7 @@ def read_arguments(arguments: Sequence[str]) -> Arguments:
     """Raises `ConfigError`."""
     if {"-h", "--help"} & set(arguments):
         sys.exit(__doc__)
-    given: dict[str, str] = {}
-    for argument in arguments:
-        key, is_option, value = argument.partition("=")
-        if not is_option or key not in OPTIONS or not value:
-            raise ConfigError(
-                f"{argument}: allowed: {', '.join(f'{o}=…' for o in OPTIONS)}{did_you_mean(key, OPTIONS)}"
-            )
-        given[key] = value
+    given = read_options(arguments, OPTIONS)
     return Arguments(given.get("sweep"), store.uri(given.get("tracking.uri")))
 
 

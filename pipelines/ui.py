@@ -32,7 +32,8 @@ from urllib.request import Request, urlopen
 
 from rich.console import Console
 
-from conf.schema import ConfigError, did_you_mean
+from conf.options import read_options
+from conf.schema import ConfigError
 from sweeps import store, view
 from sweeps.view import Comparison
 
@@ -66,12 +67,7 @@ def read_arguments(arguments: Sequence[str]) -> Options:
     """Raises `ConfigError` for what is no option."""
     if {"-h", "--help"} & set(arguments):
         sys.exit(__doc__)
-    given = {}
-    for argument in arguments:
-        key, is_option, value = argument.partition("=")
-        if not is_option or key not in KEYS:
-            raise ConfigError(f"{argument}: allowed: {'=…, '.join(KEYS)}=…{did_you_mean(key, KEYS)}")
-        given[key] = value
+    given = read_options(arguments, KEYS)
     port, opened = given.get("port", "5000"), given.get("open", "true")
     if not port.isdecimal() or not 0 < int(port) < 2**16:
         raise ConfigError(f"port={port}: must be at least 1 and at most 65535")
