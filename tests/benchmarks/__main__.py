@@ -1,12 +1,13 @@
 """The sweep of this project against Keras Tuner's and Optuna's, in turn on the same machine, data, models and space.
 
     python -m tests.benchmarks model=conv_lstm data=imdb [trials=8] [epochs=6] [repetitions=3] [out=bench] [key=value …]
+    … questions=equal_work                                      one of the two: equal_work, search
 
 Two questions: at equal work (the same trials, all epochs), how much longer do the others take? And when each searches
 as it does (this project with `stopping=median`, Keras Tuner with early stopping, Optuna with its median pruner), how
 long until it has the best validation accuracy that another came to? Other keys are this project's own, e.g. where an
-archive is. Writes bench.json and bench.png. Seconds mean little on a shared machine: read the ratios, which are of runs
-in turn.
+archive is. Writes bench.json and, of the searches, bench.png. Seconds mean little on a shared machine: read the ratios,
+which are of runs in turn.
 """
 
 from __future__ import annotations
@@ -35,21 +36,23 @@ from tests.benchmarks.rivals import Ended, Settings
 
 ROOT = Path(__file__).parent.parent.parent
 TOOLS = ("ours", "keras_tuner", "optuna")
+QUESTIONS = ("equal_work", "search")
 COLORS = {"ours": "#0072B2", "keras_tuner": "#D55E00", "optuna": "#009E73"}
 
 
 def main() -> None:
     given = dict(argument.partition("=")[::2] for argument in sys.argv[1:])
     out, repetitions = Path(given.pop("out", "bench")), int(given.pop("repetitions", "3"))
+    questions = given.pop("questions", ",".join(QUESTIONS)).split(",")
     arguments = [f"{key}={value}" for key, value in given.items()]
     sys.argv = ["sweep", *arguments]
     (job,) = compose()
     config, searched = job.config, check(job.config)
     if len(config.datasets) > 1:
         sys.exit("error: data: one dataset at a time, e.g. data=imdb")
-    found: dict[str, Any] = {"arguments": arguments, "equal_work": [], "search": []}
+    found: dict[str, Any] = {"arguments": arguments, **{question: [] for question in QUESTIONS}}
     for repetition in range(repetitions):
-        for question in ("equal_work", "search"):
+        for question in questions:
             seed = config.seed + repetition
             runs = {tool: run(tool, question, config, searched, arguments=arguments, seed=seed) for tool in TOOLS}
             found[question].append(runs)
@@ -62,7 +65,8 @@ def main() -> None:
             out.with_suffix(".json").write_text(json.dumps(found, indent=1))
     found["ratios"] = ratios(found)
     out.with_suffix(".json").write_text(json.dumps(found, indent=1))
-    figure(found, f"{config.model.name} on {', '.join(config.datasets)}", out.with_suffix(".png"))
+    if found["search"]:
+        figure(found, f"{config.model.name} on {', '.join(config.datasets)}", out.with_suffix(".png"))
     print(json.dumps(found["ratios"], indent=1))
 
 
@@ -144,7 +148,7 @@ def ratios(found: dict[str, Any]) -> dict[str, Any]:
 
 def _quotients(repetitions: list[dict[str, Any]], rival: str) -> dict[str, Any]:
     quotients = [runs[rival]["seconds"] / runs["ours"]["seconds"] for runs in repetitions]
-    return {"median": statistics.median(quotients), "all": quotients}
+    return {"median": statistics.median(quotients) if quotients else None, "all": quotients}
 
 
 def figure(found: dict[str, Any], title: str, path: Path) -> None:
