@@ -57,10 +57,13 @@ def importances(trials: Sequence[TrialRecord], names: Sequence[str]) -> Importan
     skills, growths = _resampled(np.column_stack(list(columns.values())), y)
     ranked = [_interval(name, growths[:, j]) for j, name in enumerate(columns)]
     skill = float(np.mean(skills))
-    unknown = "" if skill > 0 else "a forest foretells none of the objective from the hyperparameters: it is all noise"
-    if unknown:
-        ranked = []
-    return Importances(len(trials), skill, tuple(sorted(ranked, key=lambda i: -i.mean)), unknown)
+    if skill <= 0:
+        # Of noise, or of too few trials: which of the two cannot be told from here.
+        unknown = (
+            f"from {len(trials)} trials a random forest foretells nothing of others; more of them may show what matters"
+        )
+        return Importances(len(trials), skill, (), unknown)
+    return Importances(len(trials), skill, tuple(sorted(ranked, key=lambda i: -i.mean)))
 
 
 def _interval(name: str, growth: NDArray[np.float64]) -> Importance:
