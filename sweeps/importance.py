@@ -55,7 +55,6 @@ def importances(trials: Sequence[TrialRecord], names: Sequence[str]) -> Importan
     if len({trial.epochs for trial in trials}) > 1:
         columns[EPOCHS] = np.array([float(trial.epochs) for trial in trials])
     skills, growths = _resampled(np.column_stack(list(columns.values())), y)
-    ranked = [_interval(name, growths[:, j]) for j, name in enumerate(columns)]
     skill = float(np.mean(skills))
     if skill <= 0:
         # Of noise, or of too few trials: which of the two cannot be told from here.
@@ -63,6 +62,7 @@ def importances(trials: Sequence[TrialRecord], names: Sequence[str]) -> Importan
             f"from {len(trials)} trials a random forest foretells nothing of others; more of them may show what matters"
         )
         return Importances(len(trials), skill, (), unknown)
+    ranked = [_interval(name, growths[:, j]) for j, name in enumerate(columns)]
     return Importances(len(trials), skill, tuple(sorted(ranked, key=lambda i: -i.mean)))
 
 
