@@ -36,7 +36,7 @@ from conf import resume
 from conf.compose import Job, compose
 from conf.schema import Config, ConfigError
 from pipelines.sync import register
-from sweeps import journal, provenance, space, store
+from sweeps import devices, journal, provenance, space, store
 from sweeps.journal import Event, SweepRecord, SweepStarted
 from sweeps.silence import without_native_logs
 from sweeps.space import Space
@@ -260,11 +260,15 @@ def conduct(
     tracker = Tracker(store.uri(config.tracking.uri, last), config.tracking.experiment, announce)
     tracker.wait_until_opened()
     shown_by = f", shown by {tracker.ui_command()}" if tracker.ui_command() else ""
+    gpus = devices.gpus() if config.engine.name == "local" else devices.Gpus(())
+    on_gpus = f" on {len(gpus.ids)} GPU{'s' if len(gpus.ids) > 1 else ''}" if gpus.ids else ""
     console.print(
-        f"{config.model.name} on {' and '.join(plan.dataset for plan in plans)}, {engine.workers} workers; "
+        f"{config.model.name} on {' and '.join(plan.dataset for plan in plans)}, {engine.workers} workers{on_gpus}; "
         f"{told}\njournals in {directory}, runs in {store.without_password(tracker.uri)}{shown_by}",
         soft_wrap=True,
     )
+    if gpus.unused:
+        console.print(gpus.unused, soft_wrap=True, highlight=False, markup=False)
     terminal = progress.Terminal(console)
     searches = []
     for planned, past, oracle in zip(plans, pasts, oracles, strict=True):
