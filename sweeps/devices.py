@@ -38,6 +38,12 @@ def share(worker: int) -> None:
         os.environ["CUDA_VISIBLE_DEVICES"] = found[worker % len(found)]
 
 
+def models() -> str:
+    """Of the GPUs of this machine, each once, as NVIDIA's driver names them."""
+    lines = [line for file in DRIVER.glob("*/information") for line in file.read_text().splitlines()]
+    return ", ".join(sorted({line.partition(":")[2].strip() for line in lines if line.startswith("Model:")}))
+
+
 def _installed() -> int:
     if not WINDOWS.exists():
         return sum(1 for _ in DRIVER.glob("*"))

@@ -198,9 +198,13 @@ def _prepared(spec: TrialSpec) -> tuple[Dataset, keras.Model]:
     seed_generator.python_random = random.Random(spec.seed)
     model = _built(spec, data)
     optimizer = _named(spec.optimizer)(**spec.optimizer_values)
-    steps = STEPS_PER_EXECUTION if tf.config.list_logical_devices("GPU") else 1
+    steps = _steps_per_execution()
     model.compile(optimizer, loss="sparse_categorical_crossentropy", metrics=["accuracy"], steps_per_execution=steps)
     return data, model
+
+
+def _steps_per_execution() -> int:
+    return STEPS_PER_EXECUTION if tf.config.list_logical_devices("GPU") else 1
 
 
 def _data(spec: TrialSpec) -> Dataset:

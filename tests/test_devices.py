@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from sweeps import devices
+from sweeps import devices, provenance
 from sweeps.devices import Gpus
 
 ROOT = Path(__file__).parent.parent
@@ -22,7 +22,9 @@ def machine(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Machine:
 
     def make(gpus: int, visible: str | None = None, libraries: bool = True) -> None:
         for number in range(gpus):
-            (tmp_path / "driver" / f"0000:{number:02x}:00.0").mkdir(parents=True)
+            folder = tmp_path / "driver" / f"0000:{number:02x}:00.0"
+            folder.mkdir(parents=True, exist_ok=True)
+            (folder / "information").write_text("Model: \t\t NVIDIA A100\nIRQ:   \t\t 32\n")
         monkeypatch.setattr(devices, "DRIVER", tmp_path / "driver")
         monkeypatch.setattr(devices, "WINDOWS", tmp_path / "dxg")
         monkeypatch.setattr(devices, "_libraries", lambda: libraries)
@@ -127,6 +129,13 @@ def test_without_a_gpu_the_environment_stays_as_it_is(machine: Machine) -> None:
     machine(0)
     devices.share(0)
     assert "CUDA_VISIBLE_DEVICES" not in os.environ
+
+
+def test_the_model_is_recorded_with_the_machine_where_it_is_used(machine: Machine) -> None:
+    machine(2)
+    assert provenance.machine()["gpus"] == "NVIDIA A100"
+    machine(2, visible="")
+    assert "gpus" not in provenance.machine()
 
 
 def test_gpus_are_found_without_tensorflow() -> None:
