@@ -42,8 +42,9 @@ from sweeps.spec import (
 METRICS = dict(zip(("loss", "accuracy", "val_loss", "val_accuracy"), CURVES, strict=True))  # Keras's names and ours
 EVALUATION_BATCH = 500
 WARM_UP, TIMED = 3, 10  # executions: steps, or on a GPU so many steps each
-# Training steps between two visits to Python, on a GPU, where a step takes no longer than such a visit: an epoch of
-# IMDB is 7 visits instead of 200, one of Reuters 3 instead of 72. Processors gain nothing from it.
+# Steps between two visits to Python, on a GPU: a visit takes some 0.8 ms (a network that computes next to nothing: 1.0
+# ms a step with 1, 0.2 with 32), which is nothing beside a processor's step of 50 ms, but may be as long as a GPU's. An
+# epoch of IMDB is then 7 visits instead of 200, one of Reuters 3 instead of 72.
 STEPS_PER_EXECUTION = 32
 fused.install()
 # Each trial is a new model and traced once; from the fifth on TensorFlow would warn the user of that.
