@@ -113,6 +113,7 @@ class Engine:
     threads: int = _number(1, low=1)
     memory: str | None = None
     scheduler: str | None = None
+    workers_per_gpu: int = _number(4, low=1)
 
 
 @dataclass
@@ -245,7 +246,7 @@ def _check_engine(engine: Engine) -> None:
         raise ConfigError("engine.scheduler=null: engine=cluster needs the scheduler's address, tcp://host:port")
     if engine.memory is not None and not re.fullmatch(r"(?=.*[1-9])\d+(\.\d+)? ?[kKMGT]i?B", engine.memory):
         raise ConfigError(f"engine.memory={engine.memory}: must be a size, e.g. 4GiB or 500MB")
-    others = ["scheduler"] if engine.name == "local" else ["workers", "threads", "memory"]
+    others = ["scheduler"] if engine.name == "local" else ["workers", "threads", "memory", "workers_per_gpu"]
     for key in others:
         if getattr(engine, key) != getattr(Engine(engine.name), key):
             raise ConfigError(f"engine.{key}={getattr(engine, key)}: engine={engine.name} does not take it")

@@ -36,7 +36,7 @@ from conf import resume
 from conf.compose import Job, compose
 from conf.schema import Config, ConfigError
 from pipelines.sync import register
-from sweeps import journal, provenance, space, store
+from sweeps import devices, journal, provenance, space, store
 from sweeps.journal import Event, SweepRecord, SweepStarted
 from sweeps.silence import without_native_logs
 from sweeps.space import Space
@@ -260,11 +260,14 @@ def conduct(
     tracker = Tracker(store.uri(config.tracking.uri, last), config.tracking.experiment, announce)
     tracker.wait_until_opened()
     shown_by = f", shown by {tracker.ui_command()}" if tracker.ui_command() else ""
+    where, unused = _where(config, engine.workers)
     console.print(
-        f"{config.model.name} on {' and '.join(plan.dataset for plan in plans)}, {engine.workers} workers; "
+        f"{config.model.name} on {' and '.join(plan.dataset for plan in plans)}, {where}; "
         f"{told}\njournals in {directory}, runs in {store.without_password(tracker.uri)}{shown_by}",
         soft_wrap=True,
     )
+    if unused:
+        console.print(unused, soft_wrap=True, highlight=False, markup=False)
     terminal = progress.Terminal(console)
     searches = []
     for planned, past, oracle in zip(plans, pasts, oracles, strict=True):
@@ -296,6 +299,13 @@ def conduct(
                 soft_wrap=True,
             )
     return [search.record for search in searches], tracker, logged
+
+
+def _where(config: Config, workers: int) -> tuple[str, str]:
+    """On how many workers and GPUs; and what is to be said of a GPU that is not used."""
+    gpus = devices.gpus() if config.engine.name == "local" else devices.Gpus(())
+    on = f" on {len(gpus.ids)} GPU{'s' if len(gpus.ids) > 1 else ''}" if gpus.ids else ""
+    return f"{workers} workers{on}", gpus.unused
 
 
 def _print_comparison(plans: Sequence[Plan], tracker: Tracker, console: Console) -> None:

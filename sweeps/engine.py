@@ -23,6 +23,7 @@ from distributed import Client, Future, KilledWorker, LocalCluster, get_worker
 
 from conf.schema import ConfigError
 from conf.schema import Engine as EngineConfig
+from sweeps import devices
 from sweeps.silence import without_native_logs
 from sweeps.spec import EpochReport, SweepError, TrialFailedError, TrialSpec
 
@@ -217,7 +218,7 @@ def _embedded(config: EngineConfig) -> Iterator[Client]:
     with (
         dask.config.set(settings),
         LocalCluster(
-            n_workers=config.workers or os.cpu_count(),
+            n_workers=_workers(config),
             threads_per_worker=1,
             host="127.0.0.1",
             dashboard_address="127.0.0.1:0",  # with None it listens too, and two sweeps want one port
@@ -229,11 +230,16 @@ def _embedded(config: EngineConfig) -> Iterator[Client]:
         yield client
 
 
+def _workers(config: EngineConfig) -> int:
+    return config.workers or config.workers_per_gpu * len(devices.gpus().ids) or os.cpu_count() or 1
+
+
 def dask_setup(worker: Any) -> None:
     """Called by Dask in each embedded worker, which preloads this module."""
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C is the driver's to handle
     # Dead at once, and so replaced: a worker that takes its leave in order is not.
     signal.signal(signal.SIGTERM, signal.SIG_DFL)
+    devices.share(worker.name)  # 0, 1, …; one that replaces another has its name
 
 
 @contextmanager

@@ -9,6 +9,8 @@ from importlib import metadata
 from pathlib import Path
 from typing import NamedTuple
 
+from sweeps import devices
+
 PACKAGES = ("keras", "keras-tuner", "mlflow", "numpy", "tensorflow", "text-sweeps")
 
 
@@ -34,7 +36,8 @@ def versions() -> dict[str, str]:
 
 def machine() -> dict[str, str]:
     """What the last digits of a trial's numbers depend on besides the versions."""
-    return {"system": platform.platform(), "processor": _processor(), "cores": str(os.cpu_count())}
+    found = {"system": platform.platform(), "processor": _processor(), "cores": str(os.cpu_count())}
+    return found | ({"gpus": devices.models() or "of unknown model"} if devices.gpus().ids else {})
 
 
 def _processor() -> str:

@@ -14,6 +14,7 @@ from hypothesis import settings
 # Before anything imports TensorFlow or MLflow.
 os.environ["TF_CPP_MIN_LOG_LEVEL"] = "3"
 os.environ["MLFLOW_DISABLE_TELEMETRY"] = "true"
+os.environ.setdefault("CUDA_VISIBLE_DEVICES", "")  # the same tests on every machine
 
 from conf.compose import Job, compose
 

@@ -2,6 +2,7 @@
 
 import os
 import signal
+import sys
 import time
 from typing import Any
 
@@ -46,7 +47,7 @@ def spec(model: str = "lstm", **changes: Any) -> TrialSpec:
 
 def environment(spec: TrialSpec, report: Report) -> dict[str, str]:
     report(EpochReport(spec.sweep, spec.trial, spec.attempt, 1, {"val/accuracy": 0.5}))
-    return dict(os.environ) | {"pid": str(os.getpid())}
+    return dict(os.environ) | {"pid": str(os.getpid()), "loaded": " ".join(sys.modules)}
 
 
 def slow(spec: TrialSpec, report: Report) -> str:

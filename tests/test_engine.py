@@ -4,13 +4,18 @@ import os
 import signal
 import time
 from collections.abc import Callable, Iterator
+from typing import Any
 
+import dask
 import psutil
 import pytest
+from distributed import LocalCluster
 
 from conf.schema import ConfigError
 from conf.schema import Engine as EngineConfig
-from sweeps.engine import DaskEngine, Failed, Finished, Message, Started, open_engine
+from sweeps import devices
+from sweeps.devices import Gpus
+from sweeps.engine import DaskEngine, Failed, Finished, Message, Started, _workers, open_engine
 from sweeps.spec import EpochReport, SweepError
 from tests.specs import spec
 
@@ -23,6 +28,12 @@ def results(engine: DaskEngine) -> list[Message]:
         if message is not None and not isinstance(message, Started):
             messages.append(message)
     return messages
+
+
+def wait_for_workers(engine: DaskEngine) -> None:
+    deadline = time.monotonic() + 30
+    while engine.workers < 2 and time.monotonic() < deadline:
+        time.sleep(0.1)
 
 
 @pytest.fixture(scope="module")
@@ -93,9 +104,7 @@ def test_a_trial_at_fault_is_told_from_one_whose_worker_died(local: DaskEngine) 
 def test_a_worker_that_died_is_replaced(local: DaskEngine) -> None:
     local.submit("tests.specs.dying", spec())
     results(local)
-    deadline = time.monotonic() + 30
-    while local.workers < 2 and time.monotonic() < deadline:
-        time.sleep(0.1)
+    wait_for_workers(local)
     for trial in range(2):
         local.submit("tests.specs.slow", spec(trial=trial))
     assert len({m.result for m in results(local) if isinstance(m, Finished)}) == 2
@@ -118,9 +127,51 @@ def test_everything_listens_on_loopback_only(local: DaskEngine) -> None:
     assert set(listening) == {"127.0.0.1"}
 
 
-def test_one_worker_per_core_is_the_default() -> None:
+def test_one_worker_per_core_is_the_default(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(devices, "gpus", lambda: Gpus(()))
     with open_engine(EngineConfig("local")) as engine:
         assert engine.workers == os.cpu_count()
+
+
+@pytest.mark.parametrize(
+    ("gpus", "options", "workers"),
+    [
+        (0, {}, os.cpu_count()),
+        (1, {}, 4),
+        (2, {"workers_per_gpu": 3}, 6),
+        (2, {"workers": 1, "workers_per_gpu": 3}, 1),
+        (0, {"workers": 5}, 5),
+    ],
+)
+def test_where_there_are_gpus_the_workers_are_so_many_for_each(
+    gpus: int, options: dict[str, int], workers: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(devices, "gpus", lambda: Gpus(tuple(map(str, range(gpus)))))
+    assert _workers(EngineConfig("local", **options)) == workers
+
+
+def test_each_worker_sees_one_gpu_before_tensorflow_loads_and_so_does_what_replaces_it(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    def with_gpus(**options: Any) -> LocalCluster:
+        with dask.config.set({"distributed.worker.preload": ["tests.two_gpus", "sweeps.engine"]}):
+            return LocalCluster(**options)
+
+    def seen() -> list[tuple[str, bool]]:
+        for trial in range(2):
+            engine.submit("tests.specs.environment", spec(trial=trial))
+        found = [m.result for m in results(engine) if isinstance(m, Finished)]
+        return sorted((f["CUDA_VISIBLE_DEVICES"], "tensorflow" in f["loaded"].split()) for f in found)
+
+    monkeypatch.setattr("sweeps.engine.LocalCluster", with_gpus)
+    before = os.environ.get("CUDA_VISIBLE_DEVICES")
+    with open_engine(EngineConfig("local", workers=2)) as engine:
+        assert seen() == [("GPU-a", False), ("GPU-b", False)]
+        engine.submit("tests.specs.dying", spec())
+        results(engine)
+        wait_for_workers(engine)
+        assert seen() == [("GPU-a", False), ("GPU-b", False)]
+    assert os.environ.get("CUDA_VISIBLE_DEVICES") == before  # the driver's own
 
 
 def test_the_workers_end_with_the_block() -> None:
@@ -137,9 +188,7 @@ def test_a_worker_that_is_asked_to_leave_is_replaced(local: DaskEngine) -> None:
     for worker in [p for p in psutil.Process().children() if "spawn_main" in " ".join(p.cmdline())]:
         worker.terminate()
         worker.wait(10)
-    deadline = time.monotonic() + 30
-    while local.workers < 2 and time.monotonic() < deadline:
-        time.sleep(0.1)
+    wait_for_workers(local)
     local.submit("tests.specs.slow", spec())
     assert [type(m) for m in results(local)] == [Finished]
 

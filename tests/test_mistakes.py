@@ -41,6 +41,10 @@ WRONG = {
     "trials=${foo}": ("trials",),
     "tracking.uri=${oc.env:NOPE}": ("tracking.uri",),
     "engine=cluster engine.scheduler=tcp://x engine.workers=3": ("engine.workers=3: engine=cluster does not take it",),
+    "engine=cluster engine.scheduler=tcp://x engine.workers_per_gpu=2": (
+        "engine.workers_per_gpu=2: engine=cluster does not take it",
+    ),
+    "engine.workers_per_gpu=0": ("engine.workers_per_gpu=0: must be at least 1",),
     "engine.memory=lots": ("engine.memory=lots: must be a size",),
     # Wrong types.
     "trials=abc": ("trials=abc", "could not be converted to Integer"),

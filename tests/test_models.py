@@ -8,8 +8,11 @@ from typing import Any
 import keras
 import numpy as np
 import pytest
+import tensorflow as tf
+from keras.src import backend
 
 from conf.compose import Job
+from models import fused
 from sweeps import space
 
 MODELS = sorted(path.stem for path in (Path(__file__).parent.parent / "conf" / "model").glob("*.yaml"))
@@ -42,6 +45,39 @@ def test_the_order_of_the_words_matters(model: str, composed: Callable[..., Job]
     network = built(job, values, num_words=50, maxlen=30, num_classes=2)
     ids = np.random.default_rng(0).integers(1, 50, (1, 30), dtype=np.int32)
     assert abs(network(ids).numpy() - network(ids[:, ::-1]).numpy()).max() > 1e-5
+
+
+@pytest.mark.parametrize("model", MODELS)
+def test_a_gpu_trains_it_with_cudnns_lstm_without_a_mask(
+    model: str, composed: Callable[..., Job], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """No GPU is here: TensorFlow is made to list one, and what Keras hands to cuDNN is taken by a stand-in."""
+    masks: list[Any] = []
+
+    def cudnn(*given: Any) -> tuple[Any, Any, list[Any]]:
+        inputs, h, c, kernel, recurrent_kernel, bias, mask, *how = given
+        assert how == [False, False, False]  # time_major, go_backwards, return_sequences
+        masks.append(mask)
+        gates = tf.reduce_sum(inputs, axis=1) @ kernel + h @ recurrent_kernel + bias
+        state = tf.tanh(gates[:, : h.shape[-1]])
+        return state, state[:, None], [state, c]
+
+    devices = {"GPU": ["GPU:0"], "CPU": ["CPU:0"]}
+    monkeypatch.setattr(tf.config, "list_logical_devices", lambda kind=None: devices.get(kind, []))
+    monkeypatch.setattr(import_module("keras.src.backend.tensorflow.rnn"), "_cudnn_lstm", cudnn)
+    monkeypatch.setattr(backend, "lstm", fused.lstm)
+    job = composed(f"model={model}")
+    values = space.read(job.config.model, job.config.optimizer).defaults()
+    network = built(job, values, num_words=50, maxlen=30, num_classes=2)
+    network.compile("adam", "sparse_categorical_crossentropy")
+    ids = np.random.default_rng(0).integers(1, 50, (8, 30), dtype=np.int32)
+    ids[:, :20] = 0  # as texts are filled up: on the left, where cuDNN allows no mask
+    masks.clear()
+    network.fit(ids, np.zeros(8, dtype=np.int64), verbose=0)
+    network.predict(ids, verbose=0)
+    assert len(masks) >= 2  # a trace to train, one to predict
+    assert all(mask is None for mask in masks)
+    assert not any(layer.supports_jit for layer in network.layers if isinstance(layer, keras.layers.LSTM))
 
 
 @pytest.mark.parametrize("model", MODELS)

@@ -16,7 +16,8 @@ from rich.console import Console
 from conf.compose import Job
 from conf.schema import ConfigError
 from pipelines import sweep
-from sweeps import driver, journal, store
+from sweeps import devices, driver, journal, store
+from sweeps.devices import Gpus
 from sweeps.engine import open_engine
 from sweeps.journal import SweepRecord
 from sweeps.oracle import Oracle
@@ -342,3 +343,21 @@ def test_the_exit_status_tells_whether_every_sweep_has_a_completed_trial(
     with pytest.raises(SystemExit) as exit_:
         sweep.main()
     assert exit_.value.code == 130
+
+
+@pytest.mark.parametrize(
+    ("gpus", "told"),
+    [
+        (Gpus(()), ("4 workers", "")),
+        (Gpus(("0",)), ("4 workers on 1 GPU", "")),
+        (Gpus(("0", "1")), ("4 workers on 2 GPUs", "")),
+        (Gpus((), "1 GPU not used"), ("4 workers", "1 GPU not used")),
+    ],
+)
+def test_it_is_told_where_trials_run(
+    gpus: Gpus, told: tuple[str, str], composed: Callable[..., Job], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(devices, "gpus", lambda: gpus)
+    assert sweep._where(composed().config, 4) == told
+    elsewhere = composed("engine=cluster", "engine.scheduler=tcp://host:8786").config
+    assert sweep._where(elsewhere, 4) == ("4 workers", "")

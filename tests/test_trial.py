@@ -1,4 +1,5 @@
 import logging
+import os
 import random
 from collections.abc import Callable, Iterator
 from typing import Any
@@ -7,6 +8,7 @@ import keras
 import numpy as np
 import pytest
 import tensorflow as tf
+from keras.src import backend
 
 from models import lstm
 from sweeps import trial
@@ -223,6 +225,62 @@ def test_a_trial_without_enough_memory_fails_with_that_reason(
     monkeypatch.setattr(trial, "_fit_epoch", exhausted)
     with pytest.raises(TrialFailedError, match=r"^out of memory$"):
         trial.run(spec(), quiet)
+
+
+@pytest.mark.parametrize("model", MODELS)
+@pytest.mark.parametrize("steps", [3, 4, 32], ids=["one left over", "no one left over", "more than there are"])
+def test_several_steps_an_execution_change_nothing_of_what_is_trained(
+    model: str, steps: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    one = trial.run(spec(model), quiet)  # an epoch is 4 steps, the last of them with 12 of 16 examples
+    monkeypatch.setattr(trial, "_steps_per_execution", lambda: steps)
+    reports: list[EpochReport] = []
+    several = trial.run(spec(model), recorder(reports))
+    assert [r.epoch for r in reports] == [1, 2, 3]
+    assert (several.curves, several.test) == (one.curves, one.test)
+    for group in ("variables", "optimizer"):
+        for a, b in zip(getattr(one.checkpoint, group), getattr(several.checkpoint, group), strict=True):
+            np.testing.assert_array_equal(a, b)
+
+
+def test_executions_are_timed_whole_and_no_more_than_there_is(monkeypatch: pytest.MonkeyPatch) -> None:
+    timed: list[int] = []
+    original = trial.batches
+    monkeypatch.setattr(trial, "batches", lambda split, size: timed.append(len(split.y)) or original(split, size))
+    monkeypatch.setattr(trial, "TIMED", 1)
+    for steps in (1, 3, 32):
+        monkeypatch.setattr(trial, "_steps_per_execution", lambda steps=steps: steps)
+        assert trial.measure(spec(), quiet).seconds_per_epoch > 0
+    assert timed[2::4] == [16, 48, 60]
+
+
+def test_the_network_is_not_traced_for_each_step_of_an_execution_to_predict(monkeypatch: pytest.MonkeyPatch) -> None:
+    traced: list[int] = []
+    monkeypatch.setattr(trial, "_steps_per_execution", lambda: 8)
+    monkeypatch.setattr(trial, "EVALUATION_BATCH", 5)  # 8 of the test set
+    data, model = trial._prepared(spec())
+    lstm_of_backend = backend.lstm
+    monkeypatch.setattr(backend, "lstm", lambda *a, **k: traced.append(1) or lstm_of_backend(*a, **k))
+    assert trial.predict(model, data.test).shape == (40, CLASSES)
+    assert 1 <= len(traced) <= 2
+
+
+@pytest.mark.parametrize("gpus", [[], ["GPU:0"]], ids=["processor", "GPU"])
+def test_only_a_gpu_takes_several_steps_an_execution_and_has_to_be_made_deterministic(
+    gpus: list[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    enabled: list[bool] = []
+    for kind in ("list_logical_devices", "list_physical_devices"):
+        monkeypatch.setattr(tf.config, kind, {"GPU": gpus}.__getitem__)
+    monkeypatch.setattr(tf.config.experimental, "enable_op_determinism", lambda: enabled.append(True))
+    monkeypatch.setenv("TF_FORCE_GPU_ALLOW_GROWTH", "")
+    monkeypatch.delenv("TF_FORCE_GPU_ALLOW_GROWTH")
+    monkeypatch.setenv("CUBLAS_WORKSPACE_CONFIG", ":16:8")
+    trial.use_gpus()
+    assert enabled == [True] * len(gpus)
+    assert (trial._steps_per_execution() > 1) == bool(gpus)
+    assert os.environ["TF_FORCE_GPU_ALLOW_GROWTH"] == "true"
+    assert os.environ["CUBLAS_WORKSPACE_CONFIG"] == ":16:8"  # the user's
 
 
 def test_trials_do_not_warn_of_being_traced() -> None:

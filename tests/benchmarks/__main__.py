@@ -13,28 +13,22 @@ which are of runs in turn.
 from __future__ import annotations
 
 import json
-import os
 import statistics
-import subprocess
 import sys
 import tempfile
-import time
 from dataclasses import asdict, replace
 from pathlib import Path
 from typing import Any
 
 from matplotlib.figure import Figure
 
-from conf.compose import compose
 from conf.schema import Config
 from pipelines.sweep import check
-from sweeps import journal
-from sweeps.journal import SweepRecord
 from sweeps.oracle import Oracle
 from sweeps.space import Space
+from tests.benchmarks import commands
 from tests.benchmarks.rivals import Ended, Settings
 
-ROOT = Path(__file__).parent.parent.parent
 TOOLS = ("ours", "keras_tuner", "optuna")
 QUESTIONS = ("equal_work", "search")
 COLORS = {"ours": "#0072B2", "keras_tuner": "#D55E00", "optuna": "#009E73"}
@@ -45,11 +39,8 @@ def main() -> None:
     out, repetitions = Path(given.pop("out", "bench")), int(given.pop("repetitions", "3"))
     questions = given.pop("questions", ",".join(QUESTIONS)).split(",")
     arguments = [f"{key}={value}" for key, value in given.items()]
-    sys.argv = ["sweep", *arguments]
-    (job,) = compose()
-    config, searched = job.config, check(job.config)
-    if len(config.datasets) > 1:
-        sys.exit("error: data: one dataset at a time, e.g. data=imdb")
+    config = commands.job_of(arguments).config
+    searched = check(config)
     found: dict[str, Any] = {"arguments": arguments, **{question: [] for question in QUESTIONS}}
     for repetition in range(repetitions):
         for question in questions:
@@ -74,19 +65,20 @@ def run(
     tool: str, question: str, config: Config, searched: Space, *, arguments: list[str], seed: int
 ) -> dict[str, Any]:
     """One whole process: how long it took, and what its trials came to by when."""
-    with tempfile.TemporaryDirectory() as folder:
-        environment = {**os.environ, "PYTHONPATH": str(ROOT)}
+    with tempfile.TemporaryDirectory() as name:
+        folder = Path(name)
         if tool == "ours":
             stopping = "none" if question == "equal_work" else "median"
             ours = [*arguments, f"seed={seed}", f"stopping={stopping}", "tracking.uri=sqlite:///mlflow.db"]
-            command = ["pipelines.sweep", *ours]
+            ended = commands.run(folder, "pipelines.sweep", *ours)
+            trials = _ours(folder, ended.began)
         else:
-            (name, data), *_ = config.datasets.items()
+            (dataset, data), *_ = config.datasets.items()
             values = proposals(config, searched, seed) if question == "equal_work" else None
             settings = Settings(
                 model=asdict(config.model),
                 optimizer=asdict(config.optimizer),
-                data=data.arguments(name),
+                data=data.arguments(dataset),
                 trials=config.trials,
                 epochs=config.epochs,
                 batch_size=config.batch_size,
@@ -94,17 +86,10 @@ def run(
                 seed=seed,
                 values=values,
             )
-            Path(folder, "settings.json").write_text(json.dumps(settings._asdict()))
-            command = ["tests.benchmarks.rivals", tool, "settings.json"]
-        began, wall = time.time(), time.monotonic()
-        done = subprocess.run(
-            [sys.executable, "-m", *command], cwd=folder, env=environment, capture_output=True, text=True, check=False
-        )
-        seconds = time.monotonic() - wall
-        if done.returncode != 0:
-            raise SystemExit(f"{tool} ended with {done.returncode}: {done.stderr[-2000:]}")
-        trials = _ours(Path(folder), began) if tool == "ours" else json.loads(done.stdout.splitlines()[-1])
-        return {"seconds": seconds, "trials": trials}
+            (folder / "settings.json").write_text(json.dumps(settings._asdict()))
+            ended = commands.run(folder, "tests.benchmarks.rivals", tool, "settings.json")
+            trials = json.loads(ended.printed.splitlines()[-1])
+        return {"seconds": ended.seconds, "trials": trials}
 
 
 def proposals(config: Config, searched: Space, seed: int) -> list[dict[str, Any]]:
@@ -115,10 +100,7 @@ def proposals(config: Config, searched: Space, seed: int) -> list[dict[str, Any]
 
 
 def _ours(folder: Path, began: float) -> list[dict[str, Any]]:
-    (path,) = folder.glob(f"outputs/*/*/{journal.FILE}")
-    record = SweepRecord(path.parent, journal.read(path.parent))
-    trials = [trial for trial in record.trials.values() if trial.status == "completed"]
-    trials.sort(key=lambda trial: trial.last)
+    trials = sorted(commands.recorded(folder).completed, key=lambda trial: trial.last)
     return [Ended(t.last - began, max(t.curves["val/accuracy"]), t.epochs_run)._asdict() for t in trials]
 
 
