@@ -346,7 +346,8 @@ class Search:
         """Delete the checkpoints that nobody will need."""
         best = self.record.best
         needed = {(trial, self.record.trials[trial].epochs) for trial in self._oracle.candidates()}
-        needed |= {(trial.trial, trial.initial_epoch) for trial in self.record.trials.values() if trial.running}
+        unfinished = [*self._out.values(), *(spec for spec, _ in self._again)]
+        needed |= {(spec.trial, spec.initial_epoch) for spec in unfinished}
         needed |= {(best.trial, best.epochs)} if best else set()
         self._checkpoints.keep_only(needed)
 

@@ -268,6 +268,8 @@ class SweepRecord:
         self.budget = 0  # trials, as last configured
         self.sessions: list[tuple[float, float]] = []  # from when until when each of its processes ran it
         self.origins: list[SweepStarted | SweepResumed] = []  # how each of them began
+        # Kept rather than looked for, as it is asked for at every trial's end; None in a confirmation.
+        self.best: TrialRecord | None = None
         for event in events:
             self.add(event)
 
@@ -293,6 +295,7 @@ class SweepRecord:
                 trial.objective, trial.best_epoch = event.objective, event.best_epoch
                 trial.test, trial.traceback, trial.predictions = event.test, event.traceback, event.predictions
                 trial.cost = _added(trial.cost, event.cost)
+                self._choose(trial)
             case SweepEnded():
                 self.ended = event
 
@@ -315,6 +318,13 @@ class SweepRecord:
             record.curves = {name: curve[: event.initial_epoch] for name, curve in known.curves.items()}
             record.cost = known.cost
         self.trials[event.trial] = record
+        if known is not None and known is self.best:  # promoted: it is not completed any more
+            self.best = min(self._candidates(), key=self._place, default=None)
+
+    def _choose(self, ended: TrialRecord) -> None:
+        assert self.started is not None
+        if ended.status == "completed" and not self.started.confirms:
+            self.best = ended if self.best is None else min(self.best, ended, key=self._place)
 
     def ranking(self) -> list[TrialRecord]:
         """Completed trials, best objective first; of equals the earlier. None of a confirmation: it chooses nothing."""
@@ -323,10 +333,6 @@ class SweepRecord:
     @property
     def completed(self) -> list[TrialRecord]:
         return [trial for trial in self.trials.values() if trial.status == "completed"]
-
-    @property
-    def best(self) -> TrialRecord | None:
-        return min(self._candidates(), key=self._place, default=None)
 
     def _candidates(self) -> list[TrialRecord]:
         assert self.started is not None

@@ -12,7 +12,7 @@ import math
 import sqlite3
 import tempfile
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -31,7 +31,6 @@ from sweeps.view import Comparison
 log = logging.getLogger(__name__)
 
 LONGEST_REASON = 1000  # characters; MLflow refuses tags of more than 8,000
-LARGEST_BATCH = 1000  # metrics; MLflow refuses more
 JOURNAL_EVERY = 60.0  # seconds; it is logged whole, and grows with every trial
 ENDED = {"completed": "FINISHED", "failed": "FAILED"}
 # What a store raises that is away, or refuses; MLflow wraps what a database says only once that is open.
@@ -85,6 +84,7 @@ class SweepRuns:
         searched = [hp.name for hp in space.recorded(config)]
         self._comparison = Comparison(started.sweep, started.objective, searched)
         self._journal_logged = -math.inf
+        self._loss_curves = figures.LossCurves(started.held_out)
         self._viewed: bool | None = None  # whether the experiment keeps its view; None: not known yet
 
     @property
@@ -210,12 +210,7 @@ class SweepRuns:
             run = self._create_trial(client, parent, trial)
         elif run.status != "RUNNING":  # another attempt, or a Hyperband promotion
             self._open(client, run, {})
-        if run.attempt != (trial.attempt, trial.epochs):
-            params = [Param(name, str(value)) for name, value in trial.values.items()]
-            client.log_batch(run.id, params=params, tags=[RunTag("attempt", str(trial.attempt))])
-            client.log_inputs(run.id, [self._dataset()])
-            run.attempt = (trial.attempt, trial.epochs)
-        self._log_curves(client, run, trial)
+        self._log_numbers(client, run, trial)
         if not trial.running:
             self._end_trial(client, run, trial)
 
@@ -249,37 +244,39 @@ class SweepRuns:
                 return False
         return True
 
-    def _log_curves(self, client: MlflowClient, run: _Run, trial: TrialRecord) -> None:
+    def _log_numbers(self, client: MlflowClient, run: _Run, trial: TrialRecord) -> None:
+        """All that is new of a trial, in one call: each is a transaction of its own, for 2 to 6 ms."""
         assert run.curves is not None
-        metrics = [
-            Metric(name, value, _milliseconds(trial.epoch_times[epoch]), epoch + 1)
-            for name, curve in trial.curves.items()
-            for epoch, value in enumerate(curve)
-            if epoch >= len(run.curves.get(name, []))
-        ]
-        for start in range(0, len(metrics), LARGEST_BATCH):
-            client.log_batch(run.id, metrics[start : start + LARGEST_BATCH])
-        for metric in metrics:
-            run.curves.setdefault(metric.key, []).append(metric.value)
+        points = _points(trial, run.curves)
+        metrics, params, tags = points, [], []
+        if run.attempt != (trial.attempt, trial.epochs):
+            client.log_inputs(run.id, [self._dataset()])
+            params = [Param(name, str(value)) for name, value in trial.values.items()]
+            tags = [RunTag("attempt", str(trial.attempt))]
+        if not trial.running:
+            costs = {f"cost/{name}": value for name, value in trial.cost.items()}
+            objective = {} if trial.objective is None else {"objective": trial.objective}
+            metrics = points + _at_step_0({**objective, **trial.test, **costs}, trial.last)
+            tags.append(_reason(trial.reason))
+            if trial.best_epoch is not None:
+                tags.append(RunTag("best_epoch", str(trial.best_epoch)))
+        client.log_batch(run.id, metrics, params, tags)
+        run.attempt = (trial.attempt, trial.epochs)
+        for point in points:  # added: those of an attempt before this one are still there
+            run.curves.setdefault(point.key, []).append(point.value)
 
     def _end_trial(self, client: MlflowClient, run: _Run, trial: TrialRecord) -> None:
-        # At step 0: MLflow draws a metric that has only a step 0 as bars, any other single step as a lone dot.
-        costs = {f"cost/{name}": value for name, value in trial.cost.items()}
-        objective = {} if trial.objective is None else {"objective": trial.objective}
-        self._log_at_step_0(client, run, {**objective, **trial.test, **costs}, trial.last)
-        if trial.best_epoch is not None:
-            client.set_tag(run.id, "best_epoch", str(trial.best_epoch))
         if trial.traceback:
             client.log_text(run.id, trial.traceback, "traceback.txt")
         if trial.epochs_run:
             self._log_loss_curves(client, run, trial)
-        self._terminate(client, run, ENDED[trial.status], trial.last, trial.reason)
+        self._set_status(client, run, ENDED[trial.status], trial.last)
 
     def _log_loss_curves(self, client: MlflowClient, run: _Run, trial: TrialRecord) -> None:
         with tempfile.TemporaryDirectory() as folder:
             path = Path(folder) / "loss_curves.png"
             name = f"{self._started.model} on {self._started.dataset}, trial {trial.trial}"
-            figures.loss_curves(trial.curves, name, path, held_out=self._started.held_out)
+            self._loss_curves.write(trial.curves, name, path)
             client.log_artifact(run.id, str(path))
 
     def _log_end(self, client: MlflowClient, parent: _Run) -> None:
@@ -290,10 +287,10 @@ class SweepRuns:
             chosen = {
                 name: curve[best.best_epoch - 1] for name, curve in best.curves.items() if name.startswith("val/")
             }
-            self._log_at_step_0(client, parent, {**chosen, **best.test}, ended.time)
-            client.set_tag(parent.id, "best_trial", str(best.trial))
+            scores = _at_step_0({**chosen, **best.test}, ended.time)
+            client.log_batch(parent.id, scores, tags=[RunTag("best_trial", str(best.trial))])
         if self._started.confirms:
-            self._log_at_step_0(client, parent, verdict.metrics(verdict.outcomes(self._record)), ended.time)
+            client.log_batch(parent.id, _at_step_0(verdict.metrics(verdict.outcomes(self._record)), ended.time))
         self._log_note(client, parent)
         self._log_journal(client, parent)
         page = report.kept(self._record)
@@ -305,11 +302,6 @@ class SweepRuns:
         """As far as it goes: from it a sweep that runs, or was interrupted, is reported from the store alone."""
         client.log_artifact(parent.id, str(self._record.directory / journal.FILE))
         self._journal_logged = time.monotonic()
-
-    def _log_at_step_0(self, client: MlflowClient, run: _Run, metrics: Mapping[str, float], when: float) -> None:
-        now = _milliseconds(when)
-        # Six digits: MLflow's pages print every one there is.
-        client.log_batch(run.id, [Metric(name, float(f"{value:.6g}"), now, 0) for name, value in metrics.items()])
 
     def _tags(self) -> dict[str, str]:
         started = self._started
@@ -339,12 +331,34 @@ class SweepRuns:
         run.status, run.ended = "RUNNING", None
 
     def _terminate(self, client: MlflowClient, run: _Run, status: str, when: float, reason: str) -> None:
-        """The status last: a run that has it is complete."""
         if run.is_(status, when):
             return
-        client.set_tag(run.id, "status.reason", reason[:LONGEST_REASON])
+        client.log_batch(run.id, tags=[_reason(reason)])
+        self._set_status(client, run, status, when)
+
+    def _set_status(self, client: MlflowClient, run: _Run, status: str, when: float) -> None:
+        """The last that is logged: a run that has it is complete."""
         client.set_terminated(run.id, status, _milliseconds(when))
         run.status, run.ended = status, _milliseconds(when)
+
+
+def _points(trial: TrialRecord, logged: Mapping[str, Sequence[float]]) -> list[Metric]:
+    """Of a trial's curves, those that are not logged yet."""
+    return [
+        Metric(name, curve[epoch], _milliseconds(trial.epoch_times[epoch]), epoch + 1)
+        for name, curve in trial.curves.items()
+        for epoch in range(len(logged.get(name, [])), len(curve))
+    ]
+
+
+def _at_step_0(metrics: Mapping[str, float], when: float) -> list[Metric]:
+    """MLflow draws a metric that has only a step 0 as bars, any other single step as a lone dot."""
+    # Six digits: MLflow's pages print every one there is.
+    return [Metric(name, float(f"{value:.6g}"), _milliseconds(when), 0) for name, value in metrics.items()]
+
+
+def _reason(reason: str) -> RunTag:
+    return RunTag("status.reason", reason[:LONGEST_REASON])
 
 
 def _history(client: MlflowClient, run: str, name: str) -> list[float]:

@@ -26,7 +26,7 @@ def drawn(monkeypatch: pytest.MonkeyPatch, curves: Curves, **options: str) -> Ax
     written: list[Figure] = []
     with monkeypatch.context() as patched:
         patched.setattr(figures.Figure, "savefig", lambda figure, *_, **__: written.append(figure))
-        figures.loss_curves(curves, "the title", Path("x.png"), **options)
+        figures.LossCurves(**options).write(curves, "the title", Path("x.png"))
     (figure,) = written
     (axes,) = figure.axes
     figure.draw_without_rendering()
@@ -39,7 +39,7 @@ def line_named(axes: Axes, name: str) -> Any:
 
 
 def test_a_png_of_the_expected_size_is_written(tmp_path: Path) -> None:
-    figures.loss_curves(CURVES, "title", tmp_path / "loss.png")
+    figures.LossCurves().write(CURVES, "title", tmp_path / "loss.png")
     content = (tmp_path / "loss.png").read_bytes()
     assert content.startswith(b"\x89PNG\r\n\x1a\n")
     assert struct.unpack(">II", content[16:24]) == (768, 504)
@@ -79,17 +79,43 @@ def test_the_legend_in_the_upper_right_names_what_is_held_out(held_out: str, mon
 
 def test_one_epoch_is_a_curve_too(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     curves = {"train/loss": [0.7], "val/loss": [0.6]}
-    line = line_named(drawn(monkeypatch, curves), "validation loss")
+    axes = drawn(monkeypatch, curves)
+    line = line_named(axes, "validation loss")
+    low, high = axes.get_xlim()
+    assert [tick for tick in axes.get_xticks() if low <= tick <= high] == [1]
     assert (list(line.get_xdata()), list(line.get_ydata())) == ([1], [0.6])
     assert line.get_marker() == "."  # a line of one point would not be seen
-    figures.loss_curves(curves, "title", tmp_path / "loss.png")
+    figures.LossCurves().write(curves, "title", tmp_path / "loss.png")
     assert (tmp_path / "loss.png").stat().st_size > 0
+
+
+def test_a_figure_shows_nothing_of_the_trial_before(tmp_path: Path) -> None:
+    """Neither curve nor limit, legend or title: to the last byte it is what a new figure would be."""
+    falling = [4 / epoch for epoch in range(1, 61)]
+    trials: list[Curves] = [
+        {"train/loss": falling, "val/loss": falling[::-1]},
+        {"train/loss": [0.7], "val/loss": [0.6]},
+        {"train/loss": [0.7, 0.7], "val/loss": [0.7, 0.7]},
+        {"train/loss": falling[:10]},  # a confirmation's
+        CURVES,
+    ]
+    kept = figures.LossCurves()
+    for number, curves in enumerate(trials):
+        kept.write(curves, f"trial {number}", tmp_path / "kept.png")
+        figures.LossCurves().write(curves, f"trial {number}", tmp_path / "new.png")
+        assert (tmp_path / "kept.png").read_bytes() == (tmp_path / "new.png").read_bytes(), number
+
+
+def test_what_a_confirmation_does_not_hold_out_is_not_in_the_legend(monkeypatch: pytest.MonkeyPatch) -> None:
+    legend = drawn(monkeypatch, {"train/loss": [0.7, 0.6]}).get_legend()
+    assert legend is not None
+    assert [text.get_text() for text in legend.get_texts()] == ["train loss"]
 
 
 def test_pyplot_and_its_windows_are_left_alone(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.delitem(sys.modules, "matplotlib.pyplot", raising=False)
     monkeypatch.delattr(matplotlib, "pyplot", raising=False)
-    importlib.reload(figures).loss_curves(CURVES, "title", tmp_path / "loss.png")
+    importlib.reload(figures).LossCurves().write(CURVES, "title", tmp_path / "loss.png")
     assert "matplotlib.pyplot" not in sys.modules
 
 

@@ -219,6 +219,18 @@ def test_the_best_trial_is_the_best_completed_one_and_of_equals_the_earlier() ->
     assert [t.trial for t in record.ranking()] == [2, 3, 0]
 
 
+def test_the_best_trial_heads_the_ranking_after_every_event() -> None:
+    promoted = trial(1, 0.9, 0.95, start=1)
+    failing = [*promoted[:-1], TrialEnded(1, 1, "failed", "diverged")]
+    record = SweepRecord(Path())
+    for event in [STARTED, *trial(0, 0.5), *trial(1, 0.9), *trial(2, 0.7), *promoted, *failing, *trial(3, 0.8)]:
+        record.add(event)
+        assert record.best is next(iter(record.ranking()), None)
+    assert record.best is record.trials[3]
+    confirmation = SweepRecord(Path(), [SweepStarted(**{**vars(STARTED), "confirms": "another"}), *trial(0, 0.5)])
+    assert confirmation.best is None
+
+
 def test_a_loss_is_better_when_it_is_smaller() -> None:
     started = SweepStarted(**{**vars(STARTED), "objective": "val/loss"})
     record = SweepRecord(Path(), [started, *trial(0, 0.5), *trial(1, 0.2)])

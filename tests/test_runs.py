@@ -1,4 +1,5 @@
 import json
+from collections import Counter
 from collections.abc import Callable
 
 import pytest
@@ -9,7 +10,9 @@ from conf.compose import Job
 from sweeps import driver, journal, view
 from sweeps.driver import Search
 from sweeps.engine import Message
+from sweeps.journal import Event, SweepStarted
 from sweeps.oracle import Oracle
+from sweeps.runs import SweepRuns
 from sweeps.spec import CURVES, EpochReport, Report, TrialFailedError, TrialResult, TrialSpec
 from tests.fakes import FakeEngine, Trial, WorkerDiedError, learn, plan
 from tests.tracked import artifacts, client, history, opened, runs, tracked
@@ -130,6 +133,55 @@ def test_another_attempt_is_the_same_run_with_each_epoch_once(composed: Callable
     assert [step for step, _ in history(run, "val/loss")] == [1, 2, 3]
 
 
+def test_an_attempt_that_was_logged_is_not_logged_again_by_the_next(composed: Callable[..., Job]) -> None:
+    """However often the store is brought up to date: after every event here."""
+
+    def die_once(spec: TrialSpec, report: Report) -> TrialResult:
+        if spec.attempt == 1:
+            learn(spec._replace(epochs=2), report)
+            raise WorkerDiedError
+        return learn(spec, report)
+
+    started, *events, _ = happened(composed("trials=1", "epochs=3"), FakeEngine(die_once))
+    assert isinstance(started, SweepStarted)
+    sweep = SweepRuns(started, plan(composed("trials=1")).directory)
+    experiment = client().create_experiment("e")
+    for event in (started, *events):
+        sweep.add(event)
+        sweep.log(client(), lambda _: experiment, None)
+    (run,) = runs("trial")
+    points = client().get_metric_history(run.info.run_id, "val/loss")
+    assert [point.step for point in points] == [1, 2, 3]  # each once, whenever it was
+    assert run.data.tags["attempt"] == "2"
+
+
+def test_a_trial_that_has_ended_costs_one_call_of_each_kind(
+    composed: Callable[..., Job], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    job = composed("trials=4", "epochs=3")
+    events = happened(job, FakeEngine())
+    calls: Counter[str] = Counter()
+
+    def counted(name: str, real: Callable[..., object]) -> Callable[..., object]:
+        def call(client: MlflowClient, *arguments: object, **more: object) -> object:
+            calls[name] += 1
+            return real(client, *arguments, **more)
+
+        return call
+
+    tracker = opened(job)
+    tracker.wait_until_opened()
+    for name in (*WRITES, "log_inputs"):
+        monkeypatch.setattr(MlflowClient, name, counted(name, getattr(MlflowClient, name)))
+    tracker.recall(plan(job).directory, events[:-1])
+    assert tracker.close()
+    of_the_sweep = {"create_run": 1, "set_terminated": 1, "log_batch": 1}
+    for name in ("create_run", "log_inputs", "log_batch", "set_terminated"):
+        assert calls[name] - of_the_sweep.get(name, 0) == 4, name
+    assert calls["set_tag"] == 1  # the sweep's note
+    assert {len(history(run, "val/loss")) for run in runs("trial")} == {3}
+
+
 def test_what_was_not_ended_is_killed_on_closing(composed: Callable[..., Job]) -> None:
     class InterruptedEngine(FakeEngine):
         def next(self, timeout: float) -> Message | None:
@@ -202,6 +254,13 @@ def test_the_dataset_is_described_without_its_arrays(composed: Callable[..., Job
     tracked(composed("trials=1"))
     (dataset,) = runs("trial")[0].inputs.dataset_inputs
     assert json.loads(dataset.dataset.source) == {"dataset": "imdb", "source": "standin"}
+
+
+def happened(job: Job, engine: FakeEngine) -> list[Event]:
+    """A sweep that no store was told of."""
+    search = Search(plan(job), Oracle(job.config, plan(job).space))
+    driver.run([search], engine)
+    return journal.read(search.plan.directory)
 
 
 class InterruptedEngine(FakeEngine):

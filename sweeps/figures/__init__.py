@@ -1,3 +1,3 @@
 """Figures. The only place that imports matplotlib."""
 
-from sweeps.figures.trial import loss_curves as loss_curves
+from sweeps.figures.trial import LossCurves as LossCurves
