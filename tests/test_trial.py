@@ -283,6 +283,25 @@ def test_only_a_gpu_takes_several_steps_an_execution_and_has_to_be_made_determin
     assert os.environ["CUBLAS_WORKSPACE_CONFIG"] == ":16:8"  # the user's
 
 
+@pytest.mark.parametrize("model", ["lstm", "conv_lstm"])
+def test_a_trial_is_traced_once_for_training_and_once_for_validation(
+    model: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    traced = []
+
+    def counted(name: str, step: Callable[..., Any]) -> Callable[..., Any]:
+        def call(model: keras.Model, data: object) -> Any:
+            traced.append(name)
+            return step(model, data)
+
+        return call
+
+    for name in ("train_step", "test_step"):
+        monkeypatch.setattr(keras.Model, name, counted(name, getattr(keras.Model, name)))
+    trial.run(spec(model, epochs=2), quiet)
+    assert traced == ["train_step", "test_step"]
+
+
 def test_trials_do_not_warn_of_being_traced() -> None:
     assert logging.getLogger("tensorflow").getEffectiveLevel() >= logging.ERROR
 
