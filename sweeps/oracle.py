@@ -105,6 +105,9 @@ class _Ask(keras_tuner.Oracle):
     def _save_trial(self, trial: Any) -> None:
         """The journal is the record."""
 
+    def _check_consecutive_failures(self) -> None:
+        """The driver decides when to give up; Keras Tuner goes through all trials for it, at every one's end."""
+
     def extend(self, trials: int) -> None:
         self.max_trials = trials
 
@@ -247,7 +250,6 @@ def _keras_tuner_oracle(config: Config, space: Space) -> keras_tuner.Oracle:
         "allow_new_entries": False,
         "tune_new_entries": False,
         "seed": config.seed,
-        "max_consecutive_failed_trials": None,  # the driver decides when to give up
     }
     tuner = config.tuner
     if tuner.name == "hyperband":
