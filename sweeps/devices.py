@@ -1,7 +1,6 @@
 """Which NVIDIA GPUs trials can use here. Known without TensorFlow: how many workers start depends on it.
 
-The environment decides for a worker when it first asks TensorFlow for a GPU, so both `share` and `environment` come
-before that.
+The environment decides for a worker when it first asks TensorFlow for a GPU, so `share` comes before that.
 """
 
 from __future__ import annotations

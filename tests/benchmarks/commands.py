@@ -6,7 +6,7 @@ import os
 import subprocess
 import sys
 import time
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import NamedTuple
 
@@ -32,9 +32,9 @@ def job_of(arguments: Sequence[str]) -> Job:
     return job
 
 
-def run(folder: Path, module: str, *arguments: str) -> Ended:
-    """`python -m module` in a folder; ends this process if it fails."""
-    environment = {**os.environ, "PYTHONPATH": str(ROOT)}
+def run(folder: Path, module: str, *arguments: str, variables: Mapping[str, str] | None = None) -> Ended:
+    """`python -m module` in a folder, with these environment variables too; ends this process if it fails."""
+    environment = {**os.environ, "PYTHONPATH": str(ROOT), **(variables or {})}
     command = [sys.executable, "-m", module, *arguments]
     began, wall = time.time(), time.monotonic()
     done = subprocess.run(command, cwd=folder, env=environment, capture_output=True, text=True, check=False)

@@ -14,16 +14,16 @@ import json
 import math
 import os
 import statistics
-import subprocess
 import sys
 import time
 from collections.abc import Callable
 from importlib import import_module
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from conf.compose import compose
 from conf.schema import Config
 from pipelines.sweep import check
+from tests.benchmarks import commands
 
 if TYPE_CHECKING:
     import keras
@@ -41,9 +41,7 @@ def main() -> None:
     if not set(THREADS) <= os.environ.keys():
         compare(threads, repetitions, arguments)
         return
-    sys.argv = ["sweep", *arguments]
-    (job,) = compose()
-    print(json.dumps(measure(job.config)))
+    print(json.dumps(measure(commands.job_of(arguments).config)))
 
 
 def compare(threads: list[str], repetitions: int, arguments: list[str]) -> None:
@@ -65,16 +63,9 @@ def compare(threads: list[str], repetitions: int, arguments: list[str]) -> None:
 
 
 def _in_a_process(threads: str, arguments: list[str]) -> dict[str, float]:
-    done = subprocess.run(
-        [sys.executable, "-m", "tests.benchmarks.steps", *arguments],
-        env={**os.environ, **dict.fromkeys(THREADS, threads), "TF_CPP_MIN_LOG_LEVEL": "3"},
-        capture_output=True,
-        text=True,
-        check=False,
-    )
-    if done.returncode != 0:
-        sys.exit(f"error: {done.stderr[-2000:]}")
-    found: dict[str, float] = json.loads(done.stdout.splitlines()[-1])
+    variables = {**dict.fromkeys(THREADS, threads), "TF_CPP_MIN_LOG_LEVEL": "3"}
+    ended = commands.run(Path.cwd(), "tests.benchmarks.steps", *arguments, variables=variables)
+    found: dict[str, float] = json.loads(ended.printed.splitlines()[-1])
     return found
 
 
