@@ -1,10 +1,12 @@
 import math
+import warnings
 from collections.abc import Callable
 from pathlib import Path
 
 import numpy as np
 import pytest
 from keras_tuner.oracles import BayesianOptimizationOracle
+from sklearn.exceptions import ConvergenceWarning
 
 from conf.compose import Job
 from conf.schema import Config
@@ -102,11 +104,65 @@ def test_bayesian_proposes_what_keras_tuner_would_from_the_same_trials(composed:
         units, dropout = float(proposal.values["lstm_units"]), float(proposal.values["dropout"])
         asked.tell(proposal.trial, math.sin(units / 20) + math.cos(20 * dropout))  # with hills inside of the space
     ours = asked._oracle._most_promising()
+    asked._oracle.gpr = BayesianOptimizationOracle._make_gpr(asked._oracle)
     theirs = BayesianOptimizationOracle.populate_space(asked._oracle, "12")["values"]
     point = [hp.value_to_prob(theirs[hp.name]) for hp in asked._oracle._nonfixed_space()]
     means, deviations = asked._oracle.gpr.predict(np.array([ours, point]), return_std=True)
     here, there = means - asked._oracle.beta * deviations
     assert here < there + 0.05 * np.std([trial.score for trial in asked._oracle.trials.values()])
+
+
+@pytest.mark.parametrize("ended", [1, 2, 5, 30])
+def test_the_gaussian_process_is_as_likely_as_keras_tuners(ended: int, composed: Callable[..., Job]) -> None:
+    asked = oracle(composed("tuner=bayesian").config)._oracle
+    generator = np.random.default_rng(ended)
+    points = generator.uniform(size=(ended, 5))
+    losses = np.sin(9 * points[:, 0]) + points[:, 1] ** 2 + generator.normal(scale=0.1, size=ended)
+    with warnings.catch_warnings(category=ConvergenceWarning, action="ignore"):
+        ours, theirs = (
+            one._make_gpr(asked).fit(points, losses).log_marginal_likelihood_value_
+            for one in (type(asked), BayesianOptimizationOracle)
+        )
+    assert ours > theirs - 1e-3
+
+
+@pytest.mark.parametrize("trials", [2, 9])  # while they are random, and later
+@pytest.mark.parametrize(
+    "space",
+    [
+        (),
+        (  # Keras Tuner tells a step and a choice by their last digits, of which six are recorded
+            "model.space.dropout={kind: Float, min_value: 0.1, max_value: 0.7, step: 0.1, default: 0.3}",
+            "optimizer.space.learning_rate={kind: Choice, values: [0.001234567, 0.01, 0.0234567891], default: 0.01}",
+        ),
+    ],
+)
+def test_a_resumed_bayesian_search_goes_on_without_making_its_proposals_again(
+    trials: int, space: tuple[str, ...], composed: Callable[..., Job], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    config = composed("tuner=bayesian", "tuner.initial_points=3", "trials=12", *space).config
+
+    whole, out = oracle(config), list[Proposal]()
+    told: dict[int, Proposal] = {}  # by the trial that was asked for before
+    while len(whole._oracle.trials) < trials:
+        if len(out) > 2:
+            told[out[-1].trial] = ended = out.pop(len(told) % 2)
+            whole.tell(ended.trial, score(ended))
+        proposal = whole.ask()
+        assert proposal is not None
+        out.append(proposal)
+    assert len(whole._asked) == min(trials, 3)
+    resumed = oracle(config)
+    resumed._oracle._max_collisions = 0
+    with monkeypatch.context() as patched:
+        patched.setattr(type(resumed._oracle), "_most_promising", lambda _: pytest.fail("it is known already"))
+        for trial, recorded in enumerate(whole._oracle.trials.values()):
+            resumed.replay(trial, resumed._space.complete(recorded.hyperparameters.values))
+            if trial in told:
+                resumed.tell(told[trial].trial, score(told[trial]))
+    points = [one._oracle._points(list(one._oracle.trials.values())) for one in (whole, resumed)]
+    np.testing.assert_array_equal(*points)
+    assert resumed.ask() == whole.ask()
 
 
 def test_hyperband_promotes_the_best_third_and_goes_on_where_they_stopped(composed: Callable[..., Job]) -> None:
