@@ -4,12 +4,13 @@ Keras asks its backend for a fused LSTM first (`backend.lstm`), and gets one for
 for processors too, `BlockLSTM`, with a gradient: the same function of the same weights, to rounding. The layers,
 their weights and what is saved of them stay Keras's own. With one thread and batches of 100 a training step of `lstm`
 on Reuters is 1.47, 1.23 and 1.10 times as fast with 20, 100 and 200 units (88 -> 72 ms with 100), one of `conv_lstm` on
-IMDB 1.05 to 1.07 times (53 -> 49 ms); medians of five, in turn. It is for one thread: with two, a step takes 1.34 and
-1.20 times as long as with Keras's own (`python -m tests.benchmarks.steps`), and a worker has one unless told otherwise.
+IMDB 1.05 to 1.07 times (53 -> 49 ms); medians of five, in turn. With two threads it would take 1.34 and 1.20 times as
+long as Keras's own (`python -m tests.benchmarks.steps`), so it is for processes with one, as workers are by default.
 """
 
 from __future__ import annotations
 
+import os
 from typing import Any
 
 import tensorflow as tf
@@ -20,8 +21,9 @@ _keras_lstm = backend.lstm  # raises NotImplementedError where it has no fused o
 
 
 def install() -> None:
-    """Have Keras use it, from the next model on, in this process."""
-    backend.lstm = lstm
+    """Have Keras use it, from the next model on, in this process, if TensorFlow was told to use one thread."""
+    if os.environ.get("TF_NUM_INTRAOP_THREADS") == "1":
+        backend.lstm = lstm
 
 
 def lstm(

@@ -27,6 +27,8 @@ from sweeps import devices
 from sweeps.silence import without_native_logs
 from sweeps.spec import EpochReport, SweepError, TrialFailedError, TrialSpec
 
+# What TensorFlow and the libraries below it read when they are first used.
+THREADS = ("TF_NUM_INTRAOP_THREADS", "TF_NUM_INTEROP_THREADS", "OMP_NUM_THREADS")
 ANSWER = 5  # seconds for a scheduler to answer
 WAIT_FOR_WORKERS = 60  # seconds
 
@@ -192,15 +194,7 @@ def open_engine(config: EngineConfig) -> Iterator[DaskEngine]:
 
 @contextmanager
 def _embedded(config: EngineConfig) -> Iterator[Client]:
-    threads = str(config.threads)
     settings = {
-        # TensorFlow reads these when it loads, so they must be set before the worker starts.
-        "distributed.nanny.pre-spawn-environ": {
-            "TF_NUM_INTRAOP_THREADS": threads,
-            "TF_NUM_INTEROP_THREADS": threads,
-            "OMP_NUM_THREADS": threads,
-            "TF_CPP_MIN_LOG_LEVEL": "3",
-        },
         "distributed.worker.preload": ["sweeps.engine"],
         # A trial whose worker died is run again by the driver, which knows what an attempt is.
         "distributed.scheduler.allowed-failures": 0,
@@ -220,6 +214,8 @@ def _embedded(config: EngineConfig) -> Iterator[Client]:
         LocalCluster(
             n_workers=_workers(config),
             threads_per_worker=1,
+            # Not by `pre-spawn-environ`: what this process's environment says would hold against it, and gets it.
+            env={**dict.fromkeys(THREADS, str(config.threads)), "TF_CPP_MIN_LOG_LEVEL": "3"},
             host="127.0.0.1",
             dashboard_address="127.0.0.1:0",  # with None it listens too, and two sweeps want one port
             memory_limit=config.memory or 0,
@@ -263,6 +259,8 @@ def _connected(config: EngineConfig) -> Iterator[Client]:
 
 
 def _import(module: str) -> None:
+    for name in THREADS:  # a worker of a cluster is one of several, too, unless who started it says otherwise
+        os.environ.setdefault(name, "1")
     with without_native_logs():
         importlib.import_module(module)
 

@@ -15,6 +15,7 @@ from hypothesis import settings
 os.environ["TF_CPP_MIN_LOG_LEVEL"] = "3"
 os.environ["MLFLOW_DISABLE_TELEMETRY"] = "true"
 os.environ.setdefault("CUDA_VISIBLE_DEVICES", "")  # the same tests on every machine
+os.environ["TF_NUM_INTRAOP_THREADS"] = "1"  # trials that run in this process do as in a worker
 
 from conf.compose import Job, compose
 
@@ -73,8 +74,8 @@ def _wait_for(condition: Callable[[], bool], seconds: float, what: str) -> None:
 def dask_processes(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Callable[..., subprocess.Popen[bytes]]]:
     """Starts Dask's own commands, and ends what is left at the end of the session."""
     folder = tmp_path_factory.mktemp("dask")
-    environment = {**os.environ, "PYTHONPATH": str(ROOT), "OMP_NUM_THREADS": "1", "TF_NUM_INTRAOP_THREADS": "1"}
-    environment |= {"XDG_CACHE_HOME": str(folder), "TF_CPP_MIN_LOG_LEVEL": "3"}
+    environment = {**os.environ, "PYTHONPATH": str(ROOT), "XDG_CACHE_HOME": str(folder)}
+    del environment["TF_NUM_INTRAOP_THREADS"]  # as a user would start them
     started: list[subprocess.Popen[bytes]] = []
 
     def start(*command: str) -> subprocess.Popen[bytes]:

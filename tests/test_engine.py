@@ -15,7 +15,7 @@ from conf.schema import ConfigError
 from conf.schema import Engine as EngineConfig
 from sweeps import devices
 from sweeps.devices import Gpus
-from sweeps.engine import DaskEngine, Failed, Finished, Message, Started, _workers, open_engine
+from sweeps.engine import THREADS, DaskEngine, Failed, Finished, Message, Started, _import, _workers, open_engine
 from sweeps.spec import EpochReport, SweepError
 from tests.specs import spec
 
@@ -82,8 +82,18 @@ def test_no_worker_gets_two_trials_while_another_has_none(engine: DaskEngine) ->
 def test_threads_are_set_before_tensorflow_could_load(local: DaskEngine) -> None:
     local.submit("tests.specs.environment", spec())
     (finished,) = [m for m in results(local) if isinstance(m, Finished)]
-    for name in ("TF_NUM_INTRAOP_THREADS", "TF_NUM_INTEROP_THREADS", "OMP_NUM_THREADS"):
-        assert finished.result[name] == "3"
+    assert [finished.result[name] for name in THREADS] == ["3", "3", "3"]
+
+
+def test_a_clusters_worker_uses_one_thread_unless_told_otherwise(cluster: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    with open_engine(EngineConfig("cluster", scheduler=cluster)) as engine:
+        engine.submit("tests.specs.environment", spec())
+        (finished,) = [m for m in results(engine) if isinstance(m, Finished)]
+    assert [finished.result[name] for name in THREADS] == ["1", "1", "1"]
+    for name in THREADS:
+        monkeypatch.setenv(name, "4")
+    _import("json")
+    assert [os.environ[name] for name in THREADS] == ["4", "4", "4"]
 
 
 def test_a_trial_at_fault_is_told_from_one_whose_worker_died(local: DaskEngine) -> None:

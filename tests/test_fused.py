@@ -53,6 +53,20 @@ def outcome(fast: bool, monkeypatch: pytest.MonkeyPatch, **options: Any) -> list
         return [*outputs, *gradients]
 
 
+def test_with_more_threads_kerass_own_is_faster_and_stays(monkeypatch: pytest.MonkeyPatch) -> None:
+    for threads in ("2", "0", None):
+        monkeypatch.setattr(backend, "lstm", fused._keras_lstm)
+        if threads is None:
+            monkeypatch.delenv("TF_NUM_INTRAOP_THREADS")
+        else:
+            monkeypatch.setenv("TF_NUM_INTRAOP_THREADS", threads)
+        fused.install()
+        assert backend.lstm is fused._keras_lstm
+    monkeypatch.setenv("TF_NUM_INTRAOP_THREADS", "1")
+    fused.install()
+    assert backend.lstm is fused.lstm
+
+
 UNUSUAL = {"go_backwards", "activation", "use_bias", "unroll"}
 
 

@@ -3,9 +3,10 @@
     python -m tests.benchmarks.steps model=lstm data=reuters [threads=1,2] [repetitions=3] [key=value …]
 
 The model is the baseline's, on random words of the dataset's shape. Each number of threads is a process of its own, in
-turn; in each the LSTM as it is here (`models.fused`) and Keras's own take turns. The limit is what no program of these
-layers can be faster than: the products of its dense, convolutional and recurrent layers, forward, for the gradient of
-their inputs and for that of their weights, at the rate that large products reach in the same process.
+turn; in each the LSTM of `models.fused`, which one thread gets, and Keras's own, which more get, take turns. The limit
+is what no program of these layers can be faster than: the products of its dense, convolutional and recurrent layers,
+forward, for the gradient of their inputs and for that of their weights, at the rate that large products reach in the
+same process.
 """
 
 from __future__ import annotations
@@ -23,6 +24,7 @@ from typing import TYPE_CHECKING, Any
 
 from conf.schema import Config
 from pipelines.sweep import check
+from sweeps.engine import THREADS
 from tests.benchmarks import commands
 
 if TYPE_CHECKING:
@@ -30,7 +32,6 @@ if TYPE_CHECKING:
 
 STEPS, TURNS = 40, 3  # of each measurement
 SIDE = 2000  # of the matrices that tell the processor's rate
-THREADS = ("TF_NUM_INTRAOP_THREADS", "TF_NUM_INTEROP_THREADS", "OMP_NUM_THREADS")
 
 
 def main() -> None:
@@ -52,10 +53,10 @@ def compare(threads: list[str], repetitions: int, arguments: list[str]) -> None:
     steps = {}
     for number, found in measured.items():
         rate, fused, keras, limit = (statistics.median(one[name] for one in found) for name in found[0])
-        steps[number] = fused
+        steps[number] = fused if number == "1" else keras
         print(
-            f"threads={number}: {fused:.1f} ms a step, with Keras's own LSTM {keras:.1f}; "
-            f"at least {limit:.1f} at {rate:.0f} GFLOP/s: {limit / fused:.0%} of the limit"
+            f"threads={number}: ms a step {fused:.1f} with the fused LSTM, {keras:.1f} with Keras's own; "
+            f"at least {limit:.1f} at {rate:.0f} GFLOP/s: {limit / steps[number]:.0%} of the limit"
         )
     one, most = threads[0], threads[-1]
     gain = int(most) * steps[most] / int(one) / steps[one]
@@ -74,7 +75,7 @@ def measure(config: Config) -> dict[str, float]:
     from keras.src import backend
 
     from models import fused
-    from sweeps import trial  # has Keras use the fused one
+    from sweeps import trial
 
     steps: dict[str, Callable[[], Any]] = {}
     for name, lstm in (("fused", fused.lstm), ("keras", fused._keras_lstm)):
