@@ -108,10 +108,13 @@ class DaskEngine:
         return max(0, self.workers - self.busy)
 
     def warm_up(self, module: str) -> None:
-        """Import `module` on every worker, in the background."""
-        addresses = self._client.scheduler_info(n_workers=-1)["workers"]
+        """Import `module` on every worker, in the background, leaving one of this machine's cores to this process."""
+        at_once = max(1, (os.cpu_count() or 1) - 1)
         # Kept: Dask drops a task that nobody holds the future of.
-        self._warming_up = [self._client.submit(_import, module, workers=[a], pure=False) for a in addresses]
+        self._warming_up.clear()
+        for number, address in enumerate(self._client.scheduler_info(n_workers=-1)["workers"]):
+            before = self._warming_up[number - at_once] if number >= at_once else None
+            self._warming_up.append(self._client.submit(_import, module, before, workers=[address], pure=False))
 
     def submit(self, function: str, spec: TrialSpec) -> None:
         key = f"{spec.sweep}-{spec.trial}-{uuid.uuid4().hex}"
@@ -258,7 +261,7 @@ def _connected(config: EngineConfig) -> Iterator[Client]:
         yield client
 
 
-def _import(module: str) -> None:
+def _import(module: str, after: None = None) -> None:
     for name in THREADS:  # a worker of a cluster is one of several, too, unless who started it says otherwise
         os.environ.setdefault(name, "1")
     with without_native_logs():

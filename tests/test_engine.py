@@ -4,6 +4,7 @@ import os
 import signal
 import time
 from collections.abc import Callable, Iterator
+from pathlib import Path
 from typing import Any
 
 import dask
@@ -94,6 +95,25 @@ def test_a_clusters_worker_uses_one_thread_unless_told_otherwise(cluster: str, m
         monkeypatch.setenv(name, "4")
     _import("json")
     assert [os.environ[name] for name in THREADS] == ["4", "4", "4"]
+
+
+@pytest.mark.parametrize(("cores", "at_once"), [(1, 1), (2, 1), (8, 3)])
+def test_workers_import_at_once_what_leaves_the_driver_a_core(
+    cores: int, at_once: int, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    times = tmp_path / "times"
+    note = f"with open({str(times)!r}, 'a') as file: print(time.time(), file=file)"
+    (tmp_path / "slow_to_import.py").write_text(f"import time\n{note}\ntime.sleep(1)\n{note}\n")
+    monkeypatch.syspath_prepend(str(tmp_path))
+    monkeypatch.setattr(os, "cpu_count", lambda: cores)
+    with open_engine(EngineConfig("local", workers=3)) as engine:
+        engine.warm_up("slow_to_import")
+        deadline = time.monotonic() + 30
+        while len(noted := times.read_text().split() if times.exists() else []) < 6 and time.monotonic() < deadline:
+            time.sleep(0.1)
+    took = max(map(float, noted)) - min(map(float, noted))
+    assert len(noted) == 6
+    assert (took < 3) == (at_once == 3)
 
 
 def test_a_trial_at_fault_is_told_from_one_whose_worker_died(local: DaskEngine) -> None:
