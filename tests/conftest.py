@@ -48,6 +48,13 @@ def own_folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.delenv("MLFLOW_RUN_ID", raising=False)
 
 
+@pytest.fixture
+def home(own_folder: None, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """The folder in which `own_folder` put both caches; archives may be fetched from this machine."""
+    monkeypatch.setenv("no_proxy", "127.0.0.1")
+    return tmp_path
+
+
 @pytest.fixture(scope="session")
 def empty_store(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """MLflow takes seconds to make one; the tests copy it."""

@@ -1,0 +1,73 @@
+"""Small archives as Keras makes them, and what is loaded of them."""
+
+import io
+
+import numpy as np
+
+from pipelines.data import load
+
+
+def ragged(documents):
+    array = np.empty(len(documents), dtype=object)
+    for i, document in enumerate(documents):
+        array[i] = document
+    return array
+
+
+def npz(**members):
+    """An archive as Keras makes them: lists become object arrays, everything else plain ones."""
+    content = io.BytesIO()
+    np.savez(content, **{name: ragged(m) if isinstance(m, list) else np.asarray(m) for name, m in members.items()})
+    return content.getvalue()
+
+
+def toy(size=40, num_classes=2, seed=0):
+    """The members of a small archive with two splits."""
+    rng = np.random.default_rng(seed)
+
+    def documents():
+        return [rng.integers(1, 50, rng.integers(0, 15)).tolist() for _ in range(size)]
+
+    labels = np.arange(size) % num_classes
+    return {"x_train": documents(), "y_train": labels, "x_test": documents(), "y_test": labels}
+
+
+def load_toy(**changes):
+    given = {
+        "name": "toy",
+        "source": "auto",
+        "archive": None,
+        "url": None,
+        "sha256": None,
+        "num_words": 30,
+        "maxlen": 10,
+        "num_classes": 2,
+        "validation": 0.2,
+        "split_seed": 113,
+    }
+    return load(**given | changes)
+
+
+def load_bytes(directory, content, **changes):
+    path = directory / "toy.npz"
+    path.write_bytes(content)
+    return load_toy(archive=str(path), **changes)
+
+
+def arrays_of(dataset):
+    return [array for split in dataset[:3] for array in split]
+
+
+def assert_same(one, other):
+    assert one.digest == other.digest
+    for a, b in zip(arrays_of(one), arrays_of(other), strict=True):
+        np.testing.assert_array_equal(a, b)
+
+
+def files_under(directory):
+    return sorted(path.relative_to(directory).as_posix() for path in directory.rglob("*") if path.is_file())
+
+
+def put(path, content):
+    path.parent.mkdir(parents=True, exist_ok=True)
+    path.write_bytes(content)
