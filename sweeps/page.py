@@ -4,11 +4,18 @@ from __future__ import annotations
 
 import base64
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 from jinja2 import Environment, FileSystemLoader, StrictUndefined
 
 TEMPLATES = Path(__file__).parent / "templates"
+
+
+class Figure(NamedTuple):
+    name: str  # of its file
+    title: str
+    alt: str
+    png: bytes
 
 
 def render(template: str, **content: Any) -> str:
