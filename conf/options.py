@@ -2,9 +2,17 @@
 
 from __future__ import annotations
 
+import sys
 from collections.abc import Sequence
 
 from conf.schema import ConfigError, did_you_mean
+
+
+def show_help(arguments: Sequence[str], text: str | None) -> None:
+    """End with a command's own help, if its arguments ask for that."""
+    if {"-h", "--help"} & set(arguments):
+        print(text)
+        sys.exit()
 
 
 def read_options(arguments: Sequence[str], allowed: Sequence[str]) -> dict[str, str]:

@@ -28,7 +28,7 @@ from rich.console import Console
 
 from conf import resume
 from conf.compose import Job
-from conf.options import read_options
+from conf.options import read_options, show_help
 from conf.schema import Config, ConfigError, Engine, Tracking
 from pipelines import sweep as sweeping
 from pipelines.sync import register
@@ -65,8 +65,7 @@ def main() -> None:
 
 def read_arguments(arguments: Sequence[str]) -> Arguments:
     """Raises `ConfigError`."""
-    if {"-h", "--help"} & set(arguments):
-        sys.exit(__doc__)
+    show_help(arguments, __doc__)
     given = read_options(arguments, OPTIONS)
     if "resume" in given:
         given = _asked(Path(given["resume"])) | given

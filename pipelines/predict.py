@@ -24,6 +24,7 @@ from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
+from conf.options import show_help
 from conf.schema import ConfigError, did_you_mean
 from sweeps import store
 from sweeps.silence import without_native_logs
@@ -57,8 +58,7 @@ def main() -> None:
 
 def read_arguments(arguments: Sequence[str]) -> Arguments:
     """Options, and texts, which are read to their end; raises `ConfigError`."""
-    if {"-h", "--help"} & set(arguments):
-        sys.exit(__doc__)
+    show_help(arguments, __doc__)
     given: dict[str, str] = {}
     texts: list[str] = []
     for argument in arguments:

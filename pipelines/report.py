@@ -18,7 +18,7 @@ from urllib.parse import quote
 
 from rich.console import Console
 
-from conf.options import read_options
+from conf.options import read_options, show_help
 from conf.schema import ConfigError
 from sweeps import journal, store
 from sweeps.spec import SweepError
@@ -50,8 +50,7 @@ def main() -> None:
 
 def read_arguments(arguments: Sequence[str]) -> Arguments:
     """Raises `ConfigError`."""
-    if {"-h", "--help"} & set(arguments):
-        sys.exit(__doc__)
+    show_help(arguments, __doc__)
     given = read_options(arguments, OPTIONS)
     return Arguments(given.get("sweep"), store.uri(given.get("tracking.uri")))
 

@@ -17,6 +17,7 @@ from typing import TYPE_CHECKING
 from rich.console import Console
 
 from conf import resume
+from conf.options import show_help
 from conf.schema import Config, ConfigError
 from pipelines import words
 from sweeps import journal, progress, space, store
@@ -53,8 +54,7 @@ def _try(directory: Path, uri: str | None, console: Console) -> bool:
 
 def read_arguments(arguments: Sequence[str]) -> tuple[list[Path], str | None]:
     """The directories and the store; raises `ConfigError`."""
-    if {"-h", "--help"} & set(arguments):
-        sys.exit(__doc__)
+    show_help(arguments, __doc__)
     uri = None
     directories = []
     for argument in arguments:

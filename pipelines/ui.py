@@ -32,7 +32,7 @@ from urllib.request import Request, urlopen
 
 from rich.console import Console
 
-from conf.options import read_options
+from conf.options import read_options, show_help
 from conf.schema import ConfigError
 from sweeps import store, view
 from sweeps.view import Comparison
@@ -65,8 +65,7 @@ def main() -> None:
 
 def read_arguments(arguments: Sequence[str]) -> Options:
     """Raises `ConfigError` for what is no option."""
-    if {"-h", "--help"} & set(arguments):
-        sys.exit(__doc__)
+    show_help(arguments, __doc__)
     given = read_options(arguments, KEYS)
     port, opened = given.get("port", "5000"), given.get("open", "true")
     if not port.isdecimal() or not 0 < int(port) < 2**16:

@@ -1,0 +1,20 @@
+import sys
+from importlib import import_module
+
+import pytest
+
+COMMANDS = ("confirm", "predict", "report", "sync", "ui")
+
+
+@pytest.mark.parametrize("name", COMMANDS)
+@pytest.mark.parametrize("arguments", [["-h"], ["tracking.uri=x", "--help"]], ids=" ".join)
+def test_help_is_printed_and_is_no_failure(
+    name: str, arguments: list[str], monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    command = import_module(f"pipelines.{name}")
+    monkeypatch.setattr(sys, "argv", [name, *arguments])
+    with pytest.raises(SystemExit) as ended:
+        command.main()
+    assert not ended.value.code
+    said = capsys.readouterr()
+    assert (said.out, said.err) == (f"{command.__doc__}\n", "")
