@@ -6,11 +6,13 @@ result; all arrive in `Engine.next`, in no promised order.
 
 from __future__ import annotations
 
+import gc
 import importlib
 import logging
 import os
 import queue
 import signal
+import sys
 import time
 import traceback
 import uuid
@@ -264,8 +266,12 @@ def _connected(config: EngineConfig) -> Iterator[Client]:
 def _import(module: str) -> None:
     for name in THREADS:  # a worker of a cluster is one of several, too, unless who started it says otherwise
         os.environ.setdefault(name, "1")
-    with without_native_logs():
-        importlib.import_module(module)
+    if module not in sys.modules:
+        with without_native_logs():
+            importlib.import_module(module)
+        # What there is now stays. Keras has the collector called at every trial, and it would go through all that: some
+        # 0.2 s of each. Not after a trial, whose model would then never be freed.
+        gc.freeze()
 
 
 def _call(function: str, spec: TrialSpec, topic: str) -> Any:

@@ -97,6 +97,18 @@ def test_a_clusters_worker_uses_one_thread_unless_told_otherwise(cluster: str, m
     assert [os.environ[name] for name in THREADS] == ["4", "4", "4"]
 
 
+def test_the_collector_leaves_alone_what_was_imported_and_nothing_that_a_trial_made(engine: DaskEngine) -> None:
+    frozen: dict[int, list[int]] = {}
+    for trial in range(6):
+        engine.submit("tests.specs.frozen", spec(trial=trial))
+        for message in results(engine):
+            assert isinstance(message, Finished)
+            frozen.setdefault(message.result[0], []).append(message.result[1])
+    for counts in frozen.values():
+        assert min(counts) > 10_000
+        assert counts == sorted(counts, reverse=True)  # what nobody refers to any more still goes
+
+
 def test_workers_that_still_import_are_given_their_share_of_the_trials(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
