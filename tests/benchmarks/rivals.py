@@ -9,6 +9,8 @@ epochs. Needs the packages in requirements.txt beside this file.
 
 from __future__ import annotations
 
+import atexit
+import gc
 import json
 import sys
 import time
@@ -26,6 +28,10 @@ from pipelines import data
 from sweeps import space
 from sweeps.space import Space
 from sweeps.spec import Dataset
+
+# As a user's own program has it; importing ours has set it otherwise.
+gc.set_threshold(700, 10, 10)
+atexit.unregister(gc.freeze)
 
 
 class Settings(NamedTuple):
