@@ -9,8 +9,8 @@ gc.set_threshold(10_000)
 atexit.register(gc.freeze)
 
 # Here, as MLflow reads them when it is imported: it reports its use to its makers unless told otherwise, prints the
-# addresses of every run that ends and a bar for the files it copies, and a server that is away would hold each call for
-# four minutes.
+# addresses of every run that ends and, if it finds tqdm, a bar for the files it copies, and a server that is away would
+# hold each call for four minutes.
 os.environ.setdefault("MLFLOW_DISABLE_TELEMETRY", "true")
 os.environ.setdefault("MLFLOW_ENABLE_ARTIFACTS_PROGRESS_BAR", "false")
 os.environ.setdefault("MLFLOW_LOGGING_LEVEL", "WARNING")
