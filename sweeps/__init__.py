@@ -4,7 +4,7 @@ import os
 
 # TensorFlow, Keras and MLflow are 400,000 objects that stay as long as the process. The garbage collector, which Python
 # calls for every 700 new ones, goes through them again and again while they are imported, and once more at the end:
-# that was a third of a short command (`pipelines.predict` of one text takes 4.9 instead of 7.1 s).
+# that was a third of a short command (`pipelines.predict` of one text takes 5.2 instead of 7.4 s).
 gc.set_threshold(10_000)
 atexit.register(gc.freeze)
 
