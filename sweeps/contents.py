@@ -44,7 +44,7 @@ def labelled(metric: str) -> str:
 
 
 class Contents:
-    """What the page says of a record, part by part."""
+    """Made of a record once; the template asks it for each part."""
 
     def __init__(self, record: SweepRecord, config: Mapping[str, Any]) -> None:
         assert record.started is not None
