@@ -1,23 +1,25 @@
-"""Command line -> validated `Config`s, and Hydra's errors in one line.
+"""The command line of a sweep -> checked configurations, and Hydra's errors in one line.
 
-Hydra only composes here: the task function collects the configurations, so that every job of a multirun is checked
-before the first one starts, and a mistake leaves nothing behind.
+Hydra only composes here. Every job of a multirun is checked before the first one starts, and a mistake leaves nothing
+behind.
 """
 
 from __future__ import annotations
 
 import io
+import itertools
 import os
 import re
 import sys
 import tempfile
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager, redirect_stderr
-from dataclasses import dataclass, fields, is_dataclass
+from dataclasses import fields, is_dataclass
 from pathlib import Path
 from typing import Any
 
 import hydra
+from hydra.core.config_store import ConfigStore
 from hydra.core.hydra_config import HydraConfig
 from hydra.core.override_parser.overrides_parser import OverridesParser
 from hydra.errors import HydraException, MissingConfigException, OverrideParseException
@@ -31,79 +33,118 @@ from omegaconf.errors import (
 )
 from yaml import YAMLError
 
-from conf import resume
-from conf.schema import Config, ConfigError, did_you_mean
+from conf import stored
+from conf.schema import Config, ConfigError, Job, did_you_mean
 
 GROUPS = ("data", "model", "optimizer", "tuner", "stopping", "engine", "experiment")
-
-
-@dataclass(frozen=True)
-class Job:
-    """One composed job: the configuration as objects and as the YAML that reproduces it."""
-
-    config: Config
-    yaml: str
+MULTIRUN = ("-m", "--multirun")
+# Hydra lets only `++` add a key to a mapping, or override a mapping by one with other keys. Anything that is neither a
+# hyperparameter nor an option of the tuner is refused by `sweeps.session.check`.
+FREE_KEYS = re.compile(r"^((model|optimizer)\.space|tuner)\.")
 
 
 def compose(config_name: str = "sweep") -> list[Job]:
-    """The jobs that `sys.argv` asks for: one, or with `-m` several; none for `--help`, `--cfg` and the like.
+    """Return the jobs that `sys.argv` asks for: one, or several with `-m`; none for `--help`, `--cfg` and the like.
 
-    Raises `ConfigError` for anything the user got wrong.
+    Raises `ConfigError` for every mistake of the user's.
     """
-    jobs: list[Job | ConfigError] = []
+    _check_groups(sys.argv[1:])
+    arguments = [FREE_KEYS.sub(r"++\g<0>", argument) for argument in sys.argv[1:]]
+    multirun = any(argument in MULTIRUN for argument in arguments)
+    overrides = [argument for argument in arguments if argument not in MULTIRUN]
+    ConfigStore.instance().store(name="schema", node=Config)
+    try:
+        if any(argument.startswith("-") for argument in overrides):
+            jobs = _jobs_with_flags(config_name, arguments)
+        else:
+            jobs = _jobs(config_name, overrides, multirun=multirun)
+    except (HydraException, OmegaConfBaseException, YAMLError, ValueError) as error:
+        if isinstance(error, ConfigError):
+            raise
+        raise ConfigError(explain(error)) from error
+    for composed in jobs:
+        if composed.config.resume is not None and len(jobs) > 1:
+            raise ConfigError(f"resume={composed.config.resume}: goes on with one job, -m asks for {len(jobs)}")
+    return jobs
+
+
+def _jobs(config_name: str, overrides: list[str], *, multirun: bool) -> list[Job]:
+    with hydra.initialize_config_dir(str(Path(__file__).parent.resolve()), version_base="1.3"):
+        lines = _multirun(overrides) if multirun else [overrides]
+        return [job(hydra.compose(config_name, line), _without_hydra(line)) for line in lines]
+
+
+def _multirun(overrides: list[str]) -> list[list[str]]:
+    """The overrides of each job: every combination of the values that are given for a key."""
+    choices = []
+    for override in OverridesParser.create().parse_overrides(overrides):
+        if override.is_sweep_override():
+            key = override.get_key_element()
+            choices.append([f"{key}={value}" for value in override.sweep_string_iterator()])
+        else:
+            choices.append([str(override.input_line)])
+    return [list(line) for line in itertools.product(*choices)]
+
+
+def _without_hydra(overrides: list[str]) -> list[str]:
+    parsed = OverridesParser.create().parse_overrides(overrides)
+    return [str(override.input_line) for override in parsed if not override.is_hydra_override()]
+
+
+def _jobs_with_flags(config_name: str, arguments: list[str]) -> list[Job]:
+    """Let Hydra's own main function interpret its flags: `--help`, `--cfg`, `--config-dir` and the others."""
+    collected: list[Job | ConfigError] = []
 
     @hydra.main(version_base="1.3", config_path="pkg://conf", config_name=config_name)
     def collect(cfg: DictConfig) -> None:
         overrides = OmegaConf.to_container(HydraConfig.get().overrides.task, resolve=False)
         assert isinstance(overrides, list)
         try:
-            jobs.append(job(cfg, overrides))
+            collected.append(job(cfg, overrides))
         except ConfigError as error:  # raised here, Hydra would print lines of its own around it
-            jobs.append(error)
+            collected.append(error)
 
-    # Without this Hydra prints its own errors and exits; with it they come here, to be told in one line.
+    # Without this Hydra prints its errors itself and exits.
     os.environ["HYDRA_FULL_ERROR"] = "1"
-    _check_groups(sys.argv[1:])
-    # Hydra lets only `++` override a mapping by one with other keys; what is not a hyperparameter is refused later.
-    arguments = [re.sub(r"^(model|optimizer)\.space\.", r"++\g<0>", argument) for argument in sys.argv[1:]]
-    with tempfile.TemporaryDirectory() as scratch:  # for what Hydra writes about a multirun
-        # Beside another override: those before and after a flag are too many for argparse.
+    before = sys.argv
+    with tempfile.TemporaryDirectory() as scratch:  # for the files that Hydra writes about a multirun
+        # Beside another override: argparse does not take overrides both before and after a flag.
         overrides = [n for n, argument in enumerate(arguments) if "=" in argument and not argument.startswith("-")]
-        arguments.insert(overrides[0] if overrides else len(arguments), f"hydra.sweep.dir={scratch}")
-        sys.argv[1:] = arguments
+        place = overrides[0] if overrides else len(arguments)
+        sys.argv = [before[0], *arguments[:place], f"hydra.sweep.dir={scratch}", *arguments[place:]]
         try:
             with _usage_in_one_line():
                 collect()
-        except (HydraException, OmegaConfBaseException, YAMLError, ValueError) as error:
-            raise ConfigError(explain(error)) from error
-    for composed in jobs:
+        finally:
+            sys.argv = before
+    for composed in collected:
         if isinstance(composed, ConfigError):
             raise composed
-        if composed.config.resume is not None and len(jobs) > 1:
-            raise ConfigError(f"resume={composed.config.resume}: goes on with one job, -m asks for {len(jobs)}")
-    return [composed for composed in jobs if isinstance(composed, Job)]
+    return [composed for composed in collected if isinstance(composed, Job)]
 
 
 @contextmanager
 def _usage_in_one_line() -> Iterator[None]:
-    """What argparse says of a wrong flag, without the usage above it."""
-    said = io.StringIO()
+    """Turn argparse's complaint about a wrong flag into a `ConfigError` without the usage above it."""
+    complaint = io.StringIO()
     try:
-        with redirect_stderr(said):
+        with redirect_stderr(complaint):
             yield
     except SystemExit as exit_:
         if exit_.code != 2:
             raise
-        reason = said.getvalue().rstrip().rpartition("error: ")[2]
+        reason = complaint.getvalue().rstrip().rpartition("error: ")[2]
         raise ConfigError(f"{reason}; see --help") from exit_
 
 
 def _check_groups(arguments: Sequence[str]) -> None:
-    """Refuse what Hydra would take for a group without a word, or refuse without naming it."""
+    """Refuse the values that Hydra would silently take for an option of a group, or refuse without naming it."""
     for argument in arguments:
         key, is_override, value = argument.partition("=")
         if is_override and not key:
             raise ConfigError(f"{argument}: not of the form key=value")
+        if key.lstrip("+") == "tuner.name":
+            raise ConfigError(f"{argument}: would only rename the tuner; to choose one: tuner={value}")
         if not is_override or key not in GROUPS:
             continue
         if value in ("", "null") or value.startswith("{") or value.replace(".", "").isdecimal():
@@ -118,15 +159,15 @@ def _options(group: str) -> list[str]:
 
 
 def job(cfg: DictConfig, overrides: Sequence[str] = ()) -> Job:
-    """Check a composed configuration; `overrides` are the command line's."""
+    """Check a composed configuration; `overrides` are those of the command line."""
     try:
         if cfg.resume is not None:
-            cfg = resume.restore(cfg, overrides)
+            cfg = stored.restore(cfg, overrides)
         else:
             _replace_hyperparameters(cfg, overrides)
         _make_paths_absolute(cfg)
         config = OmegaConf.to_object(cfg)
-        cfg.resume = None  # where a sweep is kept is no part of what it is
+        cfg.resume = None  # the place of a sweep is no part of its configuration
         yaml = OmegaConf.to_yaml(cfg, resolve=True)
     except (HydraException, OmegaConfBaseException) as error:
         raise ConfigError(explain(error)) from error
@@ -145,7 +186,7 @@ def _make_paths_absolute(cfg: DictConfig) -> None:
 
 
 def _replace_hyperparameters(cfg: DictConfig, overrides: Sequence[str]) -> None:
-    """Hydra merges a hyperparameter into the one that it overrides; one that names its kind is meant whole."""
+    """Replace a hyperparameter by an override that names its kind; Hydra would merge the two."""
     replaced: set[str] = set()
     for override in OverridesParser.create().parse_overrides(list(overrides)):
         key, value = str(override.key_or_group), override.value()
@@ -153,12 +194,12 @@ def _replace_hyperparameters(cfg: DictConfig, overrides: Sequence[str]) -> None:
         if ".space." in key and isinstance(value, dict) and "kind" in value:
             OmegaConf.update(cfg, key, value, merge=False)
             replaced.add(hyperparameter)
-        elif hyperparameter in replaced:  # what came after it on the command line holds again
+        elif hyperparameter in replaced:  # an override that follows on the command line holds again
             OmegaConf.update(cfg, key, value, merge=True, force_add=True)
 
 
 def _refuse_extra_keys(node: Any, prefix: str = "") -> None:
-    """`+key=value` adds keys that the schema does not know; nothing would ever read them."""
+    """Refuse keys that `+key=value` added and that nothing would ever read."""
     names = [spec.name for spec in fields(node)]
     for name, child in vars(node).items():
         if name not in names:
@@ -169,7 +210,7 @@ def _refuse_extra_keys(node: Any, prefix: str = "") -> None:
 
 
 def explain(error: Exception) -> str:
-    """What a user should read of an error of Hydra's or OmegaConf's: one line."""
+    """Put an error of Hydra's or OmegaConf's into one line for the user."""
     cause = error if isinstance(error, OmegaConfBaseException) else error.__cause__
     given = str(error).splitlines()[0].removeprefix("Error merging override ").replace("++", "")
     if isinstance(error, MissingConfigException) and "/" in str(error.missing_cfg_file):
@@ -189,8 +230,8 @@ def explain(error: Exception) -> str:
         return f"{given if '=' in given else cause.full_key}: {reason}"
     if isinstance(cause, OmegaConfBaseException) and cause.full_key:
         return f"{given if '=' in given else cause.full_key}: {str(cause).splitlines()[0]}"
-    said = str(error).partition("\n\n")[0]  # what follows are search paths, or a link
-    return " ".join(line for line in said.splitlines() if not line.startswith("See https://"))
+    message = str(error).partition("\n\n")[0]  # search paths or a link follow
+    return " ".join(line for line in message.splitlines() if not line.startswith("See https://"))
 
 
 def _near_keys(cause: OmegaConfBaseException) -> str:

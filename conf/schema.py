@@ -1,7 +1,9 @@
-"""Every key of the configuration, its type, and what it may be.
+"""Every key of the configuration, its type and its range.
 
 Hydra refuses unknown keys and wrong types while it composes; `OmegaConf.to_object` then runs `Config.__post_init__`,
-which checks the ranges written beside the fields. After that nobody checks again.
+which checks the ranges written beside the fields. `sweeps.session.check` holds the rest against the code: the objective
+against the table of metrics, and every space and option against the function that takes it. After that nobody checks
+again.
 """
 
 from __future__ import annotations
@@ -9,40 +11,39 @@ from __future__ import annotations
 import difflib
 import math
 import re
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from dataclasses import asdict, dataclass, field, fields, is_dataclass
-from typing import Any
+from typing import Any, NamedTuple
 
-from hydra.core.config_store import ConfigStore
 from omegaconf import MISSING
 
-# What may be given anew when a sweep is resumed: none of it decides what a trial comes to.
+Value = int | float | str | bool  # of a hyperparameter
+Values = Mapping[str, Value]  # hyperparameter -> value
+
+# Keys that may change when a sweep is resumed: none of them decides the outcome of a trial.
 RESUMABLE = ("trials", "minutes", "target", "engine", "tracking")
-OBJECTIVES = {"val/accuracy": "max", "val/loss": "min"}
-TUNER_OPTIONS = {
-    "random": [],
-    "grid": [],
-    "bayesian": ["initial_points", "alpha", "beta"],
-    "hyperband": ["factor"],
-}
+# Keywords that a dataset's `read` may have; it is given those that it names.
+READ_KEYWORDS = ("name", "source", "archive", "url", "sha256", "num_words", "maxlen", "num_classes")
+# Keys of every tuner; all others are options of its oracle.
+TUNER_KEYS = ("name", "oracle", "ends_trials")
 STOPPING_OPTIONS = {"patience": [], "median": ["grace", "min_trials"], "none": []}
 
 
 class ConfigError(ValueError):
-    """A user's mistake, told in one line: dotted key, value, what is allowed."""
+    """A user's mistake, in one line: the dotted key, its value, what is allowed."""
 
     def __init__(self, message: str) -> None:
         super().__init__(" ".join(message.split()))
 
 
 def did_you_mean(word: str, known: Iterable[str]) -> str:
-    """`; did you mean 'x'?` where a known word is near, else nothing."""
+    """Return `; did you mean 'x'?` if a known word is similar, otherwise an empty string."""
     near = difflib.get_close_matches(word, list(known), n=1)
     return f"; did you mean '{near[0]}'?" if near else ""
 
 
 def _number(default: Any, *, low: float, high: float | None = None, open_low: bool = False) -> Any:
-    """A field between `low` and `high`; with `open_low`, above `low`."""
+    """A field between `low` and `high`, both included; with `open_low`, `low` is excluded."""
     return field(default=default, metadata={"low": low, "high": high, "open_low": open_low})
 
 
@@ -52,19 +53,19 @@ def _one_of(default: Any, *allowed: str) -> Any:
 
 @dataclass
 class Text:
-    """What a model needs to take raw text and to answer by name."""
+    """The settings with which a registered model takes raw text and answers by name."""
 
     words: str | None = None  # a word index: a JSON file that maps each word to its rank
     url: str | None = None
     sha256: str | None = None
-    labels: list[str] = field(default_factory=list)  # a name for each class; none: the classes' numbers
+    labels: list[str] = field(default_factory=list)  # a name for each class; without them the classes are numbers
 
 
 @dataclass
 class Data:
-    """A labelled text corpus: where it comes from and how it is encoded. `load` takes all but `load` and `text`."""
+    """A labelled text corpus: the function that reads it, where it lies, and how it is encoded."""
 
-    load: str = "pipelines.data.load"
+    read: str = "pipelines.data.archives.read"  # returns a `pipelines.data.corpus.Corpus`
     source: str = _one_of("auto", "auto", "archive", "standin")
     archive: str | None = None
     url: str | None = None
@@ -76,27 +77,19 @@ class Data:
     split_seed: int = _number(113, low=0, high=2**32 - 1)
     text: Text = field(default_factory=Text)
 
-    def arguments(self, name: str) -> dict[str, Any]:
-        """What `load` takes, for the dataset of that name."""
-        return {key: value for key, value in asdict(self).items() if key not in ("load", "text")} | {"name": name}
-
 
 @dataclass
 class Buildable:
-    """A builder (dotted name of a function of plain numbers) and the space of its keywords."""
+    """A builder (the dotted name of a function of plain numbers) and the space of its keywords."""
 
     name: str = MISSING
     build: str = MISSING
     space: dict[str, Any] = field(default_factory=dict)
 
-
-@dataclass
-class Tuner:
-    name: str = _one_of(MISSING, *TUNER_OPTIONS)
-    initial_points: int | None = _number(None, low=1)
-    alpha: float | None = _number(None, low=0, open_low=True)
-    beta: float | None = _number(None, low=0)
-    factor: int | None = _number(None, low=2)
+    @property
+    def searched(self) -> list[str]:
+        """The names of the hyperparameters that are searched; a fixed one is no mapping."""
+        return [name for name, entry in self.space.items() if isinstance(entry, Mapping)]
 
 
 @dataclass
@@ -129,7 +122,8 @@ class Config:
     datasets: dict[str, Data] = field(default_factory=dict)
     model: Buildable = field(default_factory=Buildable)
     optimizer: Buildable = field(default_factory=Buildable)
-    tuner: Tuner = field(default_factory=Tuner)
+    # `name`, `oracle` (the dotted name of a function) and the options that this function takes.
+    tuner: dict[str, Any] = field(default_factory=dict)
     stopping: Stopping = field(default_factory=Stopping)
     engine: Engine = field(default_factory=Engine)
     tracking: Tracking = field(default_factory=Tracking)
@@ -144,16 +138,12 @@ class Config:
     trial_minutes: float | None = _number(None, low=0, open_low=True)
     # Keras Tuner reads 0 as "no seed" and would draw one.
     seed: int = _number(1, low=1, high=2**31 - 1)
-    objective: str = _one_of("val/accuracy", *OBJECTIVES)
+    objective: str = "val/accuracy"  # see `sweeps.metrics`
     dry_run: bool = False
     resume: str | None = None
     reproduce: str | None = None
 
     def __post_init__(self) -> None:
-        if self.objective.startswith("test/"):
-            raise ConfigError(
-                f"objective={self.objective}: the test set must never choose a model; allowed: {', '.join(OBJECTIVES)}"
-            )
         _check_fields(self)
         if not self.datasets:
             raise ConfigError("data: at least one dataset is needed, e.g. data=imdb")
@@ -162,17 +152,17 @@ class Config:
             _check_labels(f"datasets.{name}", data)
         if self.reproduce is not None and not re.fullmatch("[0-9a-f]{32}", self.reproduce):
             raise ConfigError(f"reproduce={self.reproduce}: must be a run's id, 32 digits of 0-9 and a-f")
-        _check_target(self.target, self.objective)
-        _check_options("tuner", self.tuner, TUNER_OPTIONS)
-        _check_options("stopping", self.stopping, STOPPING_OPTIONS)
+        _check_stopping(self.stopping)
         _check_tuner(self.tuner, self.trials)
-        if self.stopping.name == "median" and self.tuner.name == "hyperband":
-            raise ConfigError("stopping=median: tuner=hyperband ends the worse trials itself; allowed: patience, none")
+        if self.stopping.name == "median" and self.tuner.get("ends_trials"):
+            raise ConfigError(
+                f"stopping=median: tuner={self.tuner['name']} ends the worse trials itself; allowed: patience, none"
+            )
         _check_engine(self.engine)
 
 
 def _check_fields(node: Any, prefix: str = "") -> None:
-    """Hold every number and name of the tree against the bounds written beside its field."""
+    """Check every number and name of the tree against the bounds written beside its field."""
     for spec in fields(node):
         value, key = getattr(node, spec.name), prefix + spec.name
         if is_dataclass(value):
@@ -212,33 +202,32 @@ def _check_labels(key: str, data: Data) -> None:
         )
 
 
-def _check_target(target: float | None, objective: str) -> None:
-    if target is None:
+def _check_stopping(stopping: Stopping) -> None:
+    takes = STOPPING_OPTIONS[stopping.name]
+    for option in (spec.name for spec in fields(stopping) if spec.name != "name"):
+        value = getattr(stopping, option)
+        if value is not None and option not in takes:
+            allowed = ", ".join(takes) or "no options"
+            raise ConfigError(f"stopping.{option}={value}: stopping={stopping.name} takes {allowed}")
+        if value is None and option in takes:
+            raise ConfigError(f"stopping.{option}=null: stopping={stopping.name} needs a number")
+
+
+def _check_tuner(tuner: dict[str, Any], trials: int) -> None:
+    """Check the keys that every tuner has, and the one that counts trials."""
+    for key, kind in (("name", str), ("oracle", str), ("ends_trials", bool)):
+        if not isinstance(tuner.get(key, False if kind is bool else None), kind):
+            raise ConfigError(f"tuner.{key}={tuner.get(key)}: must be {'true or false' if kind is bool else 'a name'}")
+    if "initial_points" not in tuner:
         return
-    allowed, ok = ("at most 1", 0 < target <= 1) if objective == "val/accuracy" else ("finite", 0 < target < math.inf)
-    if not ok:
-        raise ConfigError(f"target={target}: must be greater than 0 and {allowed} for objective={objective}")
-
-
-def _check_options(group: str, node: Tuner | Stopping, options: dict[str, list[str]]) -> None:
-    for option in (spec.name for spec in fields(node) if spec.name != "name"):
-        value = getattr(node, option)
-        if value is not None and option not in options[node.name]:
-            takes = ", ".join(options[node.name]) or "no options"
-            raise ConfigError(f"{group}.{option}={value}: {group}={node.name} takes {takes}")
-        if value is None and option in options[node.name] and option != "initial_points":
-            raise ConfigError(f"{group}.{option}=null: {group}={node.name} needs a number")
-
-
-def _check_tuner(tuner: Tuner, trials: int) -> None:
-    if tuner.name == "bayesian":
-        if trials < 2:
-            raise ConfigError(f"trials={trials}: tuner=bayesian needs at least 2, one of them an initial point")
-        if tuner.initial_points is not None and tuner.initial_points >= trials:
-            raise ConfigError(
-                f"tuner.initial_points={tuner.initial_points}: must be less than trials={trials}, "
-                "or nothing is left for the Bayesian search"
-            )
+    if trials < 2:
+        raise ConfigError(f"trials={trials}: tuner={tuner['name']} needs at least 2, one of them an initial point")
+    points = tuner["initial_points"]
+    if isinstance(points, int) and points >= trials:
+        raise ConfigError(
+            f"tuner.initial_points={points}: must be less than trials={trials}, "
+            f"otherwise nothing is left for the {tuner['name']} search"
+        )
 
 
 def _check_engine(engine: Engine) -> None:
@@ -252,4 +241,8 @@ def _check_engine(engine: Engine) -> None:
             raise ConfigError(f"engine.{key}={getattr(engine, key)}: engine={engine.name} does not take it")
 
 
-ConfigStore.instance().store(name="schema", node=Config)
+class Job(NamedTuple):
+    """One composed job: its configuration as objects, and as the YAML that reproduces it."""
+
+    config: Config
+    yaml: str

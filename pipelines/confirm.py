@@ -26,16 +26,17 @@ from typing import NamedTuple
 
 from rich.console import Console
 
-from conf import resume
+from conf import stored
 from conf.compose import Job
-from conf.options import read_options, show_help
+from pipelines.command import read_options, show_help
 from conf.schema import Config, ConfigError, Engine, Tracking
 from pipelines import sweep as sweeping
 from pipelines.sync import register
-from sweeps import journal, store
+from sweeps import journal
+from sweeps.tracking import store
 from sweeps.journal import SweepRecord
 from sweeps.plan import Confirmed, Plan
-from sweeps.spec import SweepError
+from sweeps.errors import SweepError
 
 OPTIONS = ("sweep", "top", "seeds", "resume", "tracking.uri", "engine.workers")
 COMMAND = "confirm.json"  # in the directory of a confirmation: what it was asked for
@@ -99,7 +100,7 @@ def _asked(directory: Path) -> dict[str, str]:
 
 def confirm(arguments: Arguments, console: Console) -> list[SweepRecord]:
     """Train and compare; returns the record of each dataset's confirmation."""
-    from sweeps.confirmation import FixedList, confirmed
+    from sweeps.finalists import FixedList, confirmed
 
     found = _sweeps(arguments)
     wanted = [confirmed(record, arguments.top, arguments.seeds) for record in found]
@@ -112,10 +113,10 @@ def confirm(arguments: Arguments, console: Console) -> list[SweepRecord]:
             f"for a new confirmation: sweep={arguments.sweep}"
         )
     with _held(directory, console):
-        made = sweeping.plans_of(Job(config, resume.as_yaml(config)), searched, directory)
+        made = sweeping.plans_of(Job(config, stored.as_yaml(config)), searched, directory)
         plans = [_plan(*each) for each in zip(made, found, wanted, strict=True)]
         pasts = [journal.read(plan.directory) for plan in plans]
-        journal.write_whole(directory / resume.FILE, resume.as_yaml(config))
+        journal.write_whole(directory / stored.FILE, stored.as_yaml(config))
         journal.write_whole(directory / COMMAND, json.dumps(_command(arguments)))
         oracles = [FixedList(again) for again in wanted]
         told = f"{len(wanted[0].finalists)} configurations with {arguments.seeds} fresh seeds each"
@@ -136,7 +137,7 @@ def _sweeps(arguments: Arguments) -> list[SweepRecord]:
     if local:
         records = [SweepRecord(path, journal.read(path)) for path in local]
     else:
-        from sweeps.recorded import Recorded
+        from sweeps.tracking.reader import Recorded
 
         recorded = Recorded(arguments.uri or store.uri(None))
         records = [recorded.record(entry) for entry in recorded.chosen(name, "sweep")]
@@ -149,7 +150,7 @@ def _sweeps(arguments: Arguments) -> list[SweepRecord]:
 def _config(found: Sequence[SweepRecord], arguments: Arguments, trials: int) -> Config:
     """The sweep's own, for a list of trials that neither time nor a target cuts short."""
     assert found[0].started is not None
-    config = resume.parsed(found[0].started.config)
+    config = stored.parsed(found[0].started.config)
     datasets = {r.started.dataset: config.datasets[r.started.dataset] for r in found if r.started}
     return replace(
         config,
@@ -218,13 +219,15 @@ def _held(directory: Path, console: Console) -> Iterator[None]:
 
 
 def _print(record: SweepRecord, console: Console) -> None:
-    from sweeps import progress, report, verdict
+    from sweeps import terminal
+    from sweeps.report import write
+    from sweeps.analysis import confirmation
 
-    found = verdict.outcomes(record)
-    console.print(progress.confirmation_table(record, found))
-    for sentence in verdict.conclusions(found):
+    found = confirmation.outcomes(record)
+    console.print(terminal.confirmation_table(record, found))
+    for sentence in confirmation.conclusions(found):
         console.print(sentence, soft_wrap=True, highlight=False)
-    console.print(f"report: {record.directory / report.FILE}", soft_wrap=True, highlight=False)
+    console.print(f"report: {record.directory / write.FILE}", soft_wrap=True, highlight=False)
 
 
 if __name__ == "__main__":

@@ -24,14 +24,14 @@ from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
-from conf.options import show_help
+from pipelines.command import show_help
 from conf.schema import ConfigError, did_you_mean
-from sweeps import store
-from sweeps.silence import without_native_logs
-from sweeps.spec import SweepError
+from sweeps.tracking import store
+from sweeps.trials.native_logs import without_native_logs
+from sweeps.errors import SweepError
 
 if TYPE_CHECKING:
-    from sweeps.registered import Answer, Chosen
+    from sweeps.tracking.predictor import Answer, Chosen
 
 OPTIONS = ("model", "file", "format", "tracking.uri")
 FORMATS = ("table", "json")
@@ -123,11 +123,11 @@ def _lines(name: str, content: bytes) -> list[str]:
 
 def predict(arguments: Arguments, console: Console) -> None:
     """Print what the model says of each text."""
-    from sweeps import registered
+    from sweeps.tracking import predictor
 
-    chosen = registered.choose(arguments.uri, arguments.model)
+    chosen = predictor.choose(arguments.uri, arguments.model)
     with without_native_logs():
-        answers = registered.classify(arguments.uri, chosen, arguments.texts)
+        answers = predictor.classify(arguments.uri, chosen, arguments.texts)
     if arguments.format == "json":
         for text, answer in zip(arguments.texts, answers, strict=True):
             print(_as_json(text, answer, chosen))

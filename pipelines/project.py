@@ -60,7 +60,7 @@ def _end_with(mlflow: int) -> None:
 
 
 def _end_run(status: str) -> None:
-    from sweeps.tracking import end_project_run
+    from sweeps.tracking.tracker import end_project_run
 
     end_project_run(status)
 

@@ -18,14 +18,15 @@ from urllib.parse import quote
 
 from rich.console import Console
 
-from conf.options import read_options, show_help
+from pipelines.command import read_options, show_help
 from conf.schema import ConfigError
-from sweeps import journal, store
-from sweeps.spec import SweepError
+from sweeps import journal
+from sweeps.tracking import store
+from sweeps.errors import SweepError
 
 if TYPE_CHECKING:
     from sweeps.journal import SweepRecord
-    from sweeps.recorded import Entry, Recorded
+    from sweeps.tracking.reader import Entry, Recorded
 
 REPORTS = Path("reports")
 KINDS = ("sweep", "confirm")
@@ -57,7 +58,7 @@ def read_arguments(arguments: Sequence[str]) -> Arguments:
 
 def report(arguments: Arguments, console: Console) -> bool:
     """Write the pages; whether all of those asked for could be."""
-    from sweeps.recorded import Recorded
+    from sweeps.tracking.reader import Recorded
 
     recorded = Recorded(arguments.uri)
     wanted = arguments.sweep
@@ -72,7 +73,7 @@ def report(arguments: Arguments, console: Console) -> bool:
 
 def _written(recorded: Recorded, entry: Entry, console: Console) -> SweepRecord | None:
     """One that cannot be read is no reason to leave the others."""
-    from sweeps import report as reports
+    from sweeps.report import write as reports
 
     folder = REPORTS / entry.name
     try:
@@ -86,12 +87,12 @@ def _written(recorded: Recorded, entry: Entry, console: Console) -> SweepRecord 
 
 
 def _write_overview(records: Sequence[SweepRecord], console: Console) -> None:
-    from sweeps import matrix
-    from sweeps import report as reports
+    from sweeps.report import overview_page
+    from sweeps.report import write as reports
 
     names = [record.started.sweep for record in records if record.started is not None]
     pages = {name: f"{quote(name)}/{reports.FILE}" for name in names}
-    journal.write_whole(REPORTS / "index.html", matrix.render(matrix.of(records), pages))
+    journal.write_whole(REPORTS / "index.html", overview_page.render(overview_page.of(records), pages))
     console.print(f"{REPORTS / 'index.html'}: models and datasets", soft_wrap=True, highlight=False)
 
 

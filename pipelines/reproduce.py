@@ -14,16 +14,17 @@ from typing import TYPE_CHECKING
 
 from rich.console import Console
 
-from conf import resume
+from conf import stored
 from conf.compose import Job
 from conf.schema import Config, ConfigError, Engine
 from pipelines import sweep as sweeping
-from sweeps import store
+from sweeps.tracking import store
 
 if TYPE_CHECKING:
-    from sweeps.engine import DaskEngine, Failed
+    from sweeps.trials.dask_engine import DaskEngine
+    from sweeps.trials.engine import Failed
     from sweeps.journal import SweepRecord
-    from sweeps.spec import TrialResult, TrialSpec
+    from sweeps.trials.spec import TrialResult, TrialSpec
 
 MAY_CHANGE = re.compile(r"reproduce|tracking\.uri|engine\.threads|datasets\.\w+\.archive")
 
@@ -42,14 +43,14 @@ def refuse_changes(arguments: Iterable[str]) -> None:
 def reproduce(asked: Config, console: Console) -> bool:
     """Train the trial of the run `asked.reproduce` again; whether every number is equal to the last bit."""
     from sweeps import reproduction
-    from sweeps.recorded import Recorded
+    from sweeps.tracking.reader import Recorded
 
     assert asked.reproduce is not None
     record, number = Recorded(store.uri(asked.tracking.uri)).trial(asked.reproduce)
     trial = record.trials[number]
     config = _config(record, asked)
     searched = sweeping.check(config)
-    (plan,) = sweeping.plans_of(Job(config, resume.as_yaml(config)), searched, Path("outputs/reproduce"))
+    (plan,) = sweeping.plans_of(Job(config, stored.as_yaml(config)), searched, Path("outputs/reproduce"))
     assert record.started is not None
     if plan.digest != record.started.digest:
         raise ConfigError(
@@ -75,7 +76,7 @@ def reproduce(asked: Config, console: Console) -> bool:
 def _config(record: SweepRecord, asked: Config) -> Config:
     assert record.started is not None
     dataset = record.started.dataset
-    config = resume.parsed(record.config)
+    config = stored.parsed(record.config)
     data = replace(config.datasets[dataset], source=record.started.source)
     given = asked.datasets.get(dataset)
     if given is not None and given.archive is not None:
@@ -85,7 +86,7 @@ def _config(record: SweepRecord, asked: Config) -> Config:
 
 
 def _trained(engine: DaskEngine, function: str, spec: TrialSpec) -> TrialResult | Failed:
-    from sweeps.engine import Failed, Finished
+    from sweeps.trials.engine import Failed, Finished
 
     engine.submit(function, spec)
     while True:

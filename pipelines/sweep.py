@@ -32,21 +32,24 @@ from typing import TYPE_CHECKING, NoReturn
 
 from rich.console import Console
 
-from conf import resume
+from conf import stored
 from conf.compose import Job, compose
 from conf.schema import Config, ConfigError
 from pipelines.sync import register
-from sweeps import devices, journal, provenance, space, store
+from sweeps.trials import gpus
+from sweeps import journal, environment
+from sweeps.search import space
+from sweeps.tracking import store
 from sweeps.journal import Event, SweepRecord, SweepStarted
-from sweeps.silence import without_native_logs
-from sweeps.space import Space
-from sweeps.spec import SweepError
+from sweeps.trials.native_logs import without_native_logs
+from sweeps.search.space import Space
+from sweeps.errors import SweepError
 
 if TYPE_CHECKING:
     from sweeps import driver
-    from sweeps.engine import DaskEngine
+    from sweeps.trials.dask_engine import DaskEngine
     from sweeps.plan import Plan
-    from sweeps.tracking import Tracker
+    from sweeps.tracking.tracker import Tracker
 
 OUTPUTS = Path("outputs")
 INTERRUPTED = 130
@@ -114,7 +117,7 @@ def run(job: Job, searched: Space, console: Console) -> list[SweepRecord]:
         for plan, past in zip(plans, pasts, strict=True):
             if past:
                 _refuse_another(plan, _started(past))
-        journal.write_whole(directory / resume.FILE, job.yaml)
+        journal.write_whole(directory / stored.FILE, job.yaml)
         with workers(plans) as engine:
             return _search(plans, pasts, engine, console)
 
@@ -149,12 +152,12 @@ def begun(directory: Path) -> bool:
 @contextmanager
 def workers(plans: Sequence[Plan]) -> Iterator[DaskEngine]:
     """The engine, its workers loading TensorFlow while this process does."""
-    from sweeps.engine import open_engine
+    from sweeps.trials.dask_engine import open_engine
 
     with open_engine(plans[0].config.engine) as engine:
-        engine.warm_up("sweeps.trial")
+        engine.warm_up("sweeps.trials.training")
         with without_native_logs():
-            import_module("sweeps.oracle")
+            import_module("sweeps.search.oracle")
         yield engine
 
 
@@ -195,13 +198,13 @@ def _refuse_another(plan: Plan, started: SweepStarted) -> None:
     where = plan.directory.parent
     if started.confirms:
         raise ConfigError(f"resume={where}: a confirmation goes on with python -m pipelines.confirm resume={where}")
-    resume.refuse_changes(where, started.config, plan.yaml)
+    stored.refuse_changes(where, started.config, plan.yaml)
     if started.digest != plan.digest:
         raise ConfigError(
             f"datasets.{plan.dataset}: the digest of the data is {plan.digest}, "
             f"{where} was started with {started.digest}; give it the same data, or start a new sweep"
         )
-    before, now = started.versions.get("keras-tuner"), provenance.versions().get("keras-tuner")
+    before, now = started.versions.get("keras-tuner"), environment.versions().get("keras-tuner")
     if before != now:
         raise ConfigError(
             f"keras-tuner={now}: {where} was started with keras-tuner={before}, "
@@ -212,8 +215,9 @@ def _refuse_another(plan: Plan, started: SweepStarted) -> None:
 def _search(
     plans: Sequence[Plan], pasts: Sequence[Sequence[Event]], engine: DaskEngine, console: Console
 ) -> list[SweepRecord]:
-    from sweeps import progress, report
-    from sweeps.oracle import Oracle, description
+    from sweeps import terminal
+    from sweeps.report import write
+    from sweeps.search.oracle import Oracle, description
 
     config = plans[0].config
     # As they were when the sweep began; the search tells them what has changed since.
@@ -224,10 +228,10 @@ def _search(
     told = f"{config.tuner.name}: {description(config, plans[0].space)}"
     records, tracker, logged = conduct(plans, pasts, oracles, engine, console=console, told=told)
     for record in records:
-        console.print(progress.results(record))
-        if progress.ending(record):
-            console.print(progress.ending(record), soft_wrap=True)
-        console.print(f"report: {record.directory / report.FILE}", soft_wrap=True, highlight=False)
+        console.print(terminal.results(record))
+        if terminal.ending(record):
+            console.print(terminal.ending(record), soft_wrap=True)
+        console.print(f"report: {record.directory / write.FILE}", soft_wrap=True, highlight=False)
     if logged:
         _print_comparison(plans, tracker, console)
         for plan, record in zip(plans, records, strict=True):
@@ -248,8 +252,9 @@ def conduct(
 
     Returns their records, the tracker, and whether it could log everything.
     """
-    from sweeps import driver, progress, report
-    from sweeps.tracking import Tracker
+    from sweeps import driver, terminal
+    from sweeps.report import write
+    from sweeps.tracking.tracker import Tracker
 
     config, directory = plans[0].config, plans[0].directory.parent
     last = next((_started(past).store for past in pasts if past), plans[0].store) or None
@@ -268,14 +273,14 @@ def conduct(
     )
     if unused:
         console.print(unused, soft_wrap=True, highlight=False, markup=False)
-    terminal = progress.Terminal(console)
+    terminal = terminal.Terminal(console)
     searches = []
     for planned, past, oracle in zip(plans, pasts, oracles, strict=True):
         plan = planned._replace(store=store.without_password(tracker.uri))
         tracker.recall(plan.directory, past)
         searches.append(driver.Search(plan, oracle, [tracker, terminal], past))
         if past:
-            console.print(f"goes on: {progress.so_far(searches[-1].record)}", soft_wrap=True)
+            console.print(f"goes on: {terminal.so_far(searches[-1].record)}", soft_wrap=True)
     limit = None
     try:
         with terminal:
@@ -290,7 +295,7 @@ def conduct(
         logged = tracker.close(limit)
         for search in searches:
             if search.record.ended is not None:  # the tracker has made it, unless its store is away
-                report.kept(search.record)
+                write.kept(search.record)
         if not logged:
             address = store.without_password(tracker.uri)
             console.print(
@@ -303,7 +308,7 @@ def conduct(
 
 def _where(config: Config, workers: int) -> tuple[str, str]:
     """On how many workers and GPUs; and what is to be said of a GPU that is not used."""
-    gpus = devices.gpus() if config.engine.name == "local" else devices.Gpus(())
+    gpus = gpus.gpus() if config.engine.name == "local" else gpus.Gpus(())
     on = f" on {len(gpus.ids)} GPU{'s' if len(gpus.ids) > 1 else ''}" if gpus.ids else ""
     return f"{workers} workers{on}", gpus.unused
 
@@ -316,11 +321,11 @@ def _print_comparison(plans: Sequence[Plan], tracker: Tracker, console: Console)
 
 
 def _dry_run(plans: Sequence[Plan], engine: DaskEngine, console: Console) -> None:
-    from sweeps import progress
+    from sweeps import terminal
     from sweeps.estimate import estimates
 
     for plan, estimate in zip(plans, estimates(plans, engine), strict=True):
-        console.print(progress.estimate_table(plan, estimate))
+        console.print(terminal.estimate_table(plan, estimate))
 
 
 if __name__ == "__main__":

@@ -16,13 +16,15 @@ from typing import TYPE_CHECKING
 
 from rich.console import Console
 
-from conf import resume
-from conf.options import show_help
+from conf import stored
+from pipelines.command import show_help
 from conf.schema import Config, ConfigError
-from pipelines import words
-from sweeps import journal, progress, space, store
+from pipelines.data import word_index
+from sweeps import journal, terminal
+from sweeps.search import space
+from sweeps.tracking import store
 from sweeps.journal import SweepRecord, SweepStarted
-from sweeps.spec import SweepError
+from sweeps.errors import SweepError
 
 if TYPE_CHECKING:
     from sweeps.plan import Plan
@@ -62,12 +64,12 @@ def read_arguments(arguments: Sequence[str]) -> tuple[list[Path], str | None]:
             uri = store.uri(argument.removeprefix(OPTION))
         elif "=" in argument or argument.startswith("-"):
             raise ConfigError(f"{argument}: allowed: directories, and {OPTION}…")
-        elif not (Path(argument) / resume.FILE).is_file():
-            raise ConfigError(f"{argument}: no sweep was started there, {resume.FILE} is missing")
+        elif not (Path(argument) / stored.FILE).is_file():
+            raise ConfigError(f"{argument}: no sweep was started there, {stored.FILE} is missing")
         else:
             directories.append(Path(argument))
     if not directories:
-        directories = sorted(path.parent for path in OUTPUTS.glob(f"*/{resume.FILE}"))
+        directories = sorted(path.parent for path in OUTPUTS.glob(f"*/{stored.FILE}"))
         if not directories:
             raise ConfigError(f"{OUTPUTS.resolve()}: no sweep was started there")
     return directories, uri
@@ -76,10 +78,10 @@ def read_arguments(arguments: Sequence[str]) -> tuple[list[Path], str | None]:
 def sync(directory: Path, uri: str | None, console: Console) -> bool:
     """Log all that the journals in a directory say, as far as the store has not got it; whether that succeeded."""
     with journal.locked(directory):
-        tracking = resume.read(directory).tracking
+        tracking = stored.read(directory).tracking
         pasts = [(path.parent, journal.read(path.parent)) for path in sorted(directory.glob(f"*/{journal.FILE}"))]
-        from sweeps import report
-        from sweeps.tracking import Tracker
+        from sweeps.report import write
+        from sweeps.tracking.tracker import Tracker
 
         last = next((past[0].store for _, past in pasts if past and isinstance(past[0], SweepStarted)), None)
         tracker = Tracker(uri or store.uri(tracking.uri, last), tracking.experiment)
@@ -90,14 +92,14 @@ def sync(directory: Path, uri: str | None, console: Console) -> bool:
         records = [SweepRecord(path, past) for path, past in pasts if past]
         for record in records:
             if record.ended is not None:
-                report.kept(record)
+                write.kept(record)
         if complete:
-            plans = [_plan(resume.read(directory), record) for record in records]
+            plans = [_plan(stored.read(directory), record) for record in records]
             registered = [
                 register(tracker.uri, plan, record, console) for plan, record in zip(plans, records, strict=True)
             ]
             complete = all(registered)
-    where = f"{directory}: {', '.join(progress.so_far(record) for record in records)}"
+    where = f"{directory}: {', '.join(terminal.so_far(record) for record in records)}"
     outcome = "all of it is in" if complete else "not all of it could be logged to"
     address = store.without_password(tracker.uri)
     console.print(f"{where}; {outcome} {address}", soft_wrap=True, style="" if complete else "red")
@@ -126,7 +128,7 @@ def _plan(config: Config, record: SweepRecord) -> Plan:
 
 def register(uri: str, plan: Plan, record: SweepRecord, console: Console) -> bool:
     """Have the chosen model in MLflow's registry, once; whether nothing of that is left to do."""
-    from sweeps import registry
+    from sweeps.tracking import registration
 
     text = plan.config.datasets[plan.dataset].text
     if plan.data["source"] == "archive" and text.words is None and text.url is None:
@@ -134,8 +136,8 @@ def register(uri: str, plan: Plan, record: SweepRecord, console: Console) -> boo
         console.print(f"not registered: datasets.{plan.dataset}.text names no word index", soft_wrap=True)
         return True
     try:
-        version = registry.register(uri, plan, record, lambda: words.find(plan.dataset, text))
-    except (registry.NotRegisteredError, ConfigError) as error:
+        version = registration.register(uri, plan, record, lambda: word_index.find(plan.dataset, text))
+    except (registration.NotRegisteredError, ConfigError) as error:
         console.print(f"[red]not registered[/red], python -m pipelines.sync tries again: {error}", soft_wrap=True)
         return False
     if version is not None and version.new:

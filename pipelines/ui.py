@@ -32,10 +32,10 @@ from urllib.request import Request, urlopen
 
 from rich.console import Console
 
-from conf.options import read_options, show_help
+from pipelines.command import read_options, show_help
 from conf.schema import ConfigError
-from sweeps import store, view
-from sweeps.view import Comparison
+from sweeps.tracking import store, comparison_page
+from sweeps.tracking.comparison_page import Comparison
 
 HOST = "127.0.0.1"
 KEYS = ("tracking.uri", "port", "open")
@@ -193,8 +193,8 @@ def newest_comparison(address: str) -> str:
     experiment = by_id[runs[0]["info"]["experiment_id"]]
     of_run = {tag["key"]: tag["value"] for tag in runs[0]["data"]["tags"]}
     shown = Comparison(of_run["sweep"], of_run["objective"])
-    saved = view.tag_of(shown.sweep) in {tag["key"] for tag in experiment.get("tags", [])}
-    return view.address(experiment["experiment_id"], shown, saved=saved)
+    saved = comparison_page.tag_of(shown.sweep) in {tag["key"] for tag in experiment.get("tags", [])}
+    return comparison_page.address(experiment["experiment_id"], shown, saved=saved)
 
 
 def _ask(address: str, what: str, body: dict[str, Any]) -> dict[str, Any]:

@@ -8,14 +8,13 @@ from __future__ import annotations
 
 import math
 import time
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
+from pathlib import Path
 from typing import Protocol
 
-from conf.schema import OBJECTIVES
-from sweeps import predictions, provenance, stopping
-from sweeps.checkpoints import Checkpoints
-from sweeps.engine import Engine, Failed, Finished, Message, Started
+from sweeps import environment, metrics
+from sweeps.errors import SweepError
 from sweeps.journal import (
     INTERRUPTED,
     EpochEnded,
@@ -30,40 +29,37 @@ from sweeps.journal import (
     TrialStarted,
 )
 from sweeps.plan import Plan
-from sweeps.spec import EpochReport, Proposal, SweepError, TrialResult, TrialSpec, Value
+from sweeps.search.ask_tell import AskTell
+from sweeps.trials import early_stopping, predictions
+from sweeps.trials.checkpoints import Checkpoints
+from sweeps.trials.engine import Engine, Failed, Finished, Message, Started
+from sweeps.trials.spec import EpochReport, TrialResult, TrialSpec
 
-TICK = 0.5  # seconds between looks at the clock while no worker says anything
-# Why a sweep ends before all of its trials, and what its running trials are told.
+TICK = 0.5  # seconds between looks at the clock while no worker sends anything
+# Reasons why a sweep ends before all of its trials have run, and the reason that its running trials are given.
 MINUTES, TARGET, MAX_FAILURES = "minutes", "target", "max_failures"
-REASONS = {MINUTES: "the time is up", TARGET: "the target is reached"}
+STOPS_TRIALS = {MINUTES: "the time is up", TARGET: "the target is reached"}
 
 
-class AskTell(Protocol):
-    """What the driver needs of an oracle; see `sweeps.oracle.Oracle`."""
+class Listener(Protocol):
+    """Shows or stores a sweep. Every event reaches it after the journal."""
 
-    def ask(self) -> Proposal | None: ...
+    def on_event(self, record: SweepRecord, event: Event) -> None:
+        """Take in an event; the record has it already."""
 
-    def tell(self, trial: int, objective: float | None) -> None: ...
+    def catch_up(self, directory: Path, events: Sequence[Event]) -> None:
+        """Take in the journal of a sweep that goes on, however much of it is known from earlier sessions."""
 
-    def replay(self, trial: int, values: Mapping[str, Value]) -> None: ...
-
-    def extend(self, trials: int) -> None: ...
-
-    def candidates(self) -> set[int]: ...
-
-
-class View(Protocol):
-    """Something that shows a sweep: told of every event, after the journal."""
-
-    def show(self, record: SweepRecord, event: Event) -> None: ...
+    def close(self) -> object:
+        """Finish; no event follows."""
 
 
 def run(searches: Sequence[Search], engine: Engine) -> None:
     """Run all sweeps to their end. Raises `SweepError` when the journal or the engine cannot go on."""
     by_name = {search.plan.sweep: search for search in searches}
-    ends = time.monotonic() + _seconds_left(searches)
+    deadline = time.monotonic() + _seconds_left(searches)
     while True:
-        left = ends - time.monotonic()
+        left = deadline - time.monotonic()
         for search in searches:
             search.enforce_limits(engine, left)
         while engine.free and (spec := _next_spec(searches, left)):
@@ -78,13 +74,13 @@ def run(searches: Sequence[Search], engine: Engine) -> None:
 
 def _next_spec(searches: Sequence[Search], left: float) -> TrialSpec | None:
     order = list(searches)
-    if left < math.inf:  # or the first sweep would take the time of all
+    if left < math.inf:  # otherwise the first sweep would take the time of all
         order.sort(key=lambda search: len(search.record.trials))
     return next((spec for search in order if (spec := search.propose(left)) is not None), None)
 
 
 def _seconds_left(searches: Sequence[Search]) -> float:
-    """Of the time that the sweeps have together, without what their earlier processes used."""
+    """Seconds left of `minutes`, which all sweeps share, after what earlier sessions used."""
     minutes = searches[0].plan.config.minutes
     if minutes is None:
         return math.inf
@@ -95,50 +91,56 @@ def _seconds_left(searches: Sequence[Search]) -> float:
     return minutes * 60 - used
 
 
-def _median(plan: Plan) -> stopping.Median | None:
+def _median(plan: Plan) -> early_stopping.Median | None:
     grace, min_trials = plan.config.stopping.grace, plan.config.stopping.min_trials
-    if grace is None or min_trials is None or plan.confirmed:  # every `stopping` but median; nothing to choose
+    if grace is None or min_trials is None or plan.confirmation:  # only stopping=median has both
         return None
-    return stopping.Median(plan.config.objective, epochs=plan.config.epochs, grace=grace, min_trials=min_trials)
+    return early_stopping.Median(plan.config.objective, epochs=plan.config.epochs, grace=grace, min_trials=min_trials)
 
 
 class Search:
-    """One sweep while it runs: its oracle, its journal, and what is out.
+    """One sweep while it runs: its oracle, its journal, and the trials that are out.
 
-    `past` are the events of a journal that is there: the oracle, which must be as at its beginning, is told of them,
-    and the sweep goes on from where they end.
+    `past` are the events of its journal if it goes on: the oracle, which must be as at the sweep's beginning, replays
+    them.
     """
 
-    def __init__(self, plan: Plan, oracle: AskTell, views: Sequence[View] = (), past: Sequence[Event] = ()) -> None:
+    def __init__(
+        self, plan: Plan, oracle: AskTell, listeners: Sequence[Listener] = (), past: Sequence[Event] = ()
+    ) -> None:
         self.plan = plan
         self.over = False
-        self.record = SweepRecord(plan.directory, past)
+        # Before its first event a new sweep has the record that it would begin with.
+        self.record = SweepRecord.of(plan.directory, past) if past else SweepRecord(plan.directory, self._started())
         self._oracle = oracle
-        self._views = views
+        self._listeners = listeners
         self._checkpoints = Checkpoints(plan.directory / "checkpoints")
         self._out: dict[int, TrialSpec] = {}
-        self._on_worker: dict[int, float] = {}  # trial -> since when
-        self._again: list[tuple[TrialSpec, str]] = []  # the next attempts, and why the last was lost
+        self._on_worker: dict[int, float] = {}  # trial -> when it started there
+        self._to_repeat: list[tuple[TrialSpec, str]] = []  # the next attempts, and why the last one was lost
         self._median = _median(plan)
-        self._failures = 0  # in a row, of this process
-        self._begun = False
-        self._told_to_stop = False
+        self._failures = 0  # in a row, in this process
+        self._is_new = not past
+        self._begun = False  # whether this process has written an event
+        self._stopped_trials = False
         self._target_reached = False
         if past:
-            self._recall(past)
+            self._replay(past)
+            for listener in listeners:
+                listener.catch_up(plan.directory, past)
         self._journal = Journal(plan.directory)
 
     def propose(self, left: float = math.inf) -> TrialSpec | None:
-        """The next trial to run, already in the journal; None while (or, when `over`, for ever) there is none.
+        """Return the next trial to run, already in the journal; None while there is none, or for ever once `over`.
 
-        `left` is how many seconds there still are.
+        `left` is the number of seconds that remain.
         """
         if self.over:
             return None
-        reason = self._enough() or (MINUTES if left < math.inf and self._shortest_trial() >= left else "")
+        reason = self._reason_to_end() or (MINUTES if left < math.inf and self._shortest_trial() >= left else "")
         if not reason:
-            if self._again:
-                return self._start(*self._again.pop())
+            if self._to_repeat:
+                return self._start(*self._to_repeat.pop())
             proposal = self._oracle.ask()
             if proposal is not None:
                 bar = self._median.bar() if self._median else ()
@@ -148,7 +150,7 @@ class Search:
         return None
 
     def handle(self, message: Message) -> None:
-        """What a worker says of one of this sweep's trials."""
+        """Take in a worker's message about one of this sweep's trials."""
         match message:
             case Started():
                 self._on_worker[message.spec.trial] = time.monotonic()
@@ -160,11 +162,11 @@ class Search:
                 self._failed(message)
 
     def enforce_limits(self, engine: Engine, left: float) -> None:
-        """End trials that take too long, and all of them when there is no more time, or no more need."""
-        reason = MINUTES if left <= 0 else self._enough()
-        if reason in REASONS and not self._told_to_stop:
-            engine.stop(self.plan.sweep, REASONS[reason])
-            self._told_to_stop = True
+        """End trials that take too long, and all of them when the time is up or the target is reached."""
+        reason = MINUTES if left <= 0 else self._reason_to_end()
+        if reason in STOPS_TRIALS and not self._stopped_trials:
+            engine.stop(self.plan.sweep, STOPS_TRIALS[reason])
+            self._stopped_trials = True
         limit = self.plan.config.trial_minutes
         for trial, since in list(self._on_worker.items()):
             if limit is not None and time.monotonic() - since > limit * 60:
@@ -174,7 +176,7 @@ class Search:
     def close(self) -> None:
         self._journal.close()
 
-    def _recall(self, past: Sequence[Event]) -> None:
+    def _replay(self, past: Sequence[Event]) -> None:
         for event in past:
             match event:
                 case TrialStarted(attempt=1):
@@ -190,43 +192,47 @@ class Search:
             if trial.running:
                 spec = self.plan.spec(trial.trial, trial.values, trial.initial_epoch, trial.epochs)
                 spec = spec._replace(attempt=trial.attempt + 1, bar=tuple(trial.bar))
-                self._again.insert(0, (spec, INTERRUPTED))
-            elif trial.status == "completed":
-                self._finished(trial)
+                self._to_repeat.insert(0, (spec, INTERRUPTED))
+            elif trial.completed:
+                self._add_to_median(trial)
 
-    def _enough(self) -> str:
-        """Why no more trials are wanted, though there may be more; empty if they are."""
+    def _reason_to_end(self) -> str:
+        """Why no more trials are wanted although there may be more; empty while they are."""
         if self._failures >= self.plan.config.max_failures:
             return MAX_FAILURES
         return TARGET if self._target_reached else ""
 
     def _reaches_target(self, value: float) -> bool:
         target, objective = self.plan.config.target, self.plan.config.objective
-        return target is not None and (value >= target if OBJECTIVES[objective] == "max" else value <= target)
+        return target is not None and not metrics.is_better(objective, target, value)
 
     def _shortest_trial(self) -> float:
-        """Seconds; with less left, no trial can be expected to finish. 0 as long as none has completed."""
-        return min((t.cost["seconds"] for t in self.record.trials.values() if t.status == "completed"), default=0.0)
+        """Seconds of the shortest completed trial: with less left no trial can be expected to finish."""
+        return min((trial.cost["seconds"] for trial in self.record.completed), default=0.0)
 
     def _begin(self) -> None:
-        """Before the first event of this process."""
+        """Write the event with which this process begins, before its first other one."""
         if self._begun:
             return
         self._begun = True
-        self._emit(self._started() if self.record.started is None else self._resumed())
+        if self._is_new:
+            self.record = SweepRecord(self.plan.directory, self._started())  # it begins now
+            self._publish(self.record.started)
+        else:
+            config = self.plan.config
+            self._emit(SweepResumed(self.plan.yaml, config.trials, environment.here()))
 
     def _start(self, spec: TrialSpec, after: str = "") -> TrialSpec:
         self._begin()
         if spec.initial_epoch:
             checkpoint = self._checkpoints.load(spec.trial, spec.initial_epoch)
-            # A trial whose checkpoint is lost can be had again: it is a pure function.
+            # A trial whose checkpoint is lost can be repeated from its beginning: it is a pure function.
             spec = spec._replace(checkpoint=checkpoint, initial_epoch=spec.initial_epoch if checkpoint else 0)
-        values = self.plan.space.complete({**spec.model_values, **spec.optimizer_values})
         self._emit(
             TrialStarted(
                 trial=spec.trial,
                 attempt=spec.attempt,
-                values=values,
+                values=spec.values,
                 seed=spec.seed,
                 initial_epoch=spec.initial_epoch,
                 epochs=spec.epochs,
@@ -241,18 +247,18 @@ class Search:
     def _epoch_ended(self, report: EpochReport) -> None:
         trial = self.record.trials[report.trial]
         current = report.trial in self._out and report.attempt == trial.attempt
-        # Dask may itself run a task again: a trial is a pure function, so the same epochs come again, and are known.
+        # Dask may run a task again by itself. A trial is a pure function, so the same epochs come again and are known.
         if current and report.epoch == trial.epochs_run + 1:
-            self._target_reached |= self._reaches_target(report.metrics[self.plan.objective])
+            self._target_reached |= self._reaches_target(report.metrics[self.plan.reported_metric])
             self._emit(EpochEnded(report.trial, report.attempt, report.epoch, dict(report.metrics)))
 
     def _completed(self, spec: TrialSpec, result: TrialResult) -> None:
         # A result can overtake the report of its last epoch.
         for epoch in range(self.record.trials[spec.trial].epochs_run, len(result.curves[spec.objective])):
-            metrics = {name: curve[epoch] for name, curve in result.curves.items()}
-            self._emit(EpochEnded(spec.trial, spec.attempt, epoch + 1, metrics))
-        # On disk before the journal says that the trial is done: what it says must be there.
-        with self._writing():
+            values = {name: curve[epoch] for name, curve in result.curves.items()}
+            self._emit(EpochEnded(spec.trial, spec.attempt, epoch + 1, values))
+        # On disk before the journal says that the trial has ended: whatever the journal names must be there.
+        with self._disk_errors_named():
             self._checkpoints.save(spec.trial, spec.epochs, result.checkpoint)
             predicted = predictions.save(self.plan.directory, spec.trial, result.predictions)
         self._failures = 0
@@ -270,9 +276,9 @@ class Search:
                 predictions=predicted,
             )
         )
-        self._finished(self.record.trials[spec.trial])
+        self._add_to_median(self.record.trials[spec.trial])
 
-    def _finished(self, trial: TrialRecord) -> None:
+    def _add_to_median(self, trial: TrialRecord) -> None:
         if self._median:
             self._median.add(trial.curves[self.plan.config.objective])
 
@@ -281,7 +287,7 @@ class Search:
         self._on_worker.pop(spec.trial, None)
         if failed.lost and self.record.trials[spec.trial].lost < self.plan.config.retries:
             del self._out[spec.trial]
-            self._again.append((spec._replace(attempt=spec.attempt + 1, checkpoint=None), failed.reason))
+            self._to_repeat.append((spec._replace(attempt=spec.attempt + 1, checkpoint=None), failed.reason))
             return
         self._failures += 1
         self._end(TrialEnded(spec.trial, spec.attempt, "failed", failed.reason, traceback=failed.traceback))
@@ -291,75 +297,67 @@ class Search:
         self._on_worker.pop(event.trial, None)
         self._emit(event)
         self._oracle.tell(event.trial, event.objective)
-        self._tidy()
+        self._delete_unneeded_checkpoints()
 
     def _started(self) -> SweepStarted:
-        plan, git = self.plan, provenance.git()
+        plan, confirmation = self.plan, self.plan.confirmation
         return SweepStarted(
             sweep=plan.sweep,
             config=plan.yaml,
             fingerprint=plan.fingerprint(),
             dataset=plan.dataset,
             model=plan.config.model.name,
-            tuner=plan.config.tuner.name,
-            objective=plan.objective,
+            tuner=plan.config.tuner["name"],
+            objective=plan.reported_metric,
             seed=plan.config.seed,
             trials=plan.config.trials,
-            source=plan.data["source"],
+            source=plan.source,
             digest=plan.digest,
             held_out=plan.held_out,
-            versions=provenance.versions(),
-            git_commit=git.commit if git else None,
-            git_dirty=git.dirty if git else None,
-            git_diff=git.diff if git else "",
-            machine=provenance.machine(),
+            environment=environment.here(),
             sizes=dict(plan.sizes),
             store=plan.store,
-            confirms=plan.confirmed.sweep if plan.confirmed else "",
-            finalists=plan.confirmed.finalists if plan.confirmed else {},
-        )
-
-    def _resumed(self) -> SweepResumed:
-        git = provenance.git()
-        return SweepResumed(
-            config=self.plan.yaml,
-            trials=self.plan.config.trials,
-            versions=provenance.versions(),
-            git_commit=git.commit if git else None,
-            git_dirty=git.dirty if git else None,
-            git_diff=git.diff if git else "",
-            machine=provenance.machine(),
+            confirms=confirmation.sweep if confirmation else "",
+            finalists=confirmation.finalists if confirmation else {},
         )
 
     def _finish(self, reason: str) -> None:
-        """The sweep is over. One that was resumed and had nothing left to do stays as it ended."""
+        """End the sweep. A resumed one that had nothing left to do stays as it ended."""
         self.over = True
         if self._begun or self.record.ended is None:
             self._begin()
             best = self.record.best
             status = "completed" if self.record.completed and reason != MAX_FAILURES else "failed"
             self._emit(SweepEnded(status, best.trial if best else None, reason))
-            self._tidy()
+            self._delete_unneeded_checkpoints()
         self.close()
 
-    def _tidy(self) -> None:
-        """Delete the checkpoints that nobody will need."""
+    def _delete_unneeded_checkpoints(self) -> None:
         best = self.record.best
         needed = {(trial, self.record.trials[trial].epochs) for trial in self._oracle.candidates()}
-        unfinished = [*self._out.values(), *(spec for spec, _ in self._again)]
+        unfinished = [*self._out.values(), *(spec for spec, _ in self._to_repeat)]
         needed |= {(spec.trial, spec.initial_epoch) for spec in unfinished}
         needed |= {(best.trial, best.epochs)} if best else set()
         self._checkpoints.keep_only(needed)
 
     def _emit(self, event: Event) -> None:
-        with self._writing():
+        with self._disk_errors_named():
             self._journal.append(event)
         self.record.add(event)
-        for view in self._views:
-            view.show(self.record, event)
+        self._tell_listeners(event)
+
+    def _publish(self, started: SweepStarted) -> None:
+        """Emit the event that the record was made with."""
+        with self._disk_errors_named():
+            self._journal.append(started)
+        self._tell_listeners(started)
+
+    def _tell_listeners(self, event: Event) -> None:
+        for listener in self._listeners:
+            listener.on_event(self.record, event)
 
     @contextmanager
-    def _writing(self) -> Iterator[None]:
+    def _disk_errors_named(self) -> Iterator[None]:
         try:
             yield
         except OSError as error:

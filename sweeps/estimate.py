@@ -7,11 +7,12 @@ from dataclasses import replace
 from typing import NamedTuple
 
 from conf.schema import Config, ConfigError, Tuner
-from sweeps.engine import Engine, Failed, Finished
-from sweeps.oracle import Oracle
+from sweeps.trials.engine import Engine, Failed, Finished
+from sweeps.search.oracle import Oracle
 from sweeps.plan import Plan
-from sweeps.space import Space
-from sweeps.spec import Timing, Value
+from sweeps.search.space import Space
+from sweeps.trials.spec import Timing
+from conf.schema import Value
 
 
 class Estimate(NamedTuple):
@@ -41,7 +42,7 @@ def estimates(plans: Sequence[Plan], engine: Engine) -> list[Estimate]:
     names = list(points)
     for number, (sweep, size) in enumerate(names):
         plan = next(plan for plan in plans if plan.sweep == sweep)
-        engine.submit("sweeps.trial.measure", plan.spec(number, points[sweep, size], 0, 1))
+        engine.submit("sweeps.trials.training.measure", plan.spec(number, points[sweep, size], 0, 1))
     timings = {}
     while engine.busy:
         message = engine.next(1)

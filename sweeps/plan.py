@@ -1,23 +1,26 @@
-"""What one sweep is: a model, a dataset, a space, and where its record is kept."""
+"""The plan of one sweep: a model, a dataset, a space, and where its record is kept."""
 
 from __future__ import annotations
 
 import hashlib
 import json
 from collections.abc import Mapping
-from dataclasses import asdict
+from dataclasses import asdict, replace
 from pathlib import Path
 from types import MappingProxyType
 from typing import Any, NamedTuple
 
 import numpy as np
 
-from conf.schema import RESUMABLE, Config
-from sweeps.space import Space
-from sweeps.spec import TrialSpec, Value
+from conf.schema import RESUMABLE, Config, Value
+from sweeps.search.space import Space
+from sweeps.trials.spec import TrialSpec
 
-# What decides neither which trials run nor how they end.
+# Keys that decide neither which trials run nor how they end.
 INDIFFERENT = (*RESUMABLE, "retries", "max_failures", "trial_minutes", "dry_run", "resume", "reproduce")
+# Called by its name: it lies above this package, and a worker imports it by itself.
+LOAD = "pipelines.data.dataset.load"
+RUN = "sweeps.trials.training.run"
 
 
 class Retraining(NamedTuple):
@@ -29,8 +32,8 @@ class Retraining(NamedTuple):
     epochs: int
 
 
-class Confirmed(NamedTuple):
-    """What a confirmation trains: its trials in order, and the sweep that they come from."""
+class Confirmation(NamedTuple):
+    """The trials of a confirmation in their order, and the sweep that they come from."""
 
     sweep: str
     finalists: Mapping[str, float]  # origin -> validation accuracy in the search, best first
@@ -45,28 +48,24 @@ class Plan(NamedTuple):
     yaml: str  # the configuration as the user would write it
     space: Space
     dataset: str
-    load: str
-    data: Mapping[str, Any]  # what `load` takes; its source is what was found, `archive` or `standin`
-    digest: str
+    source: str  # archive | standin; the configuration may say `auto`
+    digest: str  # of the data
     directory: Path
-    store: str = ""  # where its runs are, without a password
-    function: str = "sweeps.trial.run"
+    store: str = ""  # the address of the MLflow store, without a password
+    load: str = LOAD
+    function: str = RUN
     sizes: Mapping[str, int] = MappingProxyType({})  # examples of train, validation and test
-    confirmed: Confirmed | None = None  # what it trains again, if it is a confirmation
+    confirmation: Confirmation | None = None
 
     def spec(self, trial: int, values: Mapping[str, Value], initial_epoch: int, epochs: int) -> TrialSpec:
-        """The first attempt at a trial, without a checkpoint."""
+        """Make the spec of a trial's first attempt, without a checkpoint."""
         spec = self._spec(trial, values, initial_epoch, epochs)
-        if self.confirmed is None:
+        if self.confirmation is None:
             return spec
-        again = self.confirmed.trials[trial]
-        return spec._replace(
-            seed=again.seed, objective=self.objective, patience=None, test_last_epoch=True, final=True,
-            origin=again.origin,
-        )  # fmt: skip
+        again = self.confirmation.trials[trial]
+        return as_final(spec, objective=self.reported_metric, seed=again.seed, origin=again.origin)
 
     def _spec(self, trial: int, values: Mapping[str, Value], initial_epoch: int, epochs: int) -> TrialSpec:
-        model, optimizer = self.space.split(values)
         config = self.config
         return TrialSpec(
             sweep=self.sweep,
@@ -74,9 +73,8 @@ class Plan(NamedTuple):
             attempt=1,
             seed=trial_seed(config.seed, trial),
             build=config.model.build,
-            model_values=model,
             optimizer=config.optimizer.build,
-            optimizer_values=optimizer,
+            values=values,
             load=self.load,
             data=self.data,
             digest=self.digest,
@@ -89,22 +87,38 @@ class Plan(NamedTuple):
         )
 
     @property
-    def objective(self) -> str:
-        """What is told of a trial; a confirmation holds nothing out and chooses nothing."""
-        return self.config.objective.replace("val/", "train/") if self.confirmed else self.config.objective
+    def data(self) -> dict[str, Any]:
+        """The keyword arguments of `load`: the source is the one that was found, so that no worker takes another."""
+        return {"name": self.dataset, "settings": replace(self.config.datasets[self.dataset], source=self.source)}
+
+    @property
+    def reported_metric(self) -> str:
+        """The metric shown for a trial: the configured one, or its train/ counterpart in a confirmation.
+
+        A confirmation has no validation split and chooses nothing.
+        """
+        objective = self.config.objective
+        return objective.replace("val/", "train/") if self.confirmation else objective
 
     @property
     def held_out(self) -> str:
-        """What the val/ metrics are measured on: `validation`, or (the article's own runs) `test`."""
-        return "test" if self.data["validation"] == "test" else "validation"
+        """The part of the data that val/ metrics are measured on: `validation`, or `test` in the article's own runs."""
+        return "test" if self.config.datasets[self.dataset].validation == "test" else "validation"
 
     def fingerprint(self) -> str:
-        """Of everything that decides which trials run and how they end."""
+        """Identify everything that decides which trials run and how they end."""
         deciding = {k: v for k, v in asdict(self.config).items() if k not in (*INDIFFERENT, "datasets")}
         content = json.dumps([deciding, self.dataset, self.digest], sort_keys=True)
         return hashlib.sha256(content.encode()).hexdigest()[:16]
 
 
+def as_final(spec: TrialSpec, *, objective: str, seed: int, origin: int) -> TrialSpec:
+    """Turn a spec into that of a confirmation: trained on train and validation, tested after its last epoch."""
+    return spec._replace(
+        objective=objective, seed=seed, origin=origin, patience=None, test_last_epoch=True, final=True
+    )  # fmt: skip
+
+
 def trial_seed(sweep_seed: int, trial: int) -> int:
-    """The seed of a trial: its own, whatever ran before it and wherever it runs."""
+    """Derive a trial's own seed, independent of what ran before it and of where it runs."""
     return int(np.random.SeedSequence([sweep_seed, trial]).generate_state(1)[0]) % 2**31

@@ -5,11 +5,11 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping
 from typing import NamedTuple
 
-from sweeps import provenance
-from sweeps.engine import Failed
+from sweeps import environment
+from sweeps.trials.engine import Failed
 from sweeps.journal import SweepRecord, TrialRecord
 from sweeps.plan import Plan
-from sweeps.spec import TrialResult, TrialSpec
+from sweeps.trials.spec import TrialResult, TrialSpec
 
 
 class Environment(NamedTuple):
@@ -65,9 +65,9 @@ def recorded_environment(record: SweepRecord, trial: TrialRecord) -> Environment
 
 
 def here() -> Environment:
-    git = provenance.git()
+    git = environment.git()
     return Environment(
-        provenance.versions(), provenance.machine(), git.commit if git else None, git.diff if git else ""
+        environment.versions(), environment.machine(), git.commit if git else None, git.diff if git else ""
     )
 
 

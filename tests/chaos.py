@@ -32,11 +32,13 @@ from rich.console import Console
 import sweeps.oracle  # imports TensorFlow, once for all that are forked
 from conf.compose import compose
 from pipelines import sweep
-from sweeps import driver, journal, tracking
-from sweeps.engine import Finished, Message, Started
+from sweeps import driver, journal
+from sweeps.tracking import tracker
+from sweeps.trials.engine import Finished, Message, Started
 from sweeps.journal import SweepRecord
 from sweeps.plan import Plan
-from sweeps.spec import CURVES, Dataset, EpochReport, Split, TrialSpec
+from sweeps.metrics import CURVES
+from sweeps.trials.spec import Dataset, EpochReport, Split, TrialSpec
 from tests.fakes import FakeEngine, learn
 
 ROOT = Path(__file__).parent.parent
@@ -133,7 +135,7 @@ def session(case: Case) -> None:
         yield ThreadEngine(case.workers)
 
     sweep.workers = workers  # type: ignore[assignment]
-    tracking.RETRY_AFTER = 0.5
+    tracker.RETRY_AFTER = 0.5
     (job,) = compose()
     records = sweep.run(job, sweep.check(job.config), Console(file=io.StringIO()))
     os._exit(0 if all(record.ended for record in records) else 1)
@@ -219,7 +221,7 @@ def undisturbed(case: Case) -> SweepRecord:
 _DATA = {"source": "standin", "validation": 0.2}
 
 
-def differences(outcome: Outcome, client: tracking.MlflowClient) -> Counter[str]:
+def differences(outcome: Outcome, client: tracker.MlflowClient) -> Counter[str]:
     """What is wrong with a sweep that has ended, counted."""
     wrong: Counter[str] = Counter()
     record = SweepRecord(outcome.directory, journal.read(outcome.directory / "imdb"))
@@ -270,7 +272,7 @@ def main(runs: int = 200, trained: int = 4) -> int:
         with multiprocessing.get_context("fork").Pool(2) as pool:  # two at once into one store, from its first use on
             outcomes = pool.map(until_done, cases[:runs], chunksize=1)
         outcomes += [train_until_done(case._replace(workers=2)) for case in cases[runs:]]
-        client = tracking.MlflowClient(store)
+        client = tracker.MlflowClient(store)
         total = sum((differences(outcome, client) for outcome in outcomes), Counter())
         total["sweeps that parted"] = sum(parted(outcome) for outcome in outcomes[:runs])
     kills = sum(outcome.kills for outcome in outcomes)

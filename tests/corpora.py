@@ -4,7 +4,7 @@ import io
 
 import numpy as np
 
-from pipelines.data import load
+from pipelines.data.dataset import load
 
 
 def ragged(documents):

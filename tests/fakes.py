@@ -1,61 +1,64 @@
 """An engine without Dask and trials without Keras."""
 
 from collections import deque
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from pathlib import Path
 
 import numpy as np
 
-from conf.compose import Job
-from sweeps import space, stopping
-from sweeps.engine import Failed, Finished, Message, Started
+from conf.schema import Job
+from sweeps.errors import TrialFailedError
 from sweeps.journal import Event, SweepRecord
+from sweeps.metrics import CURVES, METRICS
 from sweeps.plan import Plan
-from sweeps.spec import CURVES, Checkpoint, Cost, EpochReport, Report, TrialFailedError, TrialResult, TrialSpec
+from sweeps.search import space
+from sweeps.trials import early_stopping
+from sweeps.trials.engine import Failed, Finished, Message, Started
+from sweeps.trials.spec import Checkpoint, Cost, EpochReport, OnEpoch, TrialResult, TrialSpec
 
-Trial = Callable[[TrialSpec, Report], TrialResult]
+Trial = Callable[[TrialSpec, OnEpoch], TrialResult]
 
 
 def result(spec: TrialSpec, curve: list[float], accuracy: float = 0.5, reason: str = "finished") -> TrialResult:
-    """A trial whose validation accuracy took this course."""
+    """A trial all of whose curves took this course."""
     curves = {name: list(curve) for name in CURVES}
     best = int(np.argmax(curve)) + 1
     return TrialResult(
         curves=curves,
         objective=max(curve),
         best_epoch=best,
-        test={"test/loss": 1.0, "test/accuracy": accuracy, "test/macro_f1": accuracy},
+        test={f"test/{metric.name}": 1.0 if metric.name == "loss" else accuracy for metric in METRICS},
         cost=Cost(seconds=1.0, epochs=len(curve) - spec.initial_epoch, parameters=10, peak_rss_mb=1.0),
         reason=reason,
         checkpoint=Checkpoint([np.array([spec.trial])], [np.array([spec.epochs])], [np.zeros(2)], curves),
     )
 
 
-def learn(spec: TrialSpec, report: Report) -> TrialResult:
-    """Gets better by the epoch, and the larger the LSTM the more."""
+def learn(spec: TrialSpec, on_epoch: OnEpoch) -> TrialResult:
+    """A trial that improves with every epoch, and the more the larger its LSTM is."""
     curve = list(spec.checkpoint.curves["val/accuracy"]) if spec.checkpoint else []
     for epoch in range(spec.initial_epoch, spec.epochs):
-        curve.append(float(spec.model_values.get("lstm_units", 1)) / 1000 + epoch / 100)
-        told = report(EpochReport(spec.sweep, spec.trial, spec.attempt, epoch + 1, dict.fromkeys(CURVES, curve[-1])))
-        stop = told or stopping.why_end(spec.objective, curve, spec.patience, spec.bar)
-        if stop:
-            return result(spec, curve, reason=stop)
+        curve.append(float(spec.values.get("lstm_units", 1)) / 1000 + epoch / 100)
+        answer = on_epoch(EpochReport(spec.sweep, spec.trial, spec.attempt, epoch + 1, dict.fromkeys(CURVES, curve[-1])))
+        reason = answer or early_stopping.reason_to_end(spec.objective, curve, spec.patience, spec.bar)
+        if reason:
+            return result(spec, curve, reason=reason)
     return result(spec, curve)
 
 
 class WorkerDiedError(Exception):
-    """Raised by a fake trial: the worker is gone."""
+    """Raised by a fake trial to say that its worker is gone."""
 
 
 class FakeEngine:
-    """Runs each trial when its turn to be waited for has come, oldest first."""
+    """Runs each trial when the driver waits for it, oldest first."""
 
     def __init__(self, trial: Trial = learn, workers: int = 2) -> None:
         self._trial, self._workers = trial, workers
         self._out: deque[TrialSpec] = deque()
         self._messages: deque[Message] = deque()
         self.specs: list[TrialSpec] = []
-        self.stopped: dict[str, str] = {}  # sweep -> why
+        self.stopped: dict[str, str] = {}  # sweep -> reason
         self.killed: list[tuple[TrialSpec, str]] = []
 
     @property
@@ -85,12 +88,12 @@ class FakeEngine:
         return self._messages.popleft()
 
     def _run(self, spec: TrialSpec) -> None:
-        def report(ended: EpochReport) -> str | None:
-            self._messages.append(ended)
+        def on_epoch(report: EpochReport) -> str | None:
+            self._messages.append(report)
             return self.stopped.get(spec.sweep)
 
         try:
-            self._messages.append(Finished(spec, self._trial(spec, report)))
+            self._messages.append(Finished(spec, self._trial(spec, on_epoch)))
         except TrialFailedError as error:
             self._messages.append(Failed(spec, str(error), "Traceback …", lost=False))
         except WorkerDiedError:
@@ -98,13 +101,21 @@ class FakeEngine:
 
 
 class Recorder:
-    """A view that keeps what it was shown."""
+    """A listener that keeps everything it was told."""
 
     def __init__(self) -> None:
         self.events: list[Event] = []
+        self.caught_up: list[Event] = []
+        self.closed = False
 
-    def show(self, record: SweepRecord, event: Event) -> None:
+    def on_event(self, record: SweepRecord, event: Event) -> None:
         self.events.append(event)
+
+    def catch_up(self, directory: Path, events: Sequence[Event]) -> None:
+        self.caught_up += events
+
+    def close(self) -> None:
+        self.closed = True
 
 
 def plan(job: Job, directory: Path = Path("outputs/sweep/imdb"), dataset: str = "imdb") -> Plan:
@@ -114,8 +125,8 @@ def plan(job: Job, directory: Path = Path("outputs/sweep/imdb"), dataset: str = 
         yaml=job.yaml,
         space=space.read(job.config.model, job.config.optimizer),
         dataset=dataset,
-        load="nowhere.load",
-        data={"source": "standin", "validation": 0.2},
+        source="standin",
         digest="0123456789abcdef",
         directory=directory,
+        load="nowhere.load",
     )

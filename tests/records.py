@@ -1,4 +1,4 @@
-"""Sweeps that never ran: the events that a journal would hold, for whatever is made of a record."""
+"""Sweeps that never ran: the events that their journals would hold."""
 
 import math
 import random
@@ -8,9 +8,11 @@ from typing import Any
 
 from omegaconf import OmegaConf
 
+from conf.schema import Value
 from sweeps.journal import EpochEnded, Event, SweepEnded, SweepRecord, SweepStarted, TrialEnded, TrialStarted
-from sweeps.spec import CURVES, Value
+from sweeps.journal.events import Environment
 
+ENVIRONMENT = Environment(versions={"keras": "3"}, git_commit="c0ffee", git_dirty=False)
 BEGAN = 1_790_000_000.0
 SIZES = {"train": 20_000, "validation": 5_000, "test": 25_000}
 LSTM_SPACE: dict[str, Any] = {
@@ -31,8 +33,8 @@ def started(**changes: Any) -> SweepStarted:
     given: dict[str, Any] = {
         "sweep": "lstm-20260101-000000-abcd/imdb", "config": configuration(), "fingerprint": "f", "dataset": "imdb",
         "model": "lstm", "tuner": "random", "objective": "val/accuracy", "seed": 1, "trials": 12, "source": "archive",
-        "digest": "0123456789abcdef", "held_out": "validation", "versions": {"keras": "3"}, "git_commit": "c0ffee",
-        "git_dirty": False, "sizes": SIZES, "time": BEGAN, **changes,
+        "digest": "0123456789abcdef", "held_out": "validation", "environment": ENVIRONMENT, "sizes": SIZES,
+        "time": BEGAN, **changes,
     }  # fmt: skip
     return SweepStarted(**given)
 
@@ -82,9 +84,11 @@ def events(
         for epoch in range(1, epochs + 1):
             now += 10
             score = top - 0.1 / epoch**2 * (epoch < epochs)
-            metrics = dict(zip(CURVES, (1 - score, score + 0.02, 1.1 - score, score), strict=True))
+            train = {"train/loss": 1 - score, "train/accuracy": score + 0.02, "train/macro_f1": score - 0.03}
+            metrics = {**train, "val/loss": 1.1 - score, "val/accuracy": score, "val/macro_f1": score - 0.04}
             found.append(EpochEnded(trial, 1, epoch, metrics, time=now))
         test = {"test/loss": 1.0, "test/accuracy": top - 0.01 + rng.gauss(0, 0.003), "test/macro_f1": top - 0.05}
+        test["test/balanced_accuracy"] = top - 0.06
         cost = {"seconds": rng.uniform(20, 90), "epochs": epochs, "parameters": rng.randrange(10**5, 10**6)}
         found.append(TrialEnded(trial, 1, "completed", "finished", top, epochs, test, cost, time=now))
         best = trial if best is None else best
@@ -94,7 +98,7 @@ def events(
 
 
 def record(directory: Path = Path("outputs/lstm/imdb"), **options: Any) -> SweepRecord:
-    return SweepRecord(directory, events(**options))
+    return SweepRecord.of(directory, events(**options))
 
 
 def many_hyperparameters(n: int) -> dict[str, Any]:

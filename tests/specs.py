@@ -7,7 +7,9 @@ import sys
 import time
 from typing import Any
 
-from sweeps.spec import CURVES, EpochReport, Report, TrialFailedError, TrialResult, TrialSpec
+from sweeps.metrics import CURVES
+from sweeps.trials.spec import EpochReport, Report, TrialResult, TrialSpec
+from sweeps.errors import TrialFailedError
 from tests.fakes import learn
 
 MODELS = {
@@ -33,7 +35,7 @@ def spec(model: str = "lstm", **changes: Any) -> TrialSpec:
         model_values=MODELS[model],
         optimizer="models.optimizers.adam",
         optimizer_values={"learning_rate": 0.02},
-        load="tests.test_trial.tiny",
+        load="tests.unit.trials.test_training.tiny",
         data={"validation": 0.2},
         digest="tiny",
         batch_size=16,

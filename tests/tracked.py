@@ -6,10 +6,11 @@ from mlflow import MlflowClient
 from mlflow.entities import Run
 
 from conf.compose import Job
-from sweeps import driver, store
+from sweeps import driver
+from sweeps.tracking import store
 from sweeps.driver import Search
-from sweeps.oracle import Oracle
-from sweeps.tracking import Tracker
+from sweeps.search.oracle import Oracle
+from sweeps.tracking.tracker import Tracker
 from tests.fakes import FakeEngine, plan
 
 

@@ -1,6 +1,6 @@
 """A worker that preloads this has a machine with two GPUs."""
 
-from sweeps import devices
-from sweeps.devices import Gpus
+from sweeps.trials import gpus
+from sweeps.trials.gpus import Gpus
 
-devices.gpus = lambda: Gpus(("GPU-a", "GPU-b"))
+gpus.gpus = lambda: Gpus(("GPU-a", "GPU-b"))

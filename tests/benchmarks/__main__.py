@@ -24,8 +24,8 @@ from matplotlib.figure import Figure
 
 from conf.schema import Config
 from pipelines.sweep import check
-from sweeps.oracle import Oracle
-from sweeps.space import Space
+from sweeps.search.oracle import Oracle
+from sweeps.search.space import Space
 from tests.benchmarks import commands
 from tests.benchmarks.rivals import Ended, Settings
 

@@ -24,10 +24,10 @@ import mlflow
 import psutil
 
 from conf.schema import Buildable
-from pipelines import data
-from sweeps import space
-from sweeps.space import Space
-from sweeps.spec import Dataset
+from pipelines.data import dataset
+from sweeps.search import space
+from sweeps.search.space import Space
+from sweeps.trials.spec import Dataset
 
 # As a user's own program has it; importing ours has set it otherwise.
 gc.set_threshold(700, 10, 10)
@@ -57,7 +57,7 @@ class Ended(NamedTuple):
 class Sweep:
     def __init__(self, settings: Settings) -> None:
         self.settings = settings
-        self.data: Dataset = data.load(**settings.data)
+        self.data: Dataset = dataset.load(**settings.data)
         self.space: Space = space.read(Buildable(**settings.model), Buildable(**settings.optimizer))
         self.ended: list[Ended] = []
 

@@ -25,8 +25,8 @@ from conf.compose import compose
 from sweeps import driver, journal
 from sweeps.driver import Search
 from sweeps.journal import Event, SweepRecord, TrialEnded
-from sweeps.oracle import Oracle
-from sweeps.tracking import Tracker
+from sweeps.search.oracle import Oracle
+from sweeps.tracking.tracker import Tracker
 from tests.fakes import FakeEngine, plan
 
 

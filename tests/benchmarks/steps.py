@@ -3,7 +3,7 @@
     python -m tests.benchmarks.steps model=lstm data=reuters [threads=1,2] [repetitions=3] [key=value …]
 
 The model is the baseline's, on random words of the dataset's shape. Each number of threads is a process of its own, in
-turn; in each the LSTM of `models.fused`, which one thread gets, and Keras's own, which more get, take turns. The limit
+turn; in each the LSTM of `models.fused_lstm`, which one thread gets, and Keras's own, which more get, take turns. The limit
 is what no program of these layers can be faster than: the products of its dense, convolutional and recurrent layers,
 forward, for the gradient of their inputs and for that of their weights, at the rate that large products reach in the
 same process.
@@ -24,7 +24,7 @@ from typing import TYPE_CHECKING, Any
 
 from conf.schema import Config
 from pipelines.sweep import check
-from sweeps.engine import THREADS
+from sweeps.trials.dask_engine import THREADS
 from tests.benchmarks import commands
 
 if TYPE_CHECKING:
@@ -74,13 +74,13 @@ def measure(config: Config) -> dict[str, float]:
     """The processor's rate (GFLOP/s), then milliseconds a step: with the fused LSTM, with Keras's, and the limit."""
     from keras.src import backend
 
-    from models import fused
-    from sweeps import trial
+    from models import fused_lstm
+    from sweeps.trials import training
 
     steps: dict[str, Callable[[], Any]] = {}
-    for name, lstm in (("fused", fused.lstm), ("keras", fused._keras_lstm)):
+    for name, lstm in (("fused", fused_lstm.lstm), ("keras", fused_lstm._keras_lstm)):
         backend.lstm = lstm
-        model, batches = _model(config), trial.batches(_words(config, STEPS), config.batch_size)
+        model, batches = _model(config), training.batches(_words(config, STEPS), config.batch_size)
         model.compile(config.optimizer.name, "sparse_categorical_crossentropy", metrics=["accuracy"])
         steps[name] = lambda model=model, batches=batches: model.fit(batches, shuffle=False, verbose=0)
         steps[name]()  # traces it
@@ -121,7 +121,7 @@ def _model(config: Config) -> keras.Model:
 def _words(config: Config, steps: int) -> Any:
     import numpy as np
 
-    from sweeps.spec import Split
+    from sweeps.trials.spec import Split
 
     (data,) = config.datasets.values()
     random, n = np.random.default_rng(1), steps * config.batch_size

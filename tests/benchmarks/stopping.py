@@ -22,7 +22,8 @@ from typing import NamedTuple
 from omegaconf import DictConfig, OmegaConf
 
 import conf
-from sweeps import journal, stopping
+from sweeps import journal
+from sweeps.trials import early_stopping
 from sweeps.journal import SweepRecord, TrialRecord
 
 
@@ -51,7 +52,7 @@ def compared(record: SweepRecord, settings: DictConfig) -> str:
     pairs = []
     for order in range(orders):
         drawn = random.Random(order).sample(others, (settings.trials or len(record.completed)) - 1)
-        bar = stopping.Median(objective, epochs=epochs, grace=settings.grace, min_trials=settings.min_trials)
+        bar = early_stopping.Median(objective, epochs=epochs, grace=settings.grace, min_trials=settings.min_trials)
         pairs.append([gone_through([baseline, *drawn], objective, workers, median) for median in (None, bar)])
 
     def of(trial: int, metric: str) -> float:
@@ -72,7 +73,7 @@ def compared(record: SweepRecord, settings: DictConfig) -> str:
 
 
 def gone_through(
-    trials: Sequence[TrialRecord], objective: str, workers: int, median: stopping.Median | None
+    trials: Sequence[TrialRecord], objective: str, workers: int, median: early_stopping.Median | None
 ) -> Outcome:
     """The sweep in this order: a trial starts when a worker is free, with the bar as it then is."""
     free = [(0.0, number) for number in range(workers)]
@@ -87,13 +88,13 @@ def gone_through(
                 median.add(curve)
         times = [trial.started_last, *trial.epoch_times]
         curve, bar = trial.curves[objective], median.bar() if median else ()
-        ended = next((n for n in range(1, len(curve)) if stopping.why_end(objective, curve[:n], None, bar)), len(curve))
+        ended = next((n for n in range(1, len(curve)) if early_stopping.why_end(objective, curve[:n], None, bar)), len(curve))
         epochs += ended
         until = now + sum(b - a for a, b in itertools.pairwise(times[: ended + 1]))
         heapq.heappush(running, (until, place, curve[:ended]))
         heapq.heappush(free, (until, worker))
-        reached = curve[stopping.best_epoch(objective, curve[:ended]) - 1]
-        if best is None or stopping.best_epoch(objective, [best[0], reached]) == 2:
+        reached = curve[early_stopping.best_epoch(objective, curve[:ended]) - 1]
+        if best is None or early_stopping.best_epoch(objective, [best[0], reached]) == 2:
             best = reached, trial.trial
     assert best is not None
     return Outcome(epochs, max(until for until, _ in free), best[1])

@@ -1,0 +1,156 @@
+"""Configurations that were stored: that of a sweep that goes on, and those that a journal or a run recorded."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterable, Iterator, Sequence
+from pathlib import Path
+from typing import Any
+
+from hydra.core.override_parser.overrides_parser import OverridesParser
+from omegaconf import DictConfig, OmegaConf
+from omegaconf.errors import OmegaConfBaseException
+from yaml import YAMLError
+
+from conf.schema import RESUMABLE, Buildable, Config, ConfigError, Data
+
+FILE = "config.yaml"
+OPTIONS = Path(__file__).parent
+CHOSEN_BY_NAME = ("model", "optimizer", "tuner", "stopping")  # groups whose option is told by its `name`
+# Overrides of `reproduce=<run id>`: everything else comes from the run.
+REPRODUCE_TAKES = re.compile(r"reproduce|tracking\.uri|engine\.threads|datasets\.\w+\.archive")
+
+
+def restore(cfg: DictConfig, overrides: Sequence[str]) -> DictConfig:
+    """Return the configuration stored in `cfg.resume`, with those overrides that a resumed sweep may have.
+
+    `cfg` is what Hydra composed of the overrides without the stored configuration. Raises `ConfigError` for every other
+    override that differs from what is stored.
+    """
+    directory = Path(cfg.resume)
+    stored = _stored(directory)
+    for override in OverridesParser.create().parse_overrides(list(overrides)):
+        key = str(override.key_or_group)
+        if key.partition(".")[0] in RESUMABLE:
+            OmegaConf.update(stored, key, OmegaConf.select(cfg, key), merge=False)
+        elif key == "experiment":
+            raise ConfigError(
+                f"experiment={override.value()}: {directory} has a configuration of its own; {_allowed()}"
+            )
+        elif key != "resume":
+            _refuse_change(_with_name(key), _value(cfg, key), _value(stored, key), directory)
+    stored.resume = cfg.resume
+    return stored
+
+
+def refuse_changes(directory: Path, started: str, config: str) -> None:
+    """Raise `ConfigError` if a sweep that was `started` with one configuration (YAML) would go on with another."""
+    before, now = (dict(_flat(OmegaConf.to_container(_typed(yaml)))) for yaml in (started, config))
+    for key in before | now:
+        if key.partition(".")[0] not in (*RESUMABLE, "resume", "reproduce"):
+            _refuse_change(key, now.get(key), before.get(key), directory)
+
+
+def refuse_changes_of_a_trial(arguments: Iterable[str]) -> None:
+    """Raise `ConfigError` for a command-line override of something that the run of a trial recorded."""
+    for argument in arguments:
+        key = argument.partition("=")[0].lstrip("+")
+        if not REPRODUCE_TAKES.fullmatch(key):
+            raise ConfigError(
+                f"{argument}: reproduce= trains what the run recorded; "
+                "only tracking.uri, engine.threads and datasets.<name>.archive may be given"
+            )
+
+
+def read(directory: Path) -> Config:
+    """Return the configuration of the sweeps in a directory; raises `ConfigError` where there is none."""
+    config = OmegaConf.to_object(_stored(directory))
+    assert isinstance(config, Config)
+    return config
+
+
+def parsed(yaml: str) -> Config:
+    """Return the configuration that a journal holds; raises `ConfigError` if this version does not know its keys."""
+    try:
+        config = OmegaConf.to_object(_typed(yaml))
+    except (OmegaConfBaseException, YAMLError) as error:
+        raise ConfigError(f"the recorded configuration does not fit this version: {error}") from error
+    assert isinstance(config, Config)
+    return config
+
+
+def builders(yaml: str) -> tuple[Buildable, Buildable]:
+    """Return the model and the optimizer of a recorded configuration, whatever else it holds."""
+    recorded: Any = OmegaConf.to_container(OmegaConf.create(yaml))
+    model, optimizer = (Buildable(**recorded[group]) for group in ("model", "optimizer"))
+    return model, optimizer
+
+
+def as_yaml(config: Config) -> str:
+    return OmegaConf.to_yaml(OmegaConf.structured(config))
+
+
+def _stored(directory: Path) -> DictConfig:
+    path = directory / FILE
+    if not directory.is_dir():
+        raise ConfigError(f"resume={directory}: no such directory")
+    if not path.is_file():
+        hint = f"; did you mean {directory.parent}?" if (directory.parent / FILE).is_file() else ""
+        raise ConfigError(f"resume={directory}: no sweep was started there, {FILE} is missing{hint}")
+    try:
+        return _typed(path.read_text(encoding="utf-8"))
+    except (OmegaConfBaseException, YAMLError, ValueError, OSError) as error:
+        raise ConfigError(f"{path}: not a configuration: {error}") from error
+
+
+def _typed(yaml: str) -> DictConfig:
+    given = OmegaConf.create(yaml)
+    if isinstance(given, DictConfig):
+        _upgrade(given)
+    typed = OmegaConf.merge(OmegaConf.structured(Config), given)
+    assert isinstance(typed, DictConfig)
+    return typed
+
+
+def _upgrade(given: DictConfig) -> None:
+    """Rename the keys of configurations that were stored before journals had a format.
+
+    A tuner then had no `oracle` and the options of all tuners, and a dataset's `load` is now its `read`.
+    """
+    tuner = given.get("tuner")
+    if isinstance(tuner, DictConfig) and "oracle" not in tuner:
+        option = OPTIONS / "tuner" / f"{tuner.get('name')}.yaml"
+        if option.is_file():
+            defaults = OmegaConf.load(option)
+            given.tuner = {key: tuner.get(key, value) for key, value in defaults.items()}  # type: ignore[union-attr]
+    for data in (given.get("datasets") or {}).values():
+        if isinstance(data, DictConfig) and "load" in data:
+            load = data.pop("load")
+            data.read = Data.read if load == "pipelines.data.load" else load
+
+
+def _value(cfg: DictConfig, key: str) -> Any:
+    if key == "data":
+        return ",".join(sorted(map(str, cfg.datasets)))
+    return OmegaConf.select(cfg, _with_name(key))
+
+
+def _with_name(key: str) -> str:
+    return f"{key}.name" if key in CHOSEN_BY_NAME else key
+
+
+def _refuse_change(key: str, now: Any, before: Any, directory: Path) -> None:
+    if now != before:
+        raise ConfigError(f"{key}={now}: {directory} was started with {key}={before}; {_allowed()}")
+
+
+def _allowed() -> str:
+    return f"on resume only {', '.join(RESUMABLE)} may change"
+
+
+def _flat(node: Any, prefix: str = "") -> Iterator[tuple[str, Any]]:
+    if isinstance(node, dict) and node:
+        for key, child in node.items():
+            yield from _flat(child, f"{prefix}.{key}" if prefix else str(key))
+    else:
+        yield prefix, node

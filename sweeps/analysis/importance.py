@@ -1,0 +1,109 @@
+"""How much each hyperparameter mattered: permutation importance of a random forest, with bootstrap intervals.
+
+A forest learns the objective from the hyperparameters of a resample of the trials; then one hyperparameter at a time is
+shuffled among the trials that it did not see. By how much its error grows, as a share of the objective's variance, is
+that hyperparameter's importance. The spread over resamples is the uncertainty.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import NamedTuple
+
+import numpy as np
+from numpy.typing import NDArray
+
+from sweeps.journal import TrialRecord
+from conf.schema import Value
+from sweeps.analysis.statistics import LEVEL, SEED
+
+FEWEST, FEWEST_PER_HYPERPARAMETER = 10, 3  # completed trials
+RESAMPLES, TREES, SHUFFLES = 30, 20, 3
+EPOCHS = "(epochs it might run)"  # what Hyperband gives to some trials and not to others
+
+
+class Importance(NamedTuple):
+    """Shares of the objective's variance: the mean over resamples and its 95 % interval."""
+
+    name: str
+    mean: float
+    low: float
+    high: float
+
+
+class Importances(NamedTuple):
+    """Most important first. `unknown` says why nothing can be said; then there are none."""
+
+    trials: int
+    skill: float  # the share of the variance of unseen trials that the forest explains
+    ranked: tuple[Importance, ...]
+    unknown: str = ""
+
+
+def importances(trials: Sequence[TrialRecord], names: Sequence[str]) -> Importances:
+    """Of the hyperparameters `names` in completed trials."""
+    needed = max(FEWEST, FEWEST_PER_HYPERPARAMETER * len(names))
+    if not names:
+        return Importances(len(trials), 0.0, (), "nothing was searched")
+    if len(trials) < needed:
+        unknown = f"too few trials to say: {len(trials)} completed, {len(names)} hyperparameters need {needed}"
+        return Importances(len(trials), 0.0, (), unknown)
+    y = np.array([trial.objective for trial in trials], dtype=np.float64)
+    if not y.std():
+        return Importances(len(trials), 0.0, (), "every trial came to the same objective")
+    columns = {name: _numbers([trial.values[name] for trial in trials]) for name in names}
+    if len({trial.epochs for trial in trials}) > 1:
+        columns[EPOCHS] = np.array([float(trial.epochs) for trial in trials])
+    skills, growths = _resampled(np.column_stack(list(columns.values())), y)
+    skill = float(np.mean(skills))
+    if skill <= 0:
+        # Of noise, or of too few trials: which of the two cannot be told from here.
+        unknown = (
+            f"from {len(trials)} trials a random forest foretells nothing of others; more of them may show what matters"
+        )
+        return Importances(len(trials), skill, (), unknown)
+    ranked = [_interval(name, growths[:, j]) for j, name in enumerate(columns)]
+    return Importances(len(trials), skill, tuple(sorted(ranked, key=lambda i: -i.mean)))
+
+
+def _interval(name: str, growth: NDArray[np.float64]) -> Importance:
+    low, high = np.quantile(growth, [(1 - LEVEL) / 2, (1 + LEVEL) / 2])
+    return Importance(name, float(growth.mean()), float(low), float(high))
+
+
+def _numbers(values: Sequence[Value]) -> NDArray[np.float64]:
+    """A column for a tree, to which only the order counts: numbers as they are, names in the order of the alphabet."""
+    if all(isinstance(value, int | float) for value in values):
+        return np.array(values, dtype=np.float64)
+    order = sorted({str(value) for value in values})
+    return np.array([order.index(str(value)) for value in values], dtype=np.float64)
+
+
+def _resampled(x: NDArray[np.float64], y: NDArray[np.float64]) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
+    """Of each resample the forest's skill, (RESAMPLES,), and the growth of its error, (RESAMPLES, hyperparameters)."""
+    from sklearn.ensemble import RandomForestRegressor
+
+    rng, n = np.random.default_rng(SEED), len(y)
+    skills: list[float] = []
+    growths: list[NDArray[np.float64]] = []
+    while len(skills) < RESAMPLES:
+        drawn = rng.integers(n, size=n)
+        unseen = np.setdiff1d(np.arange(n), drawn)
+        if len(unseen) < 2:
+            continue
+        forest = RandomForestRegressor(TREES, random_state=len(skills), n_jobs=1).fit(x[drawn], y[drawn])
+        variants = _shuffled(x[unseen], rng)  # (1 + hyperparameters * SHUFFLES, unseen, hyperparameters)
+        predicted = forest.predict(variants.reshape(-1, x.shape[1])).reshape(variants.shape[:2])
+        errors = ((predicted - y[unseen]) ** 2).mean(axis=1) / y.var()
+        skills.append(1 - errors[0])
+        growths.append(errors[1:].reshape(x.shape[1], SHUFFLES).mean(axis=1) - errors[0])
+    return np.array(skills), np.array(growths)
+
+
+def _shuffled(x: NDArray[np.float64], rng: np.random.Generator) -> NDArray[np.float64]:
+    """The rows as they are, then with each column shuffled, SHUFFLES times."""
+    variants = np.repeat(x[None], 1 + x.shape[1] * SHUFFLES, axis=0)
+    for index in range(1, len(variants)):
+        column = (index - 1) // SHUFFLES
+        variants[index, :, column] = rng.permutation(x[:, column])
+    return variants

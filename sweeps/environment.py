@@ -1,0 +1,88 @@
+"""The environment of a result: versions, code and machine."""
+
+from __future__ import annotations
+
+import os
+import platform
+import subprocess
+from functools import cache
+from importlib import metadata
+from pathlib import Path
+from typing import NamedTuple
+
+from sweeps.journal import Environment
+from sweeps.trials import gpus
+
+PACKAGES = ("keras", "keras-tuner", "mlflow", "numpy", "tensorflow", "text-sweeps")
+LARGEST_DIFF = 1_000_000  # characters that a journal keeps
+
+
+class Git(NamedTuple):
+    """The state of a checkout."""
+
+    commit: str
+    dirty: bool
+    diff: str = ""  # the changes of tracked files since the commit
+
+
+def here() -> Environment:
+    """Describe this process's environment, as a journal records it."""
+    checkout = git()
+    return Environment(
+        versions=versions(),
+        git_commit=checkout.commit if checkout else None,
+        git_dirty=checkout.dirty if checkout else None,
+        git_diff=checkout.diff if checkout else "",
+        machine=machine(),
+    )
+
+
+@cache
+def versions() -> dict[str, str]:
+    """The versions of Python and of the packages that a trial's numbers depend on."""
+    installed = {"python": platform.python_version()}
+    for package in PACKAGES:
+        try:
+            installed[package] = metadata.version(package)
+        except metadata.PackageNotFoundError:  # run from a checkout that is not installed
+            continue
+    return installed
+
+
+@cache
+def machine() -> dict[str, str]:
+    """The properties of the machine on which the last digits of a trial's numbers depend."""
+    properties = {"system": platform.platform(), "processor": _processor(), "cores": str(os.cpu_count())}
+    return properties | ({"gpus": gpus.models() or "of unknown model"} if gpus.gpus().ids else {})
+
+
+def _processor() -> str:
+    try:
+        lines = Path("/proc/cpuinfo").read_text().splitlines()
+    except OSError:
+        lines = []
+    named = (line.partition(":")[2].strip() for line in lines if line.startswith("model name"))
+    return next(named, platform.processor() or platform.machine())
+
+
+@cache
+def git() -> Git | None:
+    """The state of the checkout that this code runs from; None where it is not a checkout.
+
+    Asked once in a process: the code that runs is the code that was there when the process began.
+    """
+    root = Path(__file__).resolve().parent.parent
+
+    def ask(*arguments: str) -> str:
+        command = ["git", "-C", str(root), *arguments]
+        answer = subprocess.run(command, capture_output=True, check=True, timeout=10).stdout
+        return answer.decode(errors="replace").strip()
+
+    try:
+        if Path(ask("rev-parse", "--show-toplevel")) != root:
+            return None  # installed inside somebody else's checkout
+        dirty = bool(ask("status", "--porcelain", "--untracked-files=no"))
+        diff = ask("diff", "--no-color", "--no-ext-diff", "--binary", "HEAD")[:LARGEST_DIFF] + "\n" if dirty else ""
+        return Git(ask("rev-parse", "HEAD"), dirty, diff)
+    except (OSError, subprocess.SubprocessError):
+        return None

@@ -1,0 +1,51 @@
+"""Files that are never seen half-written, and digests of arrays."""
+
+from __future__ import annotations
+
+import hashlib
+import os
+from collections.abc import Callable, Iterable
+from pathlib import Path
+from typing import IO, Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+DIGEST_LENGTH = 16  # hexadecimal digits
+
+
+def write_text(path: Path, text: str) -> None:
+    """Replace the file atomically: after a crash it holds either the old text or the new one."""
+    write(path, lambda file: file.write(text.encode()))
+
+
+def write(path: Path, fill: Callable[[IO[bytes]], object]) -> None:
+    """Replace the file atomically with what `fill` writes; nothing is left behind when `fill` raises."""
+    unfinished = path.with_name(f"{path.name}.part")
+    try:
+        with unfinished.open("wb") as file:
+            fill(file)
+            file.flush()
+            os.fsync(file.fileno())
+        unfinished.rename(path)
+    finally:
+        unfinished.unlink(missing_ok=True)  # a full disk must not be kept full
+    sync_directory(path.parent)
+
+
+def sync_directory(path: Path) -> None:
+    """Flush the names in a directory to the disk; `fsync` of a file covers only its content."""
+    descriptor = os.open(path, os.O_RDONLY)
+    try:
+        os.fsync(descriptor)
+    finally:
+        os.close(descriptor)
+
+
+def digest_of_arrays(arrays: Iterable[NDArray[Any]]) -> str:
+    """Identify the content of arrays, independently of where and by which NumPy they were written."""
+    digest = hashlib.sha256()
+    for array in arrays:
+        digest.update(f"{array.dtype.str}{array.shape}".encode())
+        digest.update(np.ascontiguousarray(array).data.cast("B"))
+    return digest.hexdigest()[:DIGEST_LENGTH]

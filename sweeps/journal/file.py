@@ -1,0 +1,94 @@
+"""The journal on disk: one JSON object a line.
+
+Started and ended events are on disk before anyone acts on them, so a process may die at any instant: at worst the last
+line is half-written, and is ignored. A resumed sweep reads the journal and goes on writing at its end.
+"""
+
+from __future__ import annotations
+
+import fcntl
+import json
+import os
+import socket
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+from sweeps.errors import SweepError
+from sweeps.files import sync_directory
+from sweeps.journal.events import EpochEnded, Event, LaterFormatError, SweepStarted, from_entry, to_entry
+from sweeps.journal.record import SweepRecord
+
+FILE = "journal.jsonl"
+
+
+class JournalError(SweepError):
+    """The journal cannot be written or read; the message names file and line."""
+
+
+@contextmanager
+def locked(directory: Path) -> Iterator[None]:
+    """Hold a directory of sweeps for this process; raises `JournalError` while another process holds it."""
+    with (directory / "lock").open("a+") as lock:
+        try:
+            fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError as error:
+            lock.seek(0)
+            owner = lock.read().strip() or "another process"
+            raise JournalError(f"{directory} is in use by {owner}") from error
+        lock.truncate(0)
+        lock.write(f"process {os.getpid()} on {socket.gethostname()}")
+        lock.flush()
+        yield
+
+
+class Journal:
+    """Appends events to the journal in a sweep's directory, after its last whole line."""
+
+    def __init__(self, directory: Path) -> None:
+        directory.mkdir(parents=True, exist_ok=True)
+        # Unbuffered: text that could not be written must not follow later, behind a half-written line.
+        self._file = (directory / FILE).open("a+b", buffering=0)
+        self._file.seek(0)
+        self._file.truncate(self._file.read().rfind(b"\n") + 1)
+        sync_directory(directory)  # otherwise a power cut could lose the file itself
+
+    def append(self, event: Event) -> None:
+        """Write one line; every event but an epoch's is flushed to the disk before this returns."""
+        line = json.dumps(to_entry(event), allow_nan=False).encode() + b"\n"
+        while line:
+            line = line[self._file.write(line) :]
+        if not isinstance(event, EpochEnded):
+            os.fsync(self._file.fileno())
+
+    def close(self) -> None:
+        self._file.close()
+
+
+def read(directory: Path) -> list[Event]:
+    """Return every event of a journal, the `SweepStarted` first; an empty list where no journal was begun.
+
+    A half-written last line is ignored. Raises `JournalError` for a damaged earlier line, and for one that a later
+    version of this project wrote.
+    """
+    path = directory / FILE
+    if not path.exists():
+        return []
+    lines = path.read_bytes().split(b"\n")[:-1]  # text behind the last newline was never finished
+    events: list[Event] = []
+    record: SweepRecord | None = None
+    for number, line in enumerate(lines, start=1):
+        try:
+            event = from_entry(json.loads(line))
+            if record is not None:
+                record.add(event)  # fails for an event that does not follow from those before it
+            elif isinstance(event, SweepStarted):
+                record = SweepRecord(directory, event)
+            else:
+                raise ValueError(f"a journal begins with {SweepStarted.event}")
+        except LaterFormatError as error:
+            raise JournalError(f"{path}, line {number}: written by a later version of text-sweeps: {error}") from error
+        except (ValueError, LookupError, TypeError, AttributeError) as error:
+            raise JournalError(f"{path}, line {number} is damaged: {error!r}") from error
+        events.append(event)
+    return events

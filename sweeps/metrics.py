@@ -1,0 +1,92 @@
+"""Every metric of a trial, in one table: a new row is computed, logged, drawn and offered as an objective.
+
+A metric's full name is `<part>/<name>`, e.g. `val/accuracy`; the parts of the data are `train`, `val` and `test`. The
+metrics of `train` and `val` have a value for each epoch (a curve), those of `test` one value, after the chosen epoch.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable
+from typing import Any, NamedTuple
+
+from numpy.typing import NDArray
+
+
+class Answers(NamedTuple):
+    """The non-empty cells of a confusion matrix: how often each true label was answered with each label."""
+
+    labels: NDArray[Any]  # (cells,) true label
+    predicted: NDArray[Any]  # (cells,) the label that was answered
+    counts: NDArray[Any]  # (cells,) how often
+
+
+class Metric(NamedTuple):
+    """One row of the table."""
+
+    name: str
+    unit: str  # of a figure's axis
+    direction: str  # max | min
+    parts: tuple[str, ...]  # what it is computed on: train, val, test
+    shown_in: tuple[str, ...]  # whose tables of trials have a column for its test value: terminal, report
+    compute: Callable[[Answers], float] | None  # None: Keras computes it, as it needs the probabilities
+
+
+def _accuracy(answers: Answers) -> float:
+    return float(answers.counts[answers.labels == answers.predicted].sum() / answers.counts.sum())
+
+
+def _macro_f1(answers: Answers) -> float:
+    from sklearn.metrics import f1_score
+
+    labels, predicted, counts = answers
+    return float(f1_score(labels, predicted, sample_weight=counts, average="macro", zero_division=0))
+
+
+def _balanced_accuracy(answers: Answers) -> float:
+    from sklearn.metrics import recall_score
+
+    labels, predicted, counts = answers
+    present = sorted({int(label) for label in labels})  # a class without a true example has no recall
+    return float(
+        recall_score(labels, predicted, labels=present, sample_weight=counts, average="macro", zero_division=0)
+    )
+
+
+EVERYWHERE = ("train", "val", "test")
+METRICS = (
+    Metric("loss", "cross-entropy, nats", "min", EVERYWHERE, (), None),
+    Metric("accuracy", "share correct", "max", EVERYWHERE, ("terminal", "report"), _accuracy),
+    Metric("macro_f1", "mean F1 of the classes", "max", EVERYWHERE, ("terminal", "report"), _macro_f1),
+    Metric("balanced_accuracy", "mean recall of the classes", "max", ("test",), ("report",), _balanced_accuracy),
+)
+
+CURVES = tuple(f"{part}/{metric.name}" for part in ("train", "val") for metric in METRICS if part in metric.parts)
+OBJECTIVES = tuple(name for name in CURVES if name.startswith("val/"))
+
+
+def row(metric: str) -> Metric:
+    """Return the row of a metric's full name; raises `ValueError` for a name that is not in the table."""
+    name = metric.rpartition("/")[2]
+    for candidate in METRICS:
+        if candidate.name == name:
+            return candidate
+    raise ValueError(f"{metric}: no such metric; there are {', '.join(m.name for m in METRICS)}")
+
+
+def best(metric: str, values: Iterable[float]) -> float:
+    """Return the largest or the smallest of the values, whichever is better for the metric."""
+    return max(values) if row(metric).direction == "max" else min(values)
+
+
+def is_better(metric: str, value: float, than: float) -> bool:
+    return value > than if row(metric).direction == "max" else value < than
+
+
+def axis_label(metric: str) -> str:
+    """The metric and its unit."""
+    return f"{metric} ({row(metric).unit})"
+
+
+def shown_in(table: str) -> list[str]:
+    """The test metrics, by their full names, that have a column in a table of trials: `terminal` or `report`."""
+    return [f"test/{metric.name}" for metric in METRICS if "test" in metric.parts and table in metric.shown_in]

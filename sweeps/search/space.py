@@ -1,0 +1,287 @@
+"""The search space: config <-> `keras_tuner.HyperParameters`. The only reader of the space syntax.
+
+`lstm_units: 128` is fixed; `lstm_units: {kind: Int, min_value: 20, max_value: 200, default: 100}` is searched, with
+Keras Tuner's method `Int` and its arguments. One spelling holds everywhere: config key = builder keyword = Keras Tuner
+name = MLflow param.
+"""
+
+from __future__ import annotations
+
+import ast
+import importlib.util
+import math
+from collections.abc import Mapping
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, NamedTuple, get_args
+
+from conf.schema import Buildable, ConfigError, did_you_mean
+from models import hyperparameters
+from conf.schema import Value, Values
+
+if TYPE_CHECKING:
+    import keras_tuner
+
+# What a dataset decides, not a search.
+DATA_KEYWORDS = ("num_words", "maxlen", "num_classes")
+
+# kind -> the arguments it needs, the arguments it may have besides `default`
+KINDS = {
+    "Choice": (("values",), ("ordered",)),
+    "Int": (("min_value", "max_value"), ("step", "sampling")),
+    "Float": (("min_value", "max_value"), ("step", "sampling")),
+    "Boolean": ((), ()),
+}
+
+
+class Hyperparameter(NamedTuple):
+    """A searched hyperparameter; `arguments` are those of Keras Tuner's method `kind`."""
+
+    key: str  # as in the config, for messages
+    name: str
+    kind: str
+    arguments: Mapping[str, Any]
+
+    @property
+    def default(self) -> Value:
+        return self.arguments["default"]  # type: ignore[no-any-return]
+
+    @property
+    def bounds(self) -> tuple[Value, Value]:
+        """The smallest and the largest value; a list of names has its first and its last."""
+        if self.kind == "Boolean":
+            return False, True
+        if self.kind in ("Int", "Float"):
+            return self.arguments["min_value"], self.arguments["max_value"]
+        values = self.arguments["values"]
+        return (values[0], values[-1]) if isinstance(values[0], str) else (min(values), max(values))
+
+    @property
+    def logarithmic(self) -> bool:
+        return str(self.arguments.get("sampling", "linear")) != "linear"
+
+    def place(self, value: Value) -> float:
+        """Where in its range a number lies, from 0 to 1, on the scale that it is sampled on."""
+        low, high, here = float(self.bounds[0]), float(self.bounds[1]), float(value)
+        if low == high:
+            return 0.5
+        if self.logarithmic:
+            low, high, here = math.log(low), math.log(high), math.log(here)
+        return (here - low) / (high - low)
+
+
+class Space(NamedTuple):
+    """What is searched and what is fixed, of model and optimizer together."""
+
+    searched: tuple[Hyperparameter, ...]
+    fixed: Values
+    model_keywords: frozenset[str]
+
+    def complete(self, proposed: Values) -> dict[str, Value]:
+        """The fixed hyperparameters and the proposed values of the searched ones, rounded."""
+        return rounded({**self.fixed, **{hp.name: proposed[hp.name] for hp in self.searched}})
+
+    def defaults(self) -> dict[str, Value]:
+        return self.complete({hp.name: hp.default for hp in self.searched})
+
+    def smallest(self) -> dict[str, Value]:
+        return self.complete({hp.name: hp.bounds[0] for hp in self.searched})
+
+    def largest(self) -> dict[str, Value]:
+        return self.complete({hp.name: hp.bounds[1] for hp in self.searched})
+
+    def split(self, values: Values) -> tuple[dict[str, Value], dict[str, Value]]:
+        """The model's values and the optimizer's."""
+        model = {k: v for k, v in values.items() if k in self.model_keywords}
+        return model, {k: v for k, v in values.items() if k not in self.model_keywords}
+
+    def hyperparameters(self) -> keras_tuner.HyperParameters:
+        """The searched ones, for an oracle."""
+        import keras_tuner  # imports TensorFlow, so not before the configuration is known to be good
+
+        hps = keras_tuner.HyperParameters()
+        for hp in self.searched:
+            getattr(hps, hp.kind)(hp.name, **_keras_tuner_arguments(hp))
+        return hps
+
+
+def _keras_tuner_arguments(hp: Hyperparameter) -> dict[str, Any]:
+    """The arguments, mended where Keras Tuner 1.4.8 would lose or double a value of a `Float` with a step."""
+    arguments = dict(hp.arguments)
+    if hp.kind != "Float" or "step" not in arguments:
+        return arguments
+    from keras_tuner.engine.hyperparameters import Float
+
+    if arguments.get("sampling", "linear") == "linear":
+        # It counts the steps with floor division: 0.7 // 0.1 is 6, and 0.7 would never be tried.
+        arguments["max_value"] += arguments["step"] * 1e-6
+    # To its grid search a default of 0.3 and a third step of 0.30000000000000004 would be two values.
+    nearest = min(Float(hp.name, **arguments).values, key=lambda step: abs(step - arguments["default"]))
+    if rounded({"": nearest}) == rounded({"": arguments["default"]}):
+        arguments["default"] = nearest
+    return arguments
+
+
+def rounded(values: Values) -> dict[str, Value]:
+    """Floats to six significant digits, so that what trains is what is read.
+
+    Keras Tuner's steps give 0.30000000000000004, its log sampling 17 digits.
+    """
+    return {name: float(f"{value:.6g}") if isinstance(value, float) else value for name, value in values.items()}
+
+
+def read(model: Buildable, optimizer: Buildable) -> Space:
+    """Both spaces, checked against what the builders take. Raises `ConfigError`; imports neither builder."""
+    searched: list[Hyperparameter] = []
+    fixed: dict[str, Value] = {}
+    for group, part, given in (("model", model, DATA_KEYWORDS), ("optimizer", optimizer, ())):
+        annotations = _check_keywords(group, part, given)
+        for name, entry in part.space.items():
+            key = f"{group}.space.{name}"
+            if isinstance(entry, Mapping):
+                searched.append(_hyperparameter(key, name, entry))
+                for argument in ("values", "min_value", "max_value"):
+                    _check_values(f"{key}.{argument}", searched[-1].arguments.get(argument, []), annotations[name])
+            elif isinstance(entry, float) and not math.isfinite(entry):
+                raise ConfigError(f"{key}={entry}: must be finite")
+            elif isinstance(entry, int | float | str):
+                _check_values(key, entry, annotations[name])
+                fixed[name] = entry
+            else:
+                raise ConfigError(f"{key}={entry}: must be a number or a name (fixed) or a mapping (searched)")
+    for name in model.space.keys() & optimizer.space.keys():
+        raise ConfigError(f"optimizer.space.{name}: model.space has a hyperparameter of that name too")
+    return Space(tuple(searched), fixed, frozenset(model.space))
+
+
+def recorded(config: Mapping[str, Any]) -> tuple[Hyperparameter, ...]:
+    """What a stored configuration searched, which was checked then; its builders need not be here."""
+    return tuple(
+        _hyperparameter(f"{group}.space.{name}", name, entry)
+        for group in ("model", "optimizer")
+        for name, entry in config[group]["space"].items()
+        if isinstance(entry, Mapping)
+    )
+
+
+def _check_keywords(group: str, part: Buildable, given: tuple[str, ...]) -> dict[str, str]:
+    """The keywords that a space has to name, with their annotations."""
+    found = keywords_of(f"{group}.build", part.build)
+    keywords = {name: annotation for name, annotation in found.items() if name not in given}
+    for name, entry in part.space.items():
+        if name not in keywords:
+            takes = ", ".join(keywords)
+            raise ConfigError(
+                f"{group}.space.{name}: {part.build} takes {takes}; given {entry}{did_you_mean(str(name), keywords)}"
+            )
+    for name in keywords:
+        if name not in part.space:
+            raise ConfigError(f"{group}.space.{name}: missing; {part.build} needs a value or a range for it")
+    return keywords
+
+
+def _check_values(key: str, given: Value | list[Value], annotation: str) -> None:
+    """Hold values against a builder's annotation, as far as that is one of `models.hyperparameters`."""
+    type_, bounds = get_args(getattr(hyperparameters, annotation, None)) or (None, None)
+    for value in given if isinstance(given, list) else [given]:
+        number = _numbers([value]) and (type_ is float or isinstance(value, int))
+        if bounds is not None and not (number and bounds.hold(value)):
+            raise ConfigError(f"{key}={value}: must be {bounds.allowed}")
+
+
+def keywords_of(key: str, target: str) -> dict[str, str]:
+    """A function's keyword arguments and their annotations, from its source: to import it may import TensorFlow.
+
+    Raises `ConfigError` where `target`, the value of the config's `key`, names none.
+    """
+    module, _, function = target.rpartition(".")
+    if not module:
+        raise ConfigError(f"{key}={target}: must be the dotted name of a function, module.function")
+    try:
+        found = importlib.util.find_spec(module)
+    except (ModuleNotFoundError, ValueError):
+        found = None
+    if found is None or not str(found.origin).endswith(".py"):
+        raise ConfigError(f"{key}={target}: there is no module '{module}' with a source")
+    assert found.origin is not None
+    tree = ast.parse(Path(found.origin).read_text(encoding="utf-8"))
+    functions = {node.name: node for node in tree.body if isinstance(node, ast.FunctionDef)}
+    if function not in functions:
+        hint = did_you_mean(function, functions)
+        raise ConfigError(f"{key}={target}: {module} has no function '{function}'{hint}")
+    arguments = functions[function].args
+    return {
+        argument.arg: ast.unparse(argument.annotation) if argument.annotation else ""
+        for argument in (*arguments.args, *arguments.kwonlyargs)
+    }
+
+
+def _hyperparameter(key: str, name: str, entry: Mapping[str, Any]) -> Hyperparameter:
+    kind = entry.get("kind")
+    if kind not in KINDS:
+        raise ConfigError(f"{key}.kind={kind}: allowed: {', '.join(KINDS)}{did_you_mean(str(kind), KINDS)}")
+    needed, optional = KINDS[kind]
+    allowed = (*needed, *optional, "default")
+    arguments = {k: v for k, v in entry.items() if k != "kind" and v is not None}
+    for argument in arguments:
+        if argument not in allowed:
+            raise ConfigError(
+                f"{key}.{argument}: {kind} takes {', '.join(allowed)}{did_you_mean(str(argument), allowed)}"
+            )
+    for argument in (*needed, "default"):
+        if argument not in arguments:
+            raise ConfigError(f"{key}.{argument}: missing; {kind} takes {', '.join(allowed)}")
+    if kind == "Choice":
+        _check_choice(key, arguments)
+    elif kind == "Boolean":
+        _check_flag(f"{key}.default", arguments["default"])
+    else:
+        _check_range(key, arguments, whole=kind == "Int")
+    return Hyperparameter(key, name, kind, arguments)
+
+
+def _check_flag(key: str, value: Any) -> None:
+    if not isinstance(value, bool):
+        raise ConfigError(f"{key}={value}: must be true or false")
+
+
+def _check_choice(key: str, arguments: dict[str, Any]) -> None:
+    values, default = arguments["values"], arguments["default"]
+    if not isinstance(values, list) or not values:
+        raise ConfigError(f"{key}.values={values}: must be a list of at least one value")
+    if _numbers(values) and _numbers([default]) and float in {type(v) for v in values}:
+        # [1, 0.1] is one kind of number to a reader, two types to Keras Tuner.
+        values = arguments["values"] = [float(v) for v in values]
+        default = arguments["default"] = float(default)
+    if len({type(v) for v in values}) != 1 or not (_numbers(values) or isinstance(values[0], str)):
+        raise ConfigError(f"{key}.values={values}: must be all numbers or all names; for true and false: kind: Boolean")
+    if len(set(values)) != len(values):
+        raise ConfigError(f"{key}.values={values}: must differ from each other")
+    if default not in values or type(default) is not type(values[0]):
+        raise ConfigError(f"{key}.default={default}: must be one of {values}")
+    _check_flag(f"{key}.ordered", arguments.get("ordered", True))
+
+
+def _numbers(values: list[Any]) -> bool:
+    return all(isinstance(v, int | float) and not isinstance(v, bool) and math.isfinite(v) for v in values)
+
+
+def _check_range(key: str, arguments: dict[str, Any], *, whole: bool) -> None:
+    for name in ("min_value", "max_value", "step", "default"):
+        value = arguments.get(name, 0)
+        if not _numbers([value]) or (whole and not isinstance(value, int)):
+            raise ConfigError(f"{key}.{name}={value}: must be {'an integer' if whole else 'a number'}")
+        if name in arguments and not whole:
+            arguments[name] = float(value)
+    low, high, default = arguments["min_value"], arguments["max_value"], arguments["default"]
+    sampling = arguments.get("sampling", "linear")
+    if not low < high:
+        raise ConfigError(f"{key}.max_value={high}: must be greater than min_value={low}")
+    if not low <= default <= high:
+        raise ConfigError(f"{key}.default={default}: must lie between min_value={low} and max_value={high}")
+    if sampling not in ("linear", "log", "reverse_log"):
+        raise ConfigError(f"{key}.sampling={sampling}: allowed: linear, log, reverse_log")
+    if sampling != "linear" and low <= 0:
+        raise ConfigError(f"{key}.min_value={low}: must be greater than 0, as sampling is {sampling}")
+    least = 0 if sampling == "linear" else 1  # a logarithmic step multiplies
+    if "step" in arguments and arguments["step"] <= least:
+        raise ConfigError(f"{key}.step={arguments['step']}: must be greater than {least}")

@@ -1,0 +1,60 @@
+"""The protocol between the driver and wherever trials run.
+
+A worker runs one trial at a time. It says when it has started, sends an `EpochReport` after each epoch and returns the
+result; all of these arrive in `Engine.next`, in no promised order.
+"""
+
+from __future__ import annotations
+
+from typing import Any, NamedTuple, Protocol
+
+from sweeps.trials.spec import EpochReport, TrialSpec
+
+
+class Started(NamedTuple):
+    """The trial is now on a worker that has imported everything it needs."""
+
+    spec: TrialSpec
+
+
+class Finished(NamedTuple):
+    """The function returned."""
+
+    spec: TrialSpec
+    result: Any  # for a trial a `TrialResult`
+
+
+class Failed(NamedTuple):
+    """The function did not return. `lost` means that the worker died and the trial may be innocent."""
+
+    spec: TrialSpec
+    reason: str
+    traceback: str
+    lost: bool
+
+
+Message = Started | EpochReport | Finished | Failed
+
+
+class Engine(Protocol):
+    """The part of an engine that the driver needs."""
+
+    @property
+    def free(self) -> int:
+        """The number of workers without a trial."""
+
+    @property
+    def busy(self) -> int:
+        """The number of trials that are out."""
+
+    def submit(self, function: str, spec: TrialSpec) -> None:
+        """Run `function(spec, on_epoch)`, given by its dotted name, on a worker."""
+
+    def stop(self, sweep: str, reason: str) -> None:
+        """Let the running trials of a sweep end with their current epoch, as completed, for this reason."""
+
+    def kill(self, spec: TrialSpec, reason: str) -> None:
+        """End a trial's worker at once; the trial then has failed for this reason."""
+
+    def next(self, timeout: float) -> Message | None:
+        """Wait up to `timeout` seconds for the next message."""

@@ -1,0 +1,118 @@
+"""The immutable values that pass between driver, engine and workers."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from typing import TYPE_CHECKING, Any, NamedTuple
+
+from conf.schema import Values
+
+if TYPE_CHECKING:
+    import numpy as np
+    from numpy.typing import NDArray
+
+Curves = Mapping[str, list[float]]  # one of `sweeps.metrics.CURVES` -> one value for each epoch
+
+
+class Split(NamedTuple):
+    """One part of a dataset."""
+
+    x: NDArray[np.int32]  # (n, maxlen) word ids, padded with 0 on the left
+    y: NDArray[np.int64]  # (n,) labels
+
+
+class Dataset(NamedTuple):
+    """An encoded corpus."""
+
+    train: Split
+    validation: Split
+    test: Split
+    num_words: int
+    maxlen: int
+    num_classes: int
+    digest: str  # identifies the exact content of the arrays
+    source: str  # archive (real documents) | standin (generated ones)
+
+
+class Checkpoint(NamedTuple):
+    """The state with which a trial can go on exactly where it stopped, and the weights of its best epoch."""
+
+    variables: list[Any]  # the model's arrays after the last epoch, dropout's random state included
+    optimizer: list[Any]  # the optimizer's arrays after the last epoch
+    best_weights: list[Any]  # the model's weights after the best epoch
+    curves: Curves  # of all epochs so far
+
+
+class TrialSpec(NamedTuple):
+    """Everything that a worker needs to run the epochs `initial_epoch` + 1 … `epochs` of a trial."""
+
+    sweep: str
+    trial: int
+    attempt: int
+    seed: int
+    build: str  # the dotted name of the model's builder
+    optimizer: str  # the dotted name of the optimizer's builder
+    values: Values  # the hyperparameters of both
+    load: str  # the dotted name of a function that returns the `Dataset`
+    data: Mapping[str, Any]  # the keyword arguments of `load`
+    digest: str  # of the data; a worker whose data have another digest refuses the trial
+    batch_size: int
+    objective: str
+    patience: int | None
+    test_last_epoch: bool  # instead of the best one: where val/ metrics are the test set's, they must not choose
+    initial_epoch: int
+    epochs: int
+    bar: tuple[float | None, ...] = ()  # see `sweeps.trials.early_stopping.Bar`
+    checkpoint: Checkpoint | None = None
+    final: bool = False  # train on train and validation together; nothing is held out and nothing is chosen
+    origin: int | None = None  # of a confirmation: the sweep's trial whose configuration this is
+
+
+class EpochReport(NamedTuple):
+    """A worker's message after each epoch."""
+
+    sweep: str
+    trial: int
+    attempt: int
+    epoch: int  # 1, 2, …
+    metrics: Mapping[str, float]
+
+
+# A trial calls this after every epoch. The answer is the reason why the trial should end now, or None.
+OnEpoch = Callable[[EpochReport], str | None]
+
+
+class Cost(NamedTuple):
+    """The cost of the epochs of one spec."""
+
+    seconds: float
+    epochs: int
+    parameters: int
+    peak_rss_mb: float
+
+
+class Predictions(NamedTuple):
+    """Predicted and true labels of the test set, both (n,), in the smallest unsigned integers that hold every label."""
+
+    predicted: NDArray[Any]
+    labels: NDArray[Any]
+
+
+class TrialResult(NamedTuple):
+    """The outcome of a trial: curves over all its epochs, test metrics with the best epoch's weights."""
+
+    curves: Curves
+    objective: float
+    best_epoch: int
+    test: Mapping[str, float]
+    cost: Cost
+    reason: str  # finished | patience | stopped | the answer of `OnEpoch`
+    checkpoint: Checkpoint
+    predictions: Predictions | None = None  # of a `final` spec
+
+
+class Timing(NamedTuple):
+    """The measured cost of one epoch of a spec."""
+
+    parameters: int
+    seconds_per_epoch: float

@@ -1,0 +1,221 @@
+"""What a user sees of a real sweep in MLflow's pages, with Debian's Chromium. Pictures go to $SCREENSHOTS, if set."""
+
+import os
+import re
+import shutil
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import NamedTuple, TypeVar
+
+import pytest
+from mlflow import MlflowClient
+from selenium import webdriver
+from selenium.common.exceptions import StaleElementReferenceException
+from selenium.webdriver.chrome.service import Service
+from selenium.webdriver.remote.webdriver import WebDriver
+
+from sweeps.tracking import comparison_page
+from tests.servers import free_port
+
+ROOT = Path(__file__).parent.parent
+CHROMIUM, DRIVER = shutil.which("chromium"), shutil.which("chromedriver")
+TRIALS, EPOCHS = 3, 2
+SLOWLY = "{kind: Float, min_value: 0.0005, max_value: 0.003, sampling: log, default: 0.001}"  # so that curves differ
+SWEEP = (
+    "experiment=smoke",
+    f"trials={TRIALS}",
+    f"epochs={EPOCHS}",
+    "stopping=none",
+    "model.space.conv_filters=8",
+    f"optimizer.space.learning_rate={SLOWLY}",
+)
+SEARCHED = ("embedding_dim", "lstm_units", "dropout", "learning_rate")
+FLAGS = (
+    "--headless",
+    "--no-sandbox",
+    "--disable-gpu",
+    "--disable-quic",
+    "--no-first-run",
+    "--disable-background-networking",
+    "--disable-component-update",
+    "--disable-sync",
+    "--window-size=1500,2400",
+)
+# MLflow 3.17 opens a chat beside the page on the first visit; as if it had been closed once.
+CHAT_CLOSED = """
+localStorage.setItem("mlflow.assistant.fab.autoOpenedOnFirstLoad_v1", "true");
+localStorage.setItem("mlflow.assistant.panelOpen_v1", "false");
+"""
+# How many different shapes (a CSS selector) are visible in the chart with this title. MLflow draws each line twice, the
+# second time smoothed, and may give two runs the same colour.
+DRAWN = """
+const titled = [...document.querySelectorAll("[data-testid='experiment-view-compare-runs-card']")].filter(
+    card => card.innerText.trim().startsWith(arguments[0]));
+const drawn = titled.flatMap(card => [...card.querySelectorAll(arguments[1])]).filter(
+    shape => shape.getBoundingClientRect().width > 0);
+return new Set(drawn.map(shape => shape.getAttribute("d") + getComputedStyle(shape).stroke)).size;
+"""
+LINE, BAR = ".scatterlayer .trace path.js-line", ".barlayer .point path"
+PATIENCE = 90  # seconds; the machine may be busy
+
+pytestmark = pytest.mark.skipif(
+    not (CHROMIUM and DRIVER), reason="Chromium is not here (Debian: chromium, chromium-driver)"
+)
+T = TypeVar("T")
+
+
+class Shown(NamedTuple):
+    """A sweep, and the server that `python -m pipelines.ui` started on its store."""
+
+    link: str
+    address: str
+    experiment: str
+    parent: str  # the sweep's run
+    trials: dict[str, str]  # name -> run
+
+
+@pytest.fixture(scope="module")
+def shown(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Shown]:
+    folder, port = tmp_path_factory.mktemp("sweep"), free_port()
+    environment = {key: value for key, value in os.environ.items() if not key.startswith("MLFLOW_")}
+    environment |= {"PYTHONPATH": str(ROOT), "XDG_CACHE_HOME": str(folder / "cache")}
+
+    def command(*arguments: str) -> subprocess.Popen[str]:
+        return subprocess.Popen(
+            [sys.executable, "-m", *arguments], cwd=folder, env=environment, stdout=subprocess.PIPE, text=True
+        )
+
+    sweep = command("pipelines.sweep", *SWEEP)
+    said, _ = sweep.communicate()
+    assert sweep.returncode == 0, said
+    client = MlflowClient(f"sqlite:///{folder}/mlflow.db")
+    experiment = client.get_experiment_by_name("imdb-standin").experiment_id
+    runs = client.search_runs([experiment])
+    (parent,) = [run.info.run_id for run in runs if run.data.tags["kind"] == "sweep"]
+    trials = {run.info.run_name: run.info.run_id for run in runs if run.data.tags["kind"] == "trial"}
+    server = command("pipelines.ui", f"port={port}", "open=false")
+    assert server.stdout is not None
+    address = f"http://127.0.0.1:{port}"
+    link = next(line.strip() for line in server.stdout if address in line)
+    assert link.removeprefix(address) in said  # what the sweep printed
+    yield Shown(link, address, experiment, parent, trials)
+    server.send_signal(signal.SIGINT)
+    server.communicate()
+
+
+@pytest.fixture(scope="module")
+def browser(shown: Shown, tmp_path_factory: pytest.TempPathFactory) -> Iterator[WebDriver]:
+    options = webdriver.ChromeOptions()
+    options.binary_location = str(CHROMIUM)
+    for flag in (*FLAGS, f"--user-data-dir={tmp_path_factory.mktemp('chromium')}"):
+        options.add_argument(flag)
+    driver = webdriver.Chrome(options=options, service=Service(str(DRIVER)))
+    driver.get(shown.address)
+    driver.execute_script(CHAT_CLOSED)
+    yield driver
+    driver.quit()
+
+
+@pytest.fixture
+def picture(browser: WebDriver, request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[None]:
+    """Of what the page looks like when the test ends, whether it passes or not."""
+    yield
+    folder = Path(os.environ.get("SCREENSHOTS") or tmp_path)
+    folder.mkdir(parents=True, exist_ok=True)
+    browser.save_screenshot(str(folder / f"{request.node.name}.png"))
+
+
+def seen(browser: WebDriver) -> str:
+    """All text on the page."""
+    return str(browser.execute_script("return document.body.innerText"))
+
+
+def until(condition: Callable[[], T], browser: WebDriver) -> T:
+    """What the page comes to show; it is drawn piece by piece."""
+    deadline = time.monotonic() + PATIENCE
+    while True:
+        try:
+            if value := condition():
+                return value
+        except StaleElementReferenceException:
+            pass
+        assert time.monotonic() < deadline, seen(browser)
+        time.sleep(0.2)
+
+
+@pytest.mark.usefixtures("picture")
+def test_the_comparison_shows_the_curves_of_all_trials(browser: WebDriver, shown: Shown) -> None:
+    browser.get("about:blank")
+    browser.get(shown.link)
+    for chart in ("val/loss", "train/loss", "val/accuracy", "train/accuracy"):
+        until(lambda chart=chart: browser.execute_script(DRAWN, chart, LINE) == TRIALS, browser)
+    text = seen(browser)
+    assert [name for name in shown.trials if name not in text] == []
+    assert "conv_lstm random" not in text  # the sweep's own run is no trial
+    for section in ("From hyperparameters to test accuracy", "Test accuracy", "Loss", "Accuracy"):
+        assert re.search(rf"^{section}", text, re.MULTILINE)
+    titles = "return [...document.querySelectorAll('.dimension text.label')].map(title => title.textContent)"
+    axes = browser.execute_script(titles)
+    assert axes == [*SEARCHED, "test/accuracy"]
+    assert browser.execute_script(DRAWN, "test/accuracy", BAR) == TRIALS
+
+
+@pytest.mark.usefixtures("picture")
+def test_the_list_has_the_scores_and_what_was_searched_best_first(browser: WebDriver, shown: Shown) -> None:
+    browser.get("about:blank")
+    browser.get(shown.link.replace("&compareRunsMode=CHART", ""))
+    until(lambda: all(name in seen(browser) for name in shown.trials), browser)
+    headers = "return [...document.querySelectorAll('[role=columnheader]')].map(header => header.innerText.trim())"
+    columns = until(lambda: browser.execute_script(headers), browser)
+    assert [column for column in (*comparison_page.SCORES, *SEARCHED) if column not in columns] == []
+    cells = "[col-id='metrics.`objective`'][role=gridcell]"
+    scores = [float(cell.text) for cell in until(lambda: browser.find_elements("css selector", cells), browser)]
+    assert len(scores) == TRIALS
+    assert scores == sorted(scores, reverse=True)
+
+
+@pytest.mark.usefixtures("picture")
+def test_the_views_of_the_experiment_are_one(browser: WebDriver, shown: Shown) -> None:
+    browser.get("about:blank")
+    browser.get(f"{shown.address}/#/experiments/{shown.experiment}/runs?workflowType=machine_learning")
+    until(lambda: browser.find_elements("css selector", "[data-testid=saved-views-trigger]"), browser)[0].click()
+    until(lambda: "Compare trials" in seen(browser), browser)
+    menu = browser.find_element("css selector", "[role=menu]").text
+    assert menu.count("Compare trials") == 1
+
+
+@pytest.mark.usefixtures("picture")
+def test_the_sweep_expands_to_its_trials(browser: WebDriver, shown: Shown) -> None:
+    browser.get("about:blank")
+    browser.get(f"{shown.address}/#/experiments/{shown.experiment}/runs?workflowType=machine_learning")
+    until(lambda: "conv_lstm random" in seen(browser), browser)
+    assert [name for name in shown.trials if name in seen(browser)] == []
+    expand = "[col-id='attributes.`Run Name`'][role=gridcell] button"
+    until(lambda: browser.find_elements("css selector", expand), browser)[0].click()
+    until(lambda: all(name in seen(browser) for name in shown.trials), browser)
+
+
+@pytest.mark.usefixtures("picture")
+def test_the_sweeps_page_says_what_was_searched_and_found(browser: WebDriver, shown: Shown) -> None:
+    page = f"{shown.address}/#/experiments/{shown.experiment}/runs/{shown.parent}?workflowType=machine_learning"
+    browser.get("about:blank")
+    browser.get(page)
+    for text in ("conv_lstm on imdb", "best: trial", "baseline: trial 0", f"searched: {', '.join(SEARCHED)}"):
+        until(lambda text=text: text in seen(browser), browser)
+    until(lambda: browser.find_elements("xpath", "//*[text()='Show more']"), browser)[0].click()
+    until(lambda: browser.find_elements("link text", "compare the trials"), browser)[0].click()
+    browser.switch_to.window(browser.window_handles[-1])  # MLflow opens links so
+    until(lambda: browser.execute_script(DRAWN, "val/loss", LINE) == TRIALS, browser)
+
+
+@pytest.mark.usefixtures("picture")
+def test_a_trials_page_shows_its_loss_curves(browser: WebDriver, shown: Shown) -> None:
+    trial = next(iter(shown.trials.values()))
+    page = f"{shown.address}/#/experiments/{shown.experiment}/runs/{trial}/artifacts/loss_curves.png"
+    browser.get(f"{page}?workflowType=machine_learning")
+    drawn = "return [...document.querySelectorAll('img')].map(image => [image.naturalWidth, image.width])"
+    until(lambda: any(natural == 768 and width > 300 for natural, width in browser.execute_script(drawn)), browser)

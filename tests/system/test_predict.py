@@ -1,0 +1,263 @@
+"""`python -m pipelines.predict`, and the same model behind `mlflow models serve`."""
+
+import io
+import json
+import os
+import shutil
+import subprocess
+import sys
+import time
+from collections.abc import Iterator
+from pathlib import Path
+from types import SimpleNamespace
+from typing import Any
+from urllib.error import HTTPError
+from urllib.request import Request, urlopen
+
+import pytest
+from mlflow import MlflowClient
+from rich.console import Console
+
+from conf.schema import ConfigError
+from pipelines import predict
+from sweeps import journal
+from sweeps.tracking import predictor, registration
+from sweeps.plan import Plan
+from sweeps.tracking.predictor import Answer, Chosen
+from sweeps.errors import SweepError
+from sweeps.tracking.tracker import Tracker
+from tests.conftest import ROOT
+from tests.servers import free_port
+from tests.system.test_registration import one, words  # noqa: F401  a sweep that has really trained
+
+TEXTS = ["word3 word4 word5", "", "어제 주가가 word1", "word1 " * 20]
+STARTING = 120  # seconds
+
+
+@pytest.fixture(scope="module")
+def uri(one: Plan, empty_store: Path, tmp_path_factory: pytest.TempPathFactory) -> str:  # noqa: F811
+    """A store with a candidate."""
+    folder = tmp_path_factory.mktemp("registry")
+    shutil.copy(empty_store, folder / "mlflow.db")
+    uri = f"sqlite:///{folder / 'mlflow.db'}"
+    past = journal.read(one.directory)
+    tracker = Tracker(uri)
+    tracker.recall(one.directory, past)
+    assert tracker.close()
+    assert registration.register(uri, one, journal.SweepRecord(one.directory, past), words)
+    return uri
+
+
+def said(arguments: predict.Arguments) -> str:
+    console = Console(file=io.StringIO(), width=160)
+    predict.predict(arguments, console)
+    assert isinstance(console.file, io.StringIO)
+    return console.file.getvalue()
+
+
+def test_texts_are_classified_as_lines_of_json(uri: str, capsys: pytest.CaptureFixture[str]) -> None:
+    predict.predict(predict.Arguments(tuple(TEXTS), uri, format="json"), Console())
+    answers = [json.loads(line) for line in capsys.readouterr().out.splitlines()]
+    assert [answer["text"] for answer in answers] == TEXTS
+    for answer in answers:
+        assert answer["label"] == max(answer["probabilities"], key=answer["probabilities"].get)
+        assert answer["probability"] == max(answer["probabilities"].values())
+        assert sum(answer["probabilities"].values()) == pytest.approx(1, abs=1e-6)
+        assert set(answer["probabilities"]) == {"first", "second", "third"}
+        assert (answer["model"], answer["version"]) == ("lstm-imdb", "1")
+    assert [answer["note"] for answer in answers] == [
+        "",
+        "no words: this is what the model says of nothing",
+        "2 of 3 words unknown",
+        "only its end is read, not the first 8 words",
+    ]
+
+
+def test_the_table_has_a_line_for_each_text_and_names_the_model(uri: str) -> None:
+    told = said(predict.Arguments(("word3 [bold]word4[/bold]", "unheard of"), uri))
+    title, _, first, second = told.rstrip().splitlines()
+    assert title.strip() == "lstm-imdb version 1, the candidate"
+    assert "word3 [bold]word4[/bold]" in first
+    assert "none of its words is known" in second
+
+
+class FakeRegistry:
+    def __init__(self, *models: tuple[str, dict[str, str]]) -> None:
+        self._models = [SimpleNamespace(name=name, aliases=aliases) for name, aliases in models]
+
+    def search_registered_models(self) -> list[SimpleNamespace]:
+        return self._models
+
+    def get_model_version(self, name: str, version: str) -> SimpleNamespace:
+        return SimpleNamespace(name=name, version=version, creation_timestamp=int(version))
+
+    def get_model_version_download_uri(self, name: str, version: str) -> str:
+        return f"/models/{name}/{version}"
+
+
+@pytest.mark.parametrize(
+    ("wanted", "chosen"),
+    [
+        (None, Chosen("lstm-reuters", "6", "champion")),
+        ("lstm-imdb", Chosen("lstm-imdb", "9", "candidate")),
+        ("lstm-reuters", Chosen("lstm-reuters", "6", "champion")),
+        ("models:/lstm-reuters@candidate", Chosen("lstm-reuters", "7", "candidate")),
+        ("models:/lstm-reuters/2", Chosen("lstm-reuters", "2", "")),
+    ],
+)
+def test_the_newest_champion_comes_before_every_candidate(
+    wanted: str | None, chosen: Chosen, uri: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    models = [
+        ("lstm-imdb", {"candidate": "9"}),
+        ("lstm-reuters", {"candidate": "7", "champion": "6"}),
+        ("conv_lstm-imdb", {"champion": "4"}),
+    ]
+    monkeypatch.setattr(registered, "MlflowClient", lambda *_, **__: FakeRegistry(*models))
+    assert predictor.choose(uri, wanted) == chosen
+
+
+@pytest.mark.parametrize(
+    ("wanted", "message"),
+    [
+        ("lstm-imbd", r"^model=lstm-imbd: .* has no such model; did you mean 'lstm-imdb'\?$"),
+        ("bert", r"^model=bert: .* has no such model; allowed: lstm-imdb$"),
+        ("lstm-imdb@champion", r"^model=lstm-imdb@champion: lstm-imdb has no champion; it has candidate$"),
+        ("models:/lstm-imdb/7", r"^model=models:/lstm-imdb/7: lstm-imdb has no version 7$"),
+    ],
+)
+def test_a_model_that_is_not_there_is_named(wanted: str, message: str, uri: str) -> None:
+    with pytest.raises(ConfigError, match=message):
+        predictor.choose(uri, wanted)
+
+
+@pytest.mark.usefixtures("fresh_store")
+def test_where_nothing_was_registered_it_says_so() -> None:
+    with pytest.raises(ConfigError, match="no champion and no candidate; a sweep on real data registers one"):
+        predictor.choose(predict.read_arguments(["a text"]).uri, None)
+    with pytest.raises(ConfigError, match="there is no such store"):
+        predictor.choose("sqlite:////nowhere/mlflow.db", None)
+    assert not Path("/nowhere").exists()
+
+
+def test_a_model_of_word_ids_says_that_it_takes_no_text(monkeypatch: pytest.MonkeyPatch) -> None:
+    signature = SimpleNamespace(inputs=SimpleNamespace(is_tensor_spec=lambda: True))
+    loaded = SimpleNamespace(metadata=SimpleNamespace(signature=signature))
+    monkeypatch.setattr(registered, "MlflowClient", lambda *_, **__: FakeRegistry())
+    monkeypatch.setattr(predictor, "download_artifacts", lambda *_, **__: "")
+    monkeypatch.setattr(predictor.mlflow.pyfunc, "load_model", lambda _: loaded)
+    with pytest.raises(SweepError, match=r"^lstm-imdb version 1 does not take text; a sweep of this version"):
+        predictor.classify("sqlite:///x.db", Chosen("lstm-imdb", "1", ""), ["a text"])
+
+
+def test_every_line_of_a_file_is_a_text_and_empty_ones_keep_their_place() -> None:
+    Path("texts.txt").write_bytes(b"\xef\xbb\xbffirst\r\n\n" + "세 번째\u2028the same\x85line\n".encode())
+    assert predict.read_arguments(["file=texts.txt"]).texts == ("first", "", "세 번째\u2028the same\x85line")
+
+
+def test_an_equals_sign_does_not_make_a_text_an_option() -> None:
+    assert predict.read_arguments(["E=mc2 is a film", "second"]).texts == ("E=mc2 is a film", "second")
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        (["modle=lstm-imdb", "a"], r"modle=lstm-imdb: allowed: model=…, .*did you mean 'model'\?"),
+        (["format=xml", "a"], "format=xml: allowed: table, json"),
+        (["model=models:/a/b/c", "a"], "model=models:/a/b/c: must be"),
+        (["file=nowhere.txt"], r"file=nowhere\.txt: cannot be read \(No such file"),
+        (["file=latin1.txt"], r"file=latin1\.txt: line 2 is not UTF-8; nothing was classified"),
+        (["file=empty.txt"], r"file=empty\.txt: holds no text"),
+        (["file=latin1.txt", "a"], r"file=latin1\.txt: beside a text"),
+        (["caf\udce9"], "the text is not UTF-8"),
+        (["tracking.uri=folder", "a"], "tracking.uri=folder: must be"),
+    ],
+)
+def test_a_mistake_is_told_in_a_line(arguments: list[str], message: str) -> None:
+    Path("latin1.txt").write_bytes("good\ncafé\n".encode("latin-1"))
+    Path("empty.txt").write_bytes(b"")
+    with pytest.raises(ConfigError, match=message) as told:
+        predict.read_arguments(arguments)
+    assert "\n" not in str(told.value)
+
+
+def test_the_command_reads_standard_input_and_refuses_before_tensorflow(uri: str) -> None:
+    program = (
+        "import sys; from pipelines import predict\ntry: predict.main()\nfinally: print('tensorflow' in sys.modules)"
+    )
+    command = [sys.executable, "-c", program, f"tracking.uri={uri}", "format=json"]
+
+    def run(content: bytes) -> subprocess.CompletedProcess[bytes]:
+        return subprocess.run(
+            command, input=content, capture_output=True, check=False, env={**os.environ, "PYTHONPATH": str(ROOT)}
+        )
+
+    wrong = run(b"caf\xe9\n")
+    assert (wrong.returncode, wrong.stdout) == (1, b"False\n")
+    assert wrong.stderr == b"error: standard input: line 1 is not UTF-8; nothing was classified\n"
+    right = run("word1 어제\n".encode())
+    assert (right.returncode, right.stderr) == (0, b"")
+    assert json.loads(right.stdout.splitlines()[0])["text"] == "word1 어제"
+
+
+@pytest.mark.parametrize(
+    ("answer", "expected"),
+    [
+        (Answer("a", 1.0, 0, 0, 0, {}), "no words: this is what the model says of nothing"),
+        (Answer("a", 1.0, 3, 3, 0, {}), "none of its words is known"),
+        (Answer("a", 1.0, 300, 2, 198, {}), "2 of 300 words unknown; only its end is read, not the first 198 words"),
+        (Answer("a", 1.0, 3, 0, 0, {}), ""),
+    ],
+)
+def test_a_note_says_what_could_mislead(answer: Answer, expected: str) -> None:
+    assert predict.note(answer) == expected
+
+
+@pytest.fixture(scope="module")
+def served(uri: str, tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
+    """The address of `mlflow models serve`."""
+    folder, port = tmp_path_factory.mktemp("served"), free_port()
+    model = "models:/lstm-imdb@candidate"
+    command = [sys.executable, "-m", "mlflow", "models", "serve", "-m", model, "--env-manager", "local"]
+    environment = {**os.environ, "MLFLOW_TRACKING_URI": uri, "PATH": f"{Path(sys.executable).parent}:/usr/bin:/bin"}
+    with (folder / "log").open("w+") as log:
+        server = subprocess.Popen(
+            [*command, "--host", "127.0.0.1", "--port", str(port)],
+            cwd=folder, env=environment, stdout=log, stderr=log, start_new_session=True,
+        )  # fmt: skip
+        address, until = f"http://127.0.0.1:{port}", time.monotonic() + STARTING
+        try:
+            while True:
+                assert server.poll() is None, (folder / "log").read_text()[-3000:]
+                assert time.monotonic() < until, (folder / "log").read_text()[-3000:]
+                try:
+                    urlopen(f"{address}/ping", timeout=5).close()
+                    break
+                except OSError:
+                    time.sleep(0.2)
+            yield address
+        finally:
+            os.killpg(server.pid, 9)
+            server.wait()
+
+
+def ask(address: str, body: bytes) -> list[dict[str, Any]]:
+    request = Request(f"{address}/invocations", body, {"Content-Type": "application/json"})
+    with urlopen(request, timeout=60) as answer:
+        return list(json.load(answer)["predictions"])
+
+
+def test_mlflows_own_server_answers_a_string_by_name(served: str, uri: str) -> None:
+    answers = ask(served, json.dumps({"inputs": TEXTS}).encode())
+    direct = predictor.classify(uri, predictor.choose(uri, None), TEXTS)
+    for key in ("label", "words", "unknown", "unread"):
+        assert [answer[key] for answer in answers] == [getattr(answer, key) for answer in direct]
+    assert [answer["probability"] for answer in answers] == pytest.approx([answer.probability for answer in direct])
+    split = {"dataframe_split": {"columns": ["text"], "data": [[TEXTS[0]]]}}
+    assert ask(served, json.dumps(split).encode()) == answers[:1]
+    for wrong in (b'{"inputs": ["caf\xe9"]}', b'{"dataframe_split": {"data": [["a"], [null]]}}'):
+        with pytest.raises(HTTPError) as refused:
+            ask(served, wrong)
+        assert refused.value.code == 400, wrong
+        refused.value.close()
+    assert MlflowClient(uri).get_registered_model("lstm-imdb").aliases == {"candidate": 1}

@@ -1,0 +1,365 @@
+"""The product as its user runs it: whole sweeps on real workers, into a real store."""
+
+import io
+import os
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+from mlflow import MlflowClient
+from rich.console import Console
+
+from conf.compose import Job
+from conf.schema import ConfigError
+from pipelines import sweep
+from sweeps.trials import gpus
+from sweeps import driver, journal
+from sweeps.tracking import store
+from sweeps.trials.gpus import Gpus
+from sweeps.trials.dask_engine import open_engine
+from sweeps.journal import SweepRecord
+from sweeps.search.oracle import Oracle
+from sweeps.tracking.tracker import Tracker
+from tests.fakes import plan
+
+CURVES = ("train/loss", "train/accuracy", "val/loss", "val/accuracy")
+TINY = (
+    "model.space.embedding_dim=8",
+    "model.space.lstm_units={kind: Choice, values: [4, 8], default: 8}",
+    "batch_size=100",
+    "trials=2",
+    "epochs=2",
+)
+ARCHIVES = Path(__file__).parent.parent.parent / "shared" / "data"
+
+
+def run(job: Job) -> tuple[list[SweepRecord], str]:
+    console = Console(file=io.StringIO(), width=120)
+    records = sweep.run(job, sweep.check(job.config), console)
+    assert isinstance(console.file, io.StringIO)
+    return records, console.file.getvalue()
+
+
+@pytest.mark.parametrize("model", ["lstm", "conv_lstm"])
+@pytest.mark.parametrize("dataset", ["reuters", "imdb"])
+def test_a_sweep_from_command_line_to_store(
+    model: str, dataset: str, composed: Callable[..., Job], cluster: str
+) -> None:
+    data = (f"data={dataset}", f"datasets.{dataset}.source=standin", f"datasets.{dataset}.maxlen=20")
+    filters = ("model.space.conv_filters=8",) if model == "conv_lstm" else ()
+    job = composed(f"model={model}", *data, *TINY, *filters, "engine=cluster", f"engine.scheduler={cluster}")
+    (record,), output = run(job)
+    assert vars(record) == vars(SweepRecord(record.directory, journal.read(record.directory)))
+    client = MlflowClient(store.uri(None))
+    experiment = client.get_experiment_by_name(f"{dataset}-standin")
+    runs = {run.data.tags.get("trial"): run for run in client.search_runs([experiment.experiment_id])}
+    assert set(runs) == {None, "0", "1"}
+    parent = runs.pop(None)
+    assert parent.info.status == "FINISHED"
+    for run_ in runs.values():
+        assert run_.info.status == "FINISHED"
+        assert run_.data.tags["mlflow.parentRunId"] == parent.info.run_id
+        assert run_.data.tags["source"] == "standin"
+        for metric in CURVES:
+            points = client.get_metric_history(run_.info.run_id, metric)
+            assert [p.step for p in points] == list(range(1, int(run_.data.metrics["cost/epochs"]) + 1))
+        assert 0 <= run_.data.metrics["test/accuracy"] <= 1
+        assert 0 <= run_.data.metrics["test/macro_f1"] <= 1
+        assert "loss_curves.png" in [artifact.path for artifact in client.list_artifacts(run_.info.run_id)]
+    assert "STAND-IN" in output
+    assert f"{dataset} trial 1: val/accuracy" in output
+    link = f"http://127.0.0.1:5000/#/experiments/{experiment.experiment_id}/runs?"
+    assert output.count(link) == 2  # as soon as there is something to compare, and at the end
+
+
+def test_both_datasets_are_one_job_and_two_sweeps(composed: Callable[..., Job], cluster: str) -> None:
+    standins = [f"datasets.{name}.{key}" for name in ("reuters", "imdb") for key in ("source=standin", "maxlen=20")]
+    job = composed("model=lstm", *standins, *TINY, "trials=1", "engine=cluster", f"engine.scheduler={cluster}")
+    records, _ = run(job)
+    assert [r.started.dataset for r in records if r.started] == ["reuters", "imdb"]
+    assert len({record.directory.parent for record in records}) == 1
+    assert [len(record.trials) for record in records] == [1, 1]
+    assert (records[0].directory.parent / "config.yaml").read_text() == job.yaml
+
+
+def test_hyperband_goes_on_with_its_own_weights_on_real_workers(composed: Callable[..., Job], cluster: str) -> None:
+    data = ("data=imdb", "datasets.imdb.source=standin", "datasets.imdb.maxlen=20")
+    job = composed(
+        "model=lstm",
+        *data,
+        *TINY,
+        "tuner=hyperband",
+        "trials=4",
+        "epochs=3",
+        "stopping=none",
+        "engine=cluster",
+        f"engine.scheduler={cluster}",
+        "model.space.dropout={kind: Choice, values: [0.0, 0.1, 0.2, 0.3], default: 0.0}",
+    )
+    (record,), _ = run(job)
+    epochs = {n: len(trial.curves["val/loss"]) for n, trial in record.trials.items()}
+    assert epochs[0] == 3
+    assert sorted(epochs.values()) == [1, 1, 3, 3]
+    for trial in record.trials.values():  # a trial that started anew would show its first, steep epoch again
+        assert trial.curves["train/loss"] == sorted(trial.curves["train/loss"], reverse=True)
+
+
+def test_a_dry_run_says_what_would_run_and_leaves_nothing(composed: Callable[..., Job], cluster: str) -> None:
+    data = ("data=imdb", "datasets.imdb.source=standin", "datasets.imdb.maxlen=20")
+    job = composed(*data, "dry_run=true", "trials=5", "epochs=3", "engine=cluster", f"engine.scheduler={cluster}")
+    records, output = run(job)
+    assert records == []
+    assert "5 trials, 15 epochs" in output
+    for size in ("smallest", "default", "largest"):
+        assert size in output
+    # Embedding, convolution, LSTM, dense of the largest: 200, 128, 200.
+    largest = 5000 * 200 + (5 * 200 + 1) * 128 + 4 * 200 * (128 + 200 + 1) + 201 * 2
+    assert f"{largest:,}" in output
+    assert not Path("outputs").exists()
+    assert not Path("mlflow.db").exists()
+
+
+def test_a_model_that_the_data_are_too_short_for_is_found_by_a_dry_run(
+    composed: Callable[..., Job], cluster: str
+) -> None:
+    data = ("data=imdb", "datasets.imdb.source=standin", "datasets.imdb.maxlen=6")
+    job = composed(*data, "dry_run=true", "engine=cluster", f"engine.scheduler={cluster}")
+    with pytest.raises(ConfigError, match=r"^model\.space: the \w+ model \(.*kernel_size=5.*\): error: ValueError"):
+        run(job)
+
+
+def test_the_test_set_cannot_be_searched_on(composed: Callable[..., Job]) -> None:
+    job = composed("datasets.imdb.validation=test")
+    with pytest.raises(ConfigError, match=r"^datasets\.imdb\.validation=test: the test set must never choose"):
+        sweep.check(job.config)
+
+
+@pytest.mark.parametrize("experiment", ["article_reuters", "article_imdb"])
+def test_the_articles_runs_are_one_trial_of_the_baseline(experiment: str, composed: Callable[..., Job]) -> None:
+    config = composed(f"experiment={experiment}").config
+    space = sweep.check(config)
+    assert space.searched == ()
+    assert (config.trials, config.batch_size, config.stopping.name, config.optimizer.name) == (1, 100, "none", "adam")
+    (data,) = config.datasets.values()
+    assert data.validation == "test"
+
+
+@pytest.mark.skipif(not ARCHIVES.exists(), reason="the real archives are not here")
+def test_a_sweep_on_a_real_archive(composed: Callable[..., Job], cluster: str) -> None:
+    job = composed(
+        "model=lstm",
+        "data=reuters",
+        f"datasets.reuters.archive={ARCHIVES / 'reuters.npz'}",
+        *TINY,
+        "epochs=1",
+        "trials=1",
+        "engine=cluster",
+        f"engine.scheduler={cluster}",
+    )
+    (record,), output = run(job)
+    assert record.started is not None
+    assert record.started.source == "archive"
+    # The commonest topic is a third of all.
+    assert record.trials[0].test["test/accuracy"] > 0.3
+    assert "STAND-IN" not in output
+    assert MlflowClient(store.uri(None)).get_experiment_by_name("reuters") is not None
+
+
+SMALL = ("experiment=smoke", "stopping=none", "model.space.embedding_dim=8", "model.space.conv_filters=8", "epochs=3")
+
+
+def command(*arguments: str) -> subprocess.Popen[str]:
+    """The product in a process group of its own, as a terminal starts it."""
+    return subprocess.Popen(
+        [sys.executable, "-m", "pipelines.sweep", *arguments],
+        env={**os.environ, "PYTHONPATH": str(Path(__file__).parent.parent), "COLUMNS": "200"},
+        stdout=subprocess.PIPE,
+        stderr=subprocess.STDOUT,
+        text=True,
+        start_new_session=True,
+    )
+
+
+def until(process: subprocess.Popen[str], text: str) -> str:
+    """What it prints, until this is in it."""
+    assert process.stdout is not None
+    lines = ""
+    while text not in lines:
+        line = process.stdout.readline()
+        assert line, f"it ended without {text!r}: {lines}"
+        lines += line
+    return lines
+
+
+def statuses(kind: str) -> list[str]:
+    client = MlflowClient(store.uri(None))
+    everywhere = [experiment.experiment_id for experiment in client.search_experiments()]
+    return [run.info.status for run in client.search_runs(everywhere, f"tags.kind = '{kind}'")]
+
+
+def test_interrupted_killed_and_resumed_a_sweep_is_one() -> None:
+    process = command(*SMALL, "trials=60")
+    until(process, "imdb trial")
+    began = time.monotonic()
+    os.killpg(process.pid, signal.SIGINT)
+    output = process.communicate()[0]
+    assert process.returncode == 130
+    assert time.monotonic() - began < 10
+    assert "Traceback" not in output
+    assert "interrupted" in output
+    assert statuses("sweep") == ["KILLED"]
+    assert "RUNNING" not in statuses("trial")
+    (directory,) = Path("outputs").iterdir()
+    assert f"python -m pipelines.sweep resume={directory}" in output
+
+    process = command(f"resume={directory}")
+    until(process, "imdb trial")
+    rival = command(f"resume={directory}")
+    refusal = rival.communicate()[0]
+    assert (rival.returncode, refusal.count("\n")) == (1, 1)
+    assert refusal.startswith(f"error: {directory} is in use by process {process.pid} on ")
+    process.kill()
+    process.communicate()
+    done = len([event for event in journal.read(directory / "imdb") if isinstance(event, journal.TrialEnded)])
+
+    process = command(f"resume={directory}", f"trials={done + 2}", "engine.workers=1")
+    output = process.communicate()[0]
+    assert process.returncode == 0, output
+    assert f"goes on: imdb with {done} of 60 trials ended" in output
+    assert statuses("sweep") == ["FINISHED"]
+    assert statuses("trial") == ["FINISHED"] * (done + 2)
+
+
+def test_a_second_signal_ends_it_at_once() -> None:
+    process = command(*SMALL)
+    until(process, "journals in")
+    began = time.monotonic()
+    while process.poll() is None:  # the first is handled in order, the second finds it there
+        process.send_signal(signal.SIGTERM)
+        time.sleep(0.05)
+    assert process.returncode == 130
+    assert time.monotonic() - began < 3
+    process.communicate()
+
+
+def test_every_way_to_fail_is_told_apart_and_the_sweep_goes_on(composed: Callable[..., Job]) -> None:
+    options = ("trial_minutes=0.05", "retries=1", "max_failures=9", "engine.workers=2", "engine.memory=700MB")
+    job = composed("data=imdb", "trials=8", "epochs=2", *options)
+    one = plan(job)._replace(function="tests.specs.one_of_each")
+    tracker = Tracker(store.uri(None))
+    search = driver.Search(one, Oracle(job.config, one.space), [tracker])
+    with open_engine(job.config.engine) as engine:
+        driver.run([search], engine)
+    assert tracker.close()
+    expected = {
+        1: "diverged: train/loss is nan in epoch 2",
+        2: "error: ZeroDivisionError: a",
+        3: "worker died",
+        4: "out of memory",
+        5: "time limit",
+    }
+    client = MlflowClient(store.uri(None))
+    experiment = client.get_experiment_by_name("imdb-standin").experiment_id
+    runs = client.search_runs([experiment], "tags.kind = 'trial'")
+    assert len(runs) == 8
+    for run in runs:
+        trial = int(run.data.tags["trial"])
+        assert run.info.status == ("FAILED" if trial in expected else "FINISHED")
+        assert run.data.tags["status.reason"] == expected.get(trial, "finished")
+        assert run.data.tags["attempt"] == ("2" if trial in (3, 4) else "1")
+        artifacts = [artifact.path for artifact in client.list_artifacts(run.info.run_id)]
+        assert ("traceback.txt" in artifacts) == (trial in expected)
+    assert search.record.ended is not None
+    assert search.record.ended.status == "completed"
+
+
+def test_of_several_datasets_those_that_had_not_begun_begin(composed: Callable[..., Job], cluster: str) -> None:
+    standins = [f"datasets.{name}.{key}" for name in ("reuters", "imdb") for key in ("source=standin", "maxlen=20")]
+    where = ("engine=cluster", f"engine.scheduler={cluster}")
+    records, _ = run(composed("model=lstm", *standins, *TINY, "trials=1", "epochs=1", *where))
+    directory = records[0].directory.parent
+    (directory / "imdb" / journal.FILE).write_bytes(b'{"event": "sweep_st')  # the power went off
+    again, output = run(composed(f"resume={directory}", "trials=2"))
+    assert "goes on: reuters with 1 of 1 trials ended" in output
+    assert "goes on: imdb" not in output
+    assert [len(record.trials) for record in again] == [2, 2]
+    assert statuses("sweep") == ["FINISHED"] * 2
+    assert statuses("trial") == ["FINISHED"] * 4
+
+
+def test_a_sweep_on_other_data_or_with_another_keras_tuner_is_not_the_same(
+    composed: Callable[..., Job], cluster: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    data = ("data=imdb", "datasets.imdb.source=standin", "datasets.imdb.maxlen=20")
+    where = ("engine=cluster", f"engine.scheduler={cluster}")
+    ((record,), _) = run(composed("model=lstm", *data, *TINY, "trials=1", "epochs=1", *where))
+    directory, digest = record.directory.parent, record.started.digest if record.started else ""
+    job = composed(f"resume={directory}", "trials=2")
+    before = (record.directory / journal.FILE).read_bytes()
+    with monkeypatch.context() as patched:
+        versions = sweep.provenance.versions()
+        patched.setattr(sweep.provenance, "versions", lambda: {**versions, "keras-tuner": "1.4.7"})
+        with pytest.raises(
+            ConfigError, match=rf"^keras-tuner=1\.4\.7: {directory} was started with keras-tuner=1\.4\.8"
+        ):
+            run(job)
+    path = record.directory / journal.FILE
+    path.write_bytes(before.replace(digest.encode(), b"0123456789abcdef"))
+    with pytest.raises(
+        ConfigError, match=rf"^datasets\.imdb: the digest of the data is {digest}, {directory} was .*0123"
+    ):
+        run(job)
+    path.write_bytes(before.replace(b"seed: 1\\n", b"seed: 2\\n"))
+    with pytest.raises(ConfigError, match=rf"^seed=1: {directory} was started with seed=2; on resume only trials, "):
+        run(job)
+
+
+def test_a_new_sweep_that_cannot_begin_leaves_no_directory(composed: Callable[..., Job]) -> None:
+    data = ("data=imdb", "datasets.imdb.source=standin", "datasets.imdb.maxlen=20")
+    with pytest.raises(ConfigError, match=r"^engine\.scheduler=tcp://127\.0\.0\.1:9: "):
+        run(composed(*data, *TINY, "engine=cluster", "engine.scheduler=tcp://127.0.0.1:9"))
+    assert list(Path("outputs").iterdir()) == []
+
+
+def test_the_exit_status_tells_whether_every_sweep_has_a_completed_trial(
+    composed: Callable[..., Job], monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    ended = SweepRecord(Path())
+    monkeypatch.setattr(sweep.signal, "signal", lambda *_: None)  # this process's own are to stay
+    monkeypatch.setattr("sys.argv", ["sweep", "data=imdb"])
+    for outcome, status in (([], 0), ([ended], 1)):
+        monkeypatch.setattr(sweep, "run", lambda *_, outcome=outcome: outcome)
+        ended.started = journal.SweepStarted(*[""] * 6, "val/accuracy", 1, 1, *[""] * 3, {}, None, None)  # type: ignore[arg-type]
+        with pytest.raises(SystemExit) as exit_:
+            sweep.main()
+        assert exit_.value.code == status
+
+    def interrupt(*_: object) -> None:
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(sweep, "run", interrupt)
+    with pytest.raises(SystemExit) as exit_:
+        sweep.main()
+    assert exit_.value.code == 130
+
+
+@pytest.mark.parametrize(
+    ("gpus", "told"),
+    [
+        (Gpus(()), ("4 workers", "")),
+        (Gpus(("0",)), ("4 workers on 1 GPU", "")),
+        (Gpus(("0", "1")), ("4 workers on 2 GPUs", "")),
+        (Gpus((), "1 GPU not used"), ("4 workers", "1 GPU not used")),
+    ],
+)
+def test_it_is_told_where_trials_run(
+    gpus: Gpus, told: tuple[str, str], composed: Callable[..., Job], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(gpus, "gpus", lambda: gpus)
+    assert sweep._where(composed().config, 4) == told
+    elsewhere = composed("engine=cluster", "engine.scheduler=tcp://host:8786").config
+    assert sweep._where(elsewhere, 4) == ("4 workers", "")

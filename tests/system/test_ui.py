@@ -1,0 +1,135 @@
+import os
+import signal
+import socket
+import sqlite3
+import subprocess
+import sys
+import time
+from contextlib import closing
+from pathlib import Path
+
+import psutil
+import pytest
+
+from conf.schema import ConfigError
+from pipelines import ui
+from sweeps.tracking import store
+from tests.servers import free_port
+
+ROOT = Path(__file__).parent.parent
+
+
+def command(*arguments: str) -> subprocess.Popen[str]:
+    environment = {**os.environ, "PYTHONPATH": str(ROOT), "COLUMNS": "200"}
+    process = [sys.executable, "-m", "pipelines.ui", *arguments]
+    return subprocess.Popen(process, env=environment, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True)
+
+
+def told(*arguments: str) -> str:
+    """The line with which it ends; in less time than a server takes."""
+    began = time.monotonic()
+    process = command(*arguments)
+    said, _ = process.communicate()
+    assert process.returncode == 1
+    assert time.monotonic() - began < 5
+    (line,) = said.splitlines()
+    return line
+
+
+def revised(path: Path, revision: str) -> None:
+    with closing(sqlite3.connect(path)) as connection:
+        connection.execute("UPDATE alembic_version SET version_num = ?", (revision,))
+        connection.commit()
+
+
+@pytest.mark.usefixtures("fresh_store")
+def test_ctrl_c_ends_the_server_and_its_children() -> None:
+    port = free_port()
+    process = command(f"port={port}", "open=false")
+    assert process.stdout is not None
+    said = []
+    for line in process.stdout:
+        said.append(line.strip())
+        if "Ctrl-C" in line:
+            break
+    assert said[2] == f"http://127.0.0.1:{port}/#/experiments"  # no sweep yet, so no comparison
+    started = psutil.Process(process.pid).children(recursive=True)
+    assert len(started) >= 2  # MLflow and its one worker
+    listening = {
+        c.laddr.ip for child in started for c in child.net_connections("tcp") if c.status == psutil.CONN_LISTEN
+    }
+    assert listening == {"127.0.0.1"}
+    process.send_signal(signal.SIGINT)
+    process.communicate()
+    assert process.returncode == 0
+    assert [child for child in started if child.is_running() and child.status() != psutil.STATUS_ZOMBIE] == []
+
+
+def test_a_port_in_use_is_told_before_anything_starts(tmp_path: Path) -> None:
+    with socket.socket() as taken:
+        taken.bind(("127.0.0.1", 0))
+        taken.listen()
+        port = taken.getsockname()[1]
+        assert (
+            told(f"port={port}")
+            == f"error: port={port}: Address already in use; give another one, e.g. port={port + 1}"
+        )
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_a_store_that_is_not_there_is_told(tmp_path: Path) -> None:
+    line = told(f"port={free_port()}")
+    assert line.startswith(f"error: tracking.uri=sqlite:///{tmp_path}/mlflow.db: no such file; a sweep makes it: ")
+    assert list(tmp_path.iterdir()) == []
+
+
+@pytest.mark.usefixtures("fresh_store")
+def test_a_store_of_another_version_is_told(tmp_path: Path) -> None:
+    uri = store.uri(None)
+    ui.check_database(uri)
+    revised(tmp_path / "mlflow.db", "ffffffffffff")
+    with pytest.raises(ConfigError, match=r": made by a newer MLflow than MLflow 3\.17\.\d+, which is installed"):
+        ui.check_database(uri)
+    revised(tmp_path / "mlflow.db", next(revision for revision in ui._revisions().values() if revision))
+    with pytest.raises(
+        ConfigError, match=rf": made by an older MLflow than .*; to upgrade it: mlflow db upgrade {uri}$"
+    ):
+        ui.check_database(uri)
+
+
+def test_what_is_no_store_is_told(tmp_path: Path) -> None:
+    (tmp_path / "mlflow.db").write_bytes(b"precious")
+    with pytest.raises(ConfigError, match="not a store of MLflow's: file is not a database"):
+        ui.check_database(store.uri(None))
+    (tmp_path / "mlflow.db").unlink()
+    with closing(sqlite3.connect(tmp_path / "mlflow.db")) as connection:
+        connection.execute("CREATE TABLE alembic_version (version_num TEXT)")
+    with pytest.raises(ConfigError, match="not a store of MLflow's: "):
+        ui.check_database(store.uri(None))
+
+
+def test_a_server_that_is_away_is_told() -> None:
+    address = f"http://127.0.0.1:{free_port()}"
+    assert told(f"tracking.uri={address}").startswith(f"error: {address} does not answer as MLflow does: ")
+
+
+@pytest.mark.parametrize(
+    ("argument", "line"),
+    [
+        ("port=x", "port=x: must be at least 1 and at most 65535"),
+        ("port=65536", "port=65536: must be at least 1 and at most 65535"),
+        ("open=maybe", "open=maybe: allowed: true, false"),
+        ("prot=5000", "prot=5000: allowed: tracking.uri=…, port=…, open=…; did you mean 'port'?"),
+        ("5000", "5000: allowed: tracking.uri=…, port=…, open=…"),
+        ("tracking.uri=mlruns", "tracking.uri=mlruns: must be sqlite:///"),
+    ],
+)
+def test_a_mistake_is_told_in_one_line(argument: str, line: str) -> None:
+    with pytest.raises(ConfigError) as error:
+        ui.read_arguments([argument])
+    assert str(error.value).startswith(line)
+
+
+def test_what_is_not_wrong_is_not_refused(tmp_path: Path) -> None:
+    assert ui.read_arguments([]) == (f"sqlite:///{tmp_path}/mlflow.db", 5000, True)
+    assert ui.read_arguments(["port=1", "open=false", "tracking.uri=http://x"]) == ("http://x", 1, False)

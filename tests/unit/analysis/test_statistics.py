@@ -1,0 +1,42 @@
+import math
+
+import numpy as np
+import pytest
+
+from sweeps.analysis import statistics
+
+
+def test_the_standard_error_is_the_binomial_one() -> None:
+    assert statistics.standard_error(0.85, 5000) == pytest.approx(0.00505, abs=1e-5)
+    assert statistics.standard_error(1.0, 10) == 0
+
+
+@pytest.mark.parametrize("n", [2, 12, 200])
+def test_the_luck_of_the_best_is_what_chance_gives(n: int) -> None:
+    best = np.random.default_rng(0).standard_normal((20_000, n)).max(axis=1).mean()
+    assert statistics.luck_of_the_best(n) == pytest.approx(best, abs=0.03)
+
+
+def test_one_alone_has_no_luck() -> None:
+    assert statistics.luck_of_the_best(1) == 0
+
+
+def test_an_interval_of_few_values_is_student_s_and_of_one_has_no_end() -> None:
+    # t(0.975, 4) = 2.776
+    assert statistics.half_width([1, 2, 3, 4, 5]) == pytest.approx(2.776 * math.sqrt(2.5 / 5), rel=1e-3)
+    assert statistics.half_width([1.0]) == math.inf
+
+
+def test_student_s_interval_holds_the_mean_in_95_of_100_samples() -> None:
+    samples = np.random.default_rng(1).standard_normal((2000, 5))
+    held = [abs(sample.mean()) <= statistics.half_width(list(sample)) for sample in samples]
+    assert np.mean(held) == pytest.approx(0.95, abs=0.015)
+
+
+def test_the_bootstrap_agrees_with_the_normal_interval() -> None:
+    values = np.random.default_rng(2).choice([-0.2, 0.0, 0.4], size=10_000)
+    low, high = statistics.bootstrap_mean(values)
+    half = 1.96 * values.std() / 100
+    assert low == pytest.approx(values.mean() - half, abs=half / 10)
+    assert high == pytest.approx(values.mean() + half, abs=half / 10)
+    assert (low, high) == statistics.bootstrap_mean(values)

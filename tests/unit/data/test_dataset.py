@@ -1,0 +1,327 @@
+import errno
+import os
+import shutil
+import subprocess
+import sys
+import threading
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from conf.schema import ConfigError
+from pipelines.data import archives, dataset
+from pipelines.data.dataset import encode, stratify
+from tests.corpora import arrays_of, assert_same, files_under, load_bytes, load_toy, npz, put, toy
+
+pytestmark = pytest.mark.usefixtures("home")
+
+ROOT = Path(__file__).parents[1]
+REAL = ROOT.parent / "shared" / "data"
+REUTERS = {"archive": str(REAL / "reuters.npz"), "num_words": 1000, "maxlen": 100, "num_classes": 46}
+IMDB = {"archive": str(REAL / "imdb.npz"), "num_words": 5000, "maxlen": 100, "num_classes": 2}
+REUTERS_SHA256 = "d6586e694ee56d7a4e65172e12b3e987c03096cb01eab99753921ef915959916"
+needs_real_archives = pytest.mark.skipif(not REAL.exists(), reason=f"the real archives are not at {REAL}")
+
+
+# Encoding
+
+
+def encode_one(document, num_words, maxlen):
+    """`keras.datasets.*.load_data` and `pad_sequences`, word by word."""
+    ids = [1] + [rank + 3 for rank in document]
+    ids = [word if word < num_words else 2 for word in ids][-maxlen:]
+    return [0] * (maxlen - len(ids)) + ids
+
+
+@given(
+    documents=st.lists(st.lists(st.integers(0, 60) | st.integers(0, 2**62), max_size=20), min_size=1, max_size=8),
+    num_words=st.integers(4, 50),
+    maxlen=st.integers(1, 12),
+)
+@settings(deadline=None)
+def test_encodes_as_keras_does(documents, num_words, maxlen):
+    x = encode(documents, num_words=num_words, maxlen=maxlen)
+    assert x.dtype == np.int32
+    assert x.tolist() == [encode_one(document, num_words, maxlen) for document in documents]
+
+
+def test_an_archive_with_two_splits_keeps_its_order(home):
+    members = toy()
+    dataset = load_bytes(home, npz(**members), validation="test")
+    for split, x, y in [(dataset.train, "x_train", "y_train"), (dataset.test, "x_test", "y_test")]:
+        assert split.x.tolist() == [encode_one(document, 30, 10) for document in members[x]]
+        assert split.y.tolist() == members[y].tolist()
+        assert (split.x.dtype, split.y.dtype) == (np.int32, np.int64)
+    assert (dataset.num_words, dataset.maxlen, dataset.num_classes, dataset.source) == (30, 10, 2, "archive")
+
+
+def test_an_archive_with_one_split_is_split_as_keras_splits_reuters(home):
+    documents, labels = [[rank] for rank in range(25)], np.arange(25) % 2
+    dataset = load_bytes(home, npz(x=documents, y=labels), validation="test")
+    order = np.arange(25)
+    np.random.RandomState(113).shuffle(order)
+    assert dataset.train.x[:, -1].tolist() == [encode_one([rank], 30, 10)[-1] for rank in order[:20]]
+    assert dataset.train.y.tolist() == labels[order[:20]].tolist()
+    assert dataset.test.x[:, -1].tolist() == [encode_one([rank], 30, 10)[-1] for rank in order[20:]]
+
+
+# Validation
+
+
+@given(
+    labels=st.lists(st.integers(0, 6), min_size=1, max_size=80),
+    fraction=st.floats(0.01, 0.99) | st.sampled_from([0.1, 0.2, 0.25, 0.29, 0.5]),
+    seed=st.integers(0, 2**32 - 1),
+)
+@settings(deadline=None)
+def test_validation_is_cut_from_train_alike_of_every_class(labels, fraction, seed):
+    labels = np.array(labels)
+    sizes, total = np.bincount(labels), round(fraction * len(labels))
+    if not 0 < total <= len(labels) - np.count_nonzero(sizes):
+        with pytest.raises(ValueError, match=f"^would hold {total} of {len(labels)} documents"):
+            stratify(labels, fraction, seed)
+        return
+    train, held_out = stratify(labels, fraction, seed)
+    assert sorted([*train, *held_out]) == list(range(len(labels)))
+    assert len(held_out) == total
+    taken = np.bincount(labels[held_out], minlength=len(sizes))
+    assert np.all(taken[sizes > 0] < sizes[sizes > 0])
+    if np.all((fraction * sizes + 1 <= sizes - 1) | (sizes == 0)):  # no class so small that others must stand in for it
+        assert np.all(np.abs(taken - fraction * sizes) < 1 + 1e-9)
+    again = stratify(labels, fraction, seed)
+    assert [part.tolist() for part in again] == [train.tolist(), held_out.tolist()]
+
+
+def test_the_largest_remainders_are_rounded_up():
+    labels = np.repeat([0, 1, 2], [10, 14, 16])  # a fifth: 2.0, 2.8, 3.2
+    assert np.bincount(labels[stratify(labels, 0.2, 1)[1]]).tolist() == [2, 3, 3]
+
+
+def test_the_split_is_drawn_by_its_seed():
+    labels = np.arange(200) % 2
+    assert stratify(labels, 0.2, 1)[1].tolist() != stratify(labels, 0.2, 2)[1].tolist()
+    assert stratify(labels, 0.2, 1)[1].tolist() != list(range(40))
+
+
+def test_train_and_validation_are_the_archives_train(home):
+    members = toy()
+    whole = load_bytes(home, npz(**members), validation="test")
+    cut = load_bytes(home, npz(**members), validation=0.25)
+    assert (len(cut.train.x), len(cut.validation.x)) == (30, 10)
+    assert np.bincount(cut.validation.y).tolist() == [5, 5]
+    rows = [[*x, y] for split in (cut.train, cut.validation) for x, y in zip(split.x.tolist(), split.y, strict=True)]
+    assert sorted(rows) == sorted([*x, y] for x, y in zip(whole.train.x.tolist(), whole.train.y, strict=True))
+
+
+def test_validation_test_is_the_test_split(home):
+    dataset = load_bytes(home, npz(**toy()), validation="test")
+    np.testing.assert_array_equal(dataset.validation.x, dataset.test.x)
+    np.testing.assert_array_equal(dataset.validation.y, dataset.test.y)
+    assert len(dataset.train.x) == 40
+
+
+def test_a_validation_that_leaves_a_class_without_train_is_refused(home):
+    with pytest.raises(ConfigError, match=r"^datasets\.toy\.validation=0\.99: would hold 40 of 40 documents"):
+        load_bytes(home, npz(**toy()), validation=0.99)
+
+
+# The cache of encoded arrays
+
+
+def encoded(home):
+    """The directory of the only entry."""
+    [meta] = (home / "cache/text-sweeps").glob("*/meta.json")
+    return meta.parent
+
+
+def forbid_encoding(monkeypatch):
+    monkeypatch.setattr(archives, "parse", lambda *_: pytest.fail("was parsed again"))
+    monkeypatch.setattr(dataset.standin, "generate", lambda **_: pytest.fail("was generated again"))
+
+
+@pytest.mark.parametrize("source", ["auto", "standin"])
+def test_the_second_load_maps_what_the_first_encoded(home, monkeypatch, source):
+    content = npz(**toy())
+    first = load_bytes(home, content, source=source)
+    forbid_encoding(monkeypatch)
+    second = load_bytes(home, content, source=source)
+    assert_same(first, second)
+    assert (first[3:], second.source) == (second[3:], first.source)
+    assert all(isinstance(array, np.memmap) and not array.flags.writeable for array in arrays_of(second))
+
+
+@pytest.mark.parametrize(
+    "change", [{"num_words": 20}, {"maxlen": 9}, {"num_classes": 3}, {"validation": 0.3}, {"split_seed": 1}], ids=str
+)
+def test_another_setting_is_encoded_anew(home, change):
+    content = npz(**toy())
+    first = load_bytes(home, content)
+    load_bytes(home, content, **change)
+    assert len(list((home / "cache/text-sweeps").iterdir())) == 2
+    assert_same(load_bytes(home, content), first)
+
+
+def test_the_digest_names_the_content(home):
+    first, other = (load_bytes(home, npz(**toy(seed=seed))) for seed in (0, 1))
+    assert len(first.digest) == 16
+    assert int(first.digest, 16) >= 0
+    assert first.digest != other.digest
+    assert first.digest != load_bytes(home, npz(**toy()), split_seed=1).digest
+    moved = [a.reshape(-1, 20) if a.ndim == 2 else a for a in arrays_of(first)]
+    assert dataset._digest(moved) != first.digest == dataset._digest(arrays_of(first))
+
+
+DAMAGE = {
+    "deleted": lambda path: path.unlink(),
+    "emptied": lambda path: path.write_bytes(b""),
+    "cut short": lambda path: path.write_bytes(path.read_bytes()[:-1]),
+    "first byte altered": lambda path: path.write_bytes(b"\0" + path.read_bytes()[1:]),
+    "last byte altered": lambda path: path.write_bytes(path.read_bytes()[:-1] + b"\x7f"),
+    "other content": lambda path: path.write_bytes(b"null"),
+}
+
+
+@pytest.mark.parametrize("damage", DAMAGE.values(), ids=DAMAGE)
+@pytest.mark.parametrize("file", ["train_x.npy", "validation_y.npy", "meta.json"])
+def test_a_damaged_entry_is_encoded_again(home, monkeypatch, file, damage):
+    content = npz(**toy())
+    first = load_bytes(home, content)
+    damage(encoded(home) / file)
+    assert_same(load_bytes(home, content), first)
+    assert [path.name for path in encoded(home).parent.iterdir()] == [encoded(home).name]
+    forbid_encoding(monkeypatch)
+    assert_same(load_bytes(home, content), first)
+
+
+def test_a_file_where_an_entry_should_be_is_replaced(home):
+    content = npz(**toy())
+    first, entry = load_bytes(home, content), encoded(home)
+    entry.rename(home / "elsewhere")
+    entry.write_text("not a directory")
+    assert_same(load_bytes(home, content), first)
+    assert encoded(home) == entry
+
+
+def test_threads_that_encode_at_once_all_succeed(home, monkeypatch):
+    put(home / "toy.npz", npz(**toy()))
+    together, parse = threading.Barrier(6), archives.parse
+
+    def wait_for_the_others(content, num_classes):
+        together.wait(timeout=20)
+        return parse(content, num_classes)
+
+    monkeypatch.setattr(archives, "parse", wait_for_the_others)
+    with ThreadPoolExecutor(6) as pool:
+        datasets = list(pool.map(lambda _: load_toy(archive=str(home / "toy.npz")), range(6)))
+    for dataset in datasets:
+        assert_same(dataset, datasets[0])
+    assert [path.name for path in encoded(home).parent.iterdir()] == [encoded(home).name]
+
+
+def test_an_entry_that_another_process_published_first_is_as_good(home, monkeypatch):
+    rename = Path.rename
+
+    def too_late(path, target):
+        if path.name == "fresh":
+            shutil.copytree(path, target)
+        return rename(path, target)
+
+    monkeypatch.setattr(Path, "rename", too_late)
+    content = npz(**toy())
+    first = load_bytes(home, content)
+    forbid_encoding(monkeypatch)
+    assert_same(load_bytes(home, content), first)
+
+
+def test_processes_that_encode_at_once_all_succeed(home):
+    script = (
+        "from pipelines.data import load; print(load(name='toy', source='standin', archive=None, url=None, sha256=None,"
+        "num_words=1000, maxlen=40, num_classes=2, validation=0.2, split_seed=113).digest)"
+    )
+    command = [sys.executable, "-W", "error", "-c", script]
+    processes = [subprocess.Popen(command, cwd=ROOT, stdout=subprocess.PIPE, text=True) for _ in range(2)]
+    digests = {process.communicate(timeout=60)[0] for process in processes}
+    assert [process.returncode for process in processes] == [0, 0]
+    assert digests == {load_toy(source="standin", num_words=1000, maxlen=40).digest + "\n"}
+
+
+def test_a_cache_that_cannot_be_written_stops(home):
+    (home / "cache").write_text("a file, where a directory should be")
+    with pytest.raises(ConfigError, match=f"^XDG_CACHE_HOME={home / 'cache'}: cannot be written"):
+        load_bytes(home, npz(**toy()))
+
+
+def test_a_full_disk_stops_and_leaves_nothing_half_written(home, monkeypatch):
+    def save(path, array):
+        path.write_bytes(b"half")
+        raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+
+    monkeypatch.setattr(np, "save", save)
+    with pytest.raises(ConfigError, match=r"^XDG_CACHE_HOME=.*No space left on device"):
+        load_bytes(home, npz(**toy()))
+    assert files_under(home / "cache") == []
+
+
+def test_loading_needs_neither_tensorflow_nor_keras():
+    script = "import sys, pipelines.data; print({'tensorflow', 'keras', 'mlflow', 'dask'} & set(sys.modules))"
+    done = subprocess.run([sys.executable, "-c", script], cwd=ROOT, capture_output=True, text=True, check=True)
+    assert done.stdout == "set()\n"
+
+
+# The real archives
+
+
+@needs_real_archives
+def test_reuters(home, monkeypatch):
+    dataset = load_toy(**REUTERS, sha256=REUTERS_SHA256, source="archive")
+    assert [split.x.shape for split in dataset[:3]] == [(7186, 100), (1796, 100), (2246, 100)]
+    assert [len(np.unique(split.y)) for split in dataset[:3]] == [46, 46, 46]
+    assert dataset.digest == "c43104598b04b26b"
+    forbid_encoding(monkeypatch)
+    assert_same(load_toy(**REUTERS, sha256=REUTERS_SHA256, source="archive"), dataset)
+
+
+@needs_real_archives
+def test_reuters_is_what_keras_loads(home, tmp_path):
+    """In a process of its own, so that this one stays free of TensorFlow."""
+    put(home / "keras/datasets/reuters.npz", Path(REUTERS["archive"]).read_bytes())
+    script = """if True:
+        import sys, numpy as np, keras
+        (x, y), (x_test, y_test) = keras.datasets.reuters.load_data(num_words=1000)
+        x, x_test = (keras.utils.pad_sequences(documents, maxlen=100) for documents in (x, x_test))
+        np.savez(sys.argv[1], x=x, y=y, x_test=x_test, y_test=y_test)
+    """
+    environment = os.environ | {"TF_CPP_MIN_LOG_LEVEL": "3"}
+    subprocess.run([sys.executable, "-c", script, tmp_path / "keras.npz"], env=environment, check=True)
+    dataset = load_toy(**REUTERS, sha256=REUTERS_SHA256, validation="test")
+    with np.load(tmp_path / "keras.npz") as expected:
+        assert (len(expected["x"]), len(expected["x_test"])) == (8982, 2246)
+        np.testing.assert_array_equal(dataset.train.x, expected["x"])
+        np.testing.assert_array_equal(dataset.train.y, expected["y"])
+        np.testing.assert_array_equal(dataset.test.x, expected["x_test"])
+        np.testing.assert_array_equal(dataset.test.y, expected["y_test"])
+
+
+@needs_real_archives
+def test_imdb(home, monkeypatch):
+    parse, parsed = archives.parse, []
+    monkeypatch.setattr(archives, "parse", lambda *arguments: parsed.append(parse(*arguments)) or parsed[0])
+    dataset = load_toy(**IMDB, source="archive")
+    assert [split.x.shape for split in dataset[:3]] == [(20000, 100), (5000, 100), (25000, 100)]
+    assert [np.bincount(split.y).tolist() for split in dataset[:3]] == [[10000, 10000], [2500, 2500], [12500, 12500]]
+    assert dataset.digest == "32f07f6e69ce53d2"
+    [corpus] = parsed
+    sample = range(0, 25000, 250)
+    assert dataset.test.x[sample].tolist() == [encode_one(corpus.x_test[i], 5000, 100) for i in sample]
+    forbid_encoding(monkeypatch)
+    assert_same(load_toy(**IMDB, source="archive"), dataset)
+
+
+@needs_real_archives
+def test_the_published_hash_of_imdb_refuses_the_reordered_archive(home):
+    with pytest.raises(ConfigError, match=r"^datasets\.toy\.sha256=69664113"):
+        load_toy(**IMDB, sha256="69664113be75683a8fe16e3ed0ab59fda8886cb3cd7ada244f7d9544e4676b9f")

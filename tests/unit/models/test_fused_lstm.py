@@ -1,0 +1,112 @@
+from collections.abc import Iterator
+from typing import Any
+
+import keras
+import numpy as np
+import pytest
+import tensorflow as tf
+from keras.layers import LSTM, Dense
+from keras.src import backend
+
+from models import fused_lstm
+
+BATCH, TIME, FEATURES, UNITS = 3, 7, 4, 5
+
+
+@pytest.fixture(autouse=True)
+def installed() -> Iterator[None]:
+    before = backend.lstm
+    fused_lstm.install()
+    yield
+    backend.lstm = before
+
+
+def outcome(fast: bool, monkeypatch: pytest.MonkeyPatch, **options: Any) -> list[Any]:
+    """Outputs, states, and the gradients of a loss that depends on all of them, of a layer with the same weights."""
+    with monkeypatch.context() as patched:
+        if not fast:
+            patched.setattr(backend, "lstm", fused_lstm._keras_lstm)
+        keras.utils.set_random_seed(1)
+        generator = np.random.default_rng(2)
+        layer = LSTM(UNITS, return_state=True, **options)
+        x = tf.constant(generator.normal(size=(BATCH, TIME, FEATURES)), tf.float32)
+        state = [tf.constant(generator.normal(size=(BATCH, UNITS)), tf.float32) for _ in range(2)]
+        layer.build(x.shape)
+        weights = layer.trainable_variables
+        for (
+            variable
+        ) in weights:  # the recurrent kernel's orthogonal start would hide a transposition, the bias's zeros an order
+            variable.assign(generator.normal(size=variable.shape) / 3)
+
+        @tf.function
+        def step() -> tuple[Any, Any]:
+            with tf.GradientTape() as tape:
+                tape.watch([x, *state])
+                outputs = layer(x, initial_state=state)
+                loss = tf.add_n([tf.reduce_sum(tf.sin(output * (1 + n))) for n, output in enumerate(outputs)])
+            return outputs, tape.gradient(loss, [x, *state, *[w.value for w in weights]])
+
+        assert len(weights) == (3 if options.get("use_bias", True) else 2)
+        outputs, gradients = step()
+        operations = {op.type for op in step.get_concrete_function().graph.get_operations()}
+        assert ("BlockLSTM" in operations) == (fast and not options.keys() & UNUSUAL)
+        return [*outputs, *gradients]
+
+
+def test_with_more_threads_kerass_own_is_faster_and_stays(monkeypatch: pytest.MonkeyPatch) -> None:
+    for threads in ("2", "0", None):
+        monkeypatch.setattr(backend, "lstm", fused_lstm._keras_lstm)
+        if threads is None:
+            monkeypatch.delenv("TF_NUM_INTRAOP_THREADS")
+        else:
+            monkeypatch.setenv("TF_NUM_INTRAOP_THREADS", threads)
+        fused_lstm.install()
+        assert backend.lstm is fused_lstm._keras_lstm
+    monkeypatch.setenv("TF_NUM_INTRAOP_THREADS", "1")
+    fused_lstm.install()
+    assert backend.lstm is fused_lstm.lstm
+
+
+UNUSUAL = {"go_backwards", "activation", "use_bias", "unroll"}
+
+
+@pytest.mark.parametrize("options", [{}, {"return_sequences": True}], ids=str)
+def test_outputs_states_and_gradients_are_kerass_to_rounding(
+    options: dict[str, Any], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    mine, kerass = (outcome(fast, monkeypatch, **options) for fast in (True, False))
+    assert len(mine) == 3 + 6
+    for a, b in zip(mine, kerass, strict=True):
+        assert a.shape == b.shape
+        np.testing.assert_allclose(a, b, rtol=1e-5, atol=1e-5)
+
+
+@pytest.mark.parametrize(
+    "options", [{"go_backwards": True}, {"activation": "relu"}, {"use_bias": False}, {"unroll": True}], ids=str
+)
+def test_what_the_operation_cannot_do_is_left_to_keras(
+    options: dict[str, Any], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for a, b in zip(*(outcome(fast, monkeypatch, **options) for fast in (True, False)), strict=True):
+        np.testing.assert_array_equal(a, b)
+
+
+def test_padding_that_is_masked_is_left_to_keras() -> None:
+    words = keras.Input((TIME,), dtype="int32")
+    embedded = keras.layers.Embedding(9, FEATURES, mask_zero=True)(words)
+    model = keras.Model(words, Dense(2)(LSTM(UNITS)(embedded)))
+    padded, short = np.array([[1, 2, 3, 0, 0, 0, 0]]), np.array([[1, 2, 3, 0, 0, 0, 0]])[:, :3]
+    np.testing.assert_allclose(model(padded), model(np.pad(short, ((0, 0), (0, 4)))), rtol=1e-6)
+    assert not np.allclose(model(padded), model(np.array([[1, 2, 3, 4, 0, 0, 0]])))
+
+
+def test_a_model_that_was_trained_with_it_is_kerass_own(monkeypatch: pytest.MonkeyPatch) -> None:
+    x = np.random.default_rng(0).normal(size=(BATCH, TIME, FEATURES)).astype("float32")
+    model = keras.Sequential([keras.Input((TIME, FEATURES)), LSTM(UNITS), Dense(2)])
+    layers = [layer["class_name"] for layer in model.get_config()["layers"]]
+    assert layers == ["InputLayer", "LSTM", "Dense"]
+    mine = model.predict(x, verbose=0)
+    monkeypatch.setattr(backend, "lstm", fused_lstm._keras_lstm)
+    loaded = keras.Sequential.from_config(model.get_config())
+    loaded.set_weights(model.get_weights())
+    np.testing.assert_allclose(loaded.predict(x, verbose=0), mine, rtol=1e-5, atol=1e-6)

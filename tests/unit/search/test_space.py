@@ -1,0 +1,158 @@
+import inspect
+import math
+from collections.abc import Callable
+from importlib import import_module
+from pathlib import Path
+from typing import Any
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from conf.compose import Job
+from conf.schema import Buildable, ConfigError
+from sweeps.search import space
+
+OPTIMIZER = Buildable("adam", "models.optimizers.adam", {"learning_rate": 0.001})
+MODELS = sorted(path.stem for path in (Path(__file__).parent.parent / "conf" / "model").glob("*.yaml"))
+OPTIMIZERS = sorted(path.stem for path in (Path(__file__).parent.parent / "conf" / "optimizer").glob("*.yaml"))
+
+
+def lstm(**entries: Any) -> Buildable:
+    return Buildable("lstm", "models.lstm.build", {"embedding_dim": 8, "lstm_units": 8, "dropout": 0.1, **entries})
+
+
+def wide(*, width: float) -> None:
+    """A builder that says nothing of what its keyword may be."""
+
+
+def a_width(entry: dict[str, Any]) -> space.Space:
+    return space.read(Buildable("wide", "tests.unit.search.test_space.wide", {"width": entry}), OPTIMIZER)
+
+
+def choice_entries() -> st.SearchStrategy[dict[str, Any]]:
+    numbers = st.integers(1, 10**6) | st.floats(0.001, 1e6).map(lambda v: float(f"{v:.6g}"))
+    return st.lists(numbers, min_size=1, max_size=6, unique=True).flatmap(
+        lambda values: st.fixed_dictionaries(
+            {"kind": st.just("Choice"), "values": st.just(values), "default": st.sampled_from(values)}
+        )
+    )
+
+
+@st.composite
+def range_entries(draw: st.DrawFn) -> dict[str, Any]:
+    kind = draw(st.sampled_from(["Int", "Float"]))
+    steps, step = draw(st.integers(1, 20)), draw(st.integers(1, 50))
+    low = draw(st.integers(1, 100))
+    scale = 1 if kind == "Int" else 0.1
+    entry = {"kind": kind, "min_value": low * scale, "max_value": (low + steps * step) * scale, "step": step * scale}
+    return {**entry, "default": entry["min_value"]}
+
+
+@given(st.one_of(choice_entries(), range_entries()))
+def test_keras_tuner_proposes_every_value_of_an_entry_and_no_other(entry: dict[str, Any]) -> None:
+    read = a_width(entry)
+    (hp,) = read.hyperparameters().space
+    tried = {read.complete({"width": hp.random_sample(seed)})["width"] for seed in range(2000)}
+    if entry["kind"] == "Choice":
+        expected = {float(f"{v:.6g}") for v in entry["values"]}
+    else:
+        count = round((entry["max_value"] - entry["min_value"]) / entry["step"])
+        expected = {float(f"{entry['min_value'] + i * entry['step']:.6g}") for i in range(count + 1)}
+    assert {float(v) for v in tried} == expected
+
+
+@given(st.floats(0.0, 0.9), st.integers(1, 500))
+def test_scalars_are_fixed(dropout: float, units: int) -> None:
+    read = space.read(lstm(dropout=dropout, lstm_units=units), OPTIMIZER)
+    assert read.searched == ()
+    assert read.defaults() == space.rounded(
+        {"embedding_dim": 8, "lstm_units": units, "dropout": dropout, "learning_rate": 0.001}
+    )
+
+
+@given(st.one_of(choice_entries(), range_entries()))
+def test_bounds_and_default_lie_in_the_space(entry: dict[str, Any]) -> None:
+    read = a_width(entry)
+    small, default, large = (v["width"] for v in (read.smallest(), read.defaults(), read.largest()))
+    assert small <= default <= large  # type: ignore[operator]
+
+
+def test_the_last_step_of_a_float_range_is_reached() -> None:
+    # Keras Tuner's floor division would end at 0.6.
+    read = space.read(
+        lstm(dropout={"kind": "Float", "min_value": 0.0, "max_value": 0.7, "step": 0.1, "default": 0.5}), OPTIMIZER
+    )
+    (hp,) = read.hyperparameters().space
+    assert read.complete({"dropout": hp.random_sample(0)})["dropout"] <= 0.7  # type: ignore[operator]
+    assert {read.complete({"dropout": v})["dropout"] for v in hp.values} == {i / 10 for i in range(8)}
+
+
+def test_model_and_optimizer_values_are_told_apart() -> None:
+    read = space.read(lstm(), OPTIMIZER)
+    assert read.split(read.defaults()) == (
+        {"embedding_dim": 8, "lstm_units": 8, "dropout": 0.1},
+        {"learning_rate": 0.001},
+    )
+
+
+@pytest.mark.parametrize("model", MODELS)
+@pytest.mark.parametrize("optimizer", OPTIMIZERS)
+def test_every_configured_builder_takes_its_space(model: str, optimizer: str, composed: Callable[..., Job]) -> None:
+    config = composed(f"model={model}", f"optimizer={optimizer}").config
+    read = space.read(config.model, config.optimizer)
+    for part, decided in ((config.model, space.DATA_KEYWORDS), (config.optimizer, ())):
+        module, _, name = part.build.rpartition(".")
+        parameters = inspect.signature(getattr(import_module(module), name)).parameters
+        assert set(parameters) == {*part.space, *decided}
+    assert {hp.name for hp in read.searched} >= {"dropout", "lstm_units", "embedding_dim", "learning_rate"}
+
+
+INT = {"kind": "Int", "min_value": 8, "max_value": 32, "default": 16}
+
+
+@pytest.mark.parametrize(
+    ("entry", "message"),
+    [
+        ({**INT, "kind": "int"}, "model.space.lstm_units.kind=int: allowed: Choice, Int, Float, Boolean; did you"),
+        ({**INT, "mn_value": 3}, "model.space.lstm_units.mn_value: Int takes min_value, max_value, step"),
+        ({**INT, "default": None}, "model.space.lstm_units.default: missing"),
+        ({**INT, "max_value": 8}, "model.space.lstm_units.max_value=8: must be greater than min_value=8"),
+        ({**INT, "default": 64}, "model.space.lstm_units.default=64: must lie between min_value=8 and max_value=32"),
+        ({**INT, "min_value": 0.5}, "model.space.lstm_units.min_value=0.5: must be an integer"),
+        ({**INT, "step": 0}, "model.space.lstm_units.step=0: must be greater than 0"),
+        ({**INT, "sampling": "log", "step": 1}, "model.space.lstm_units.step=1: must be greater than 1"),
+        ({**INT, "sampling": "exp"}, "model.space.lstm_units.sampling=exp: allowed: linear, log, reverse_log"),
+        ({**INT, "min_value": 0, "sampling": "log"}, "model.space.lstm_units.min_value=0: must be greater than 0"),
+        ({"kind": "Choice", "values": [], "default": 1}, "model.space.lstm_units.values=[]: must be a list"),
+        ({"kind": "Choice", "values": [1, "a"], "default": 1}, "must be all numbers or all names"),
+        ({"kind": "Choice", "values": [1, 1], "default": 1}, "must differ from each other"),
+        ({"kind": "Choice", "values": [1, 2], "default": 3}, "model.space.lstm_units.default=3: must be one of [1, 2]"),
+        ({"kind": "Boolean", "default": 1}, "model.space.lstm_units.default=1: must be true or false"),
+        ([1, 2], "model.space.lstm_units=[1, 2]: must be a number or a name (fixed) or a mapping (searched)"),
+        (None, "model.space.lstm_units=None: must be a number"),
+        (math.nan, "model.space.lstm_units=nan: must be finite"),
+    ],
+)
+def test_a_wrong_entry_is_named(entry: Any, message: str) -> None:
+    with pytest.raises(ConfigError) as error:
+        space.read(lstm(lstm_units=entry), OPTIMIZER)
+    assert message in str(error.value)
+    assert "\n" not in str(error.value)
+
+
+@pytest.mark.parametrize(
+    ("model", "optimizer", "message"),
+    [
+        (lstm(lstm_unit=3), OPTIMIZER, "model.space.lstm_unit: models.lstm.build takes embedding_dim, lstm_units"),
+        (lstm(num_words=3), OPTIMIZER, "model.space.num_words: models.lstm.build takes"),
+        (Buildable("m", "models.lstm.build", {"dropout": 0.1}), OPTIMIZER, "model.space.embedding_dim: missing"),
+        (Buildable("m", "models.lstn.build"), OPTIMIZER, "model.build=models.lstn.build: there is no module"),
+        (Buildable("m", "models.lstm.bild"), OPTIMIZER, "has no function 'bild'; did you mean 'build'?"),
+        (lstm(), Buildable("o", "models.optimizers.adam", {"learning_rate": 0.1, "beta": 1}), "optimizer.space.beta"),
+    ],
+)
+def test_a_space_that_the_builder_does_not_take_is_named(model: Buildable, optimizer: Buildable, message: str) -> None:
+    with pytest.raises(ConfigError) as error:
+        space.read(model, optimizer)
+    assert message in str(error.value)

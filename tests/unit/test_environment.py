@@ -1,0 +1,121 @@
+import platform
+import subprocess
+from collections.abc import Callable
+from importlib import metadata
+from pathlib import Path
+
+import pytest
+
+from sweeps import environment
+
+Git = Callable[..., str]
+
+
+@pytest.fixture
+def git(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Git:
+    """Runs git in a folder, without the user's settings and without a repository around the folder."""
+    for name in ("GIT_DIR", "GIT_WORK_TREE", "GIT_INDEX_FILE"):  # set where a commit hook runs the tests
+        monkeypatch.delenv(name, raising=False)
+    monkeypatch.setenv("GIT_CEILING_DIRECTORIES", str(tmp_path.parent))
+    monkeypatch.setenv("GIT_CONFIG_GLOBAL", "/dev/null")
+    monkeypatch.setenv("GIT_CONFIG_NOSYSTEM", "1")
+    identity = ("-c", "user.name=tests", "-c", "user.email=tests@localhost")
+
+    def run(folder: Path, *arguments: str) -> str:
+        command = ["git", *identity, "-C", str(folder), *arguments]
+        return subprocess.run(command, check=True, capture_output=True, text=True).stdout.strip()
+
+    return run
+
+
+def code_in(folder: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """Let the code seem to run from this checkout."""
+    module = folder / "sweeps" / "provenance.py"
+    module.parent.mkdir(parents=True)
+    module.write_text("PACKAGES = ()\n")
+    monkeypatch.setattr(environment, "__file__", str(module))
+    return module
+
+
+def committed(folder: Path, git: Git) -> str:
+    git(folder, "init", "--quiet")
+    git(folder, "add", ".")
+    git(folder, "commit", "--quiet", "--message", "first")
+    return git(folder, "rev-parse", "HEAD")
+
+
+def test_the_versions_of_what_the_numbers_depend_on_are_given() -> None:
+    versions = environment.versions()
+    assert versions["python"] == platform.python_version()
+    assert versions["tensorflow"] == metadata.version("tensorflow")
+    assert {"keras", "keras-tuner", "mlflow", "numpy"} <= versions.keys()
+
+
+def test_a_package_that_is_not_installed_has_no_version(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(provenance, "PACKAGES", ("numpy", "no-such-package"))
+    assert environment.versions().keys() == {"python", "numpy"}
+
+
+def test_a_clean_checkout_is_its_commit(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, git: Git) -> None:
+    code_in(tmp_path, monkeypatch)
+    commit = committed(tmp_path, git)
+    assert len(commit) == 40
+    assert environment.git() == environment.Git(commit, dirty=False)
+
+
+def test_a_changed_file_makes_it_dirty_and_a_new_one_does_not(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, git: Git
+) -> None:
+    module = code_in(tmp_path, monkeypatch)
+    commit = committed(tmp_path, git)
+    (tmp_path / "notes.txt").write_text("of a sweep")
+    assert environment.git() == environment.Git(commit, dirty=False)
+    module.write_text("PACKAGES = ('numpy',)\n")
+    found = environment.git()
+    assert found is not None
+    assert found[:2] == (commit, True)
+    assert "+PACKAGES = ('numpy',)\n" in found.diff
+    module.write_text("PACKAGES = ()\n")  # what the diff says is all that it takes to be there again
+    (tmp_path / "changes").write_text(found.diff)
+    git(tmp_path, "apply", "changes")
+    (tmp_path / "changes").unlink()
+    assert module.read_text() == "PACKAGES = ('numpy',)\n"
+    git(tmp_path, "add", ".")
+    staged = environment.git()
+    assert staged is not None
+    assert staged.dirty
+
+
+def test_the_working_folder_does_not_matter(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, git: Git) -> None:
+    code_in(tmp_path / "ours", monkeypatch)
+    commit = committed(tmp_path / "ours", git)
+    other = tmp_path / "other"
+    other.mkdir()
+    (other / "file").touch()
+    assert committed(other, git) != commit
+    monkeypatch.chdir(other)
+    assert environment.git() == environment.Git(commit, dirty=False)
+
+
+def test_outside_a_repository_there_is_no_commit(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, git: Git) -> None:
+    code_in(tmp_path, monkeypatch)
+    assert environment.git() is None
+
+
+def test_without_a_commit_there_is_none(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, git: Git) -> None:
+    code_in(tmp_path, monkeypatch)
+    git(tmp_path, "init", "--quiet")
+    assert environment.git() is None
+
+
+def test_somebody_elses_checkout_is_not_ours(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, git: Git) -> None:
+    code_in(tmp_path / "vendor" / "text_sweeps", monkeypatch)
+    committed(tmp_path, git)
+    assert environment.git() is None
+
+
+def test_without_git_there_is_no_commit(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, git: Git) -> None:
+    code_in(tmp_path, monkeypatch)
+    committed(tmp_path, git)
+    monkeypatch.setenv("PATH", "")
+    assert environment.git() is None

@@ -1,0 +1,239 @@
+import io
+import re
+from collections.abc import Iterable, Iterator
+from pathlib import Path
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+from rich.console import Console
+from rich.table import Table
+
+from sweeps.journal import EpochEnded, Event, SweepEnded, SweepRecord, SweepStarted, TrialEnded, TrialStarted
+from sweeps.terminal import SHOWN, Terminal, results
+from conf.schema import Value
+
+OBJECTIVE = "val/accuracy"
+
+
+def started(*, source: str = "archive", dataset: str = "imdb", objective: str = OBJECTIVE) -> SweepStarted:
+    return SweepStarted(
+        sweep=f"s/{dataset}",
+        config="",
+        fingerprint="f",
+        dataset=dataset,
+        model="lstm",
+        tuner="random",
+        objective=objective,
+        seed=1,
+        trials=3,
+        source=source,
+        digest="d",
+        held_out="validation",
+        versions={},
+        git_commit=None,
+        git_dirty=None,
+        time=0.0,
+    )
+
+
+def completed(trial: int, objective: float, values: dict[str, Value] | None = None) -> list[Event]:
+    """A trial of two epochs."""
+    test = {"test/loss": 1.0, "test/accuracy": objective - 0.01, "test/macro_f1": objective - 0.02}
+    epochs: list[Event] = [EpochEnded(trial, 1, epoch, {OBJECTIVE: objective}) for epoch in (1, 2)]
+    return [
+        TrialStarted(trial, 1, {"units": trial} if values is None else values, 1, 0, 2),
+        *epochs,
+        TrialEnded(trial, 1, "completed", "finished", objective, 1, test, {"seconds": 3.4}),
+    ]
+
+
+def failed(trial: int, reason: str) -> list[Event]:
+    return [
+        TrialStarted(trial, 1, {"units": trial}, 1, 0, 2),
+        EpochEnded(trial, 1, 1, {OBJECTIVE: 0.1}),
+        TrialEnded(trial, 1, "failed", reason, traceback="Traceback …"),
+    ]
+
+
+def record(*events: Event, start: SweepStarted | None = None) -> SweepRecord:
+    return SweepRecord(Path(), [start or started(), *events])
+
+
+def columns(table: Table) -> dict[str, list[str]]:
+    return {str(column.header).replace("\n", ""): [str(cell) for cell in column.cells] for column in table.columns}
+
+
+def printed(table: Table) -> str:
+    console = Console(file=io.StringIO(), width=200, force_terminal=False)
+    console.print(table)
+    return console.file.getvalue()  # type: ignore[attr-defined,no-any-return]
+
+
+def test_the_best_five_are_shown_and_the_baseline_though_it_is_worse() -> None:
+    scores = [0.5, 0.61, 0.67, 0.63, 0.62, 0.66, 0.64, 0.65]
+    table = results(record(*(event for trial, score in enumerate(scores) for event in completed(trial, score))))
+    shown = columns(table)
+    assert SHOWN == 5
+    assert shown["trial"] == ["2", "5", "7", "6", "3", "baseline"]
+    assert shown[OBJECTIVE] == ["0.6700", "0.6600", "0.6500", "0.6400", "0.6300", "0.5000"]
+    assert shown["test/accuracy"] == ["0.6600", "0.6500", "0.6400", "0.6300", "0.6200", "0.4900"]
+    assert shown["macro_f1"] == ["0.6500", "0.6400", "0.6300", "0.6200", "0.6100", "0.4800"]
+    assert set(shown["epoch"]) == {"1/2"}
+    assert shown["gain"] == ["+0.1700", "+0.1600", "+0.1500", "+0.1400", "+0.1300", ""]
+
+
+@given(st.lists(st.integers(0, 100).map(lambda n: n / 100), min_size=1, max_size=9))
+def test_the_baseline_is_shown_once_and_every_difference_is_to_it(scores: list[float]) -> None:
+    table = results(record(*(event for trial, score in enumerate(scores) for event in completed(trial, score))))
+    shown = columns(table)
+    assert shown["trial"].count("baseline") == 1
+    assert len(shown["trial"]) <= SHOWN + 1
+    best = [float(value) for value in shown[OBJECTIVE][:SHOWN]]
+    assert best == sorted(scores, reverse=True)[:SHOWN]
+    for trial, objective, difference in zip(shown["trial"], shown[OBJECTIVE], shown["gain"], strict=True):
+        expected = "" if trial == "baseline" else f"{float(objective) - scores[0]:+.4f}"
+        assert difference.replace("-0.0000", "+0.0000") == expected.replace("-0.0000", "+0.0000")
+
+
+def test_of_a_loss_the_smallest_is_first() -> None:
+    events = [*completed(0, 0.5), *completed(1, 0.7), *completed(2, 0.3)]
+    shown = columns(results(record(*events, start=started(objective="val/loss"))))
+    assert shown["trial"] == ["2", "baseline", "1"]
+    assert shown["gain"] == ["-0.2000", "", "+0.2000"]
+
+
+def test_without_a_completed_baseline_there_are_no_differences() -> None:
+    shown = columns(results(record(*failed(0, "diverged"), *completed(1, 0.7), *completed(2, 0.6))))
+    assert shown["trial"] == ["1", "2"]
+    assert shown["gain"] == ["", ""]
+
+
+def test_only_hyperparameters_that_differ_are_shown() -> None:
+    fixed: dict[str, Value] = {"embedding_dim": 100, "rate": 0.001}
+    events = [
+        *completed(0, 0.5, {**fixed, "units": 16, "dropout": 0.5}),
+        *completed(1, 0.6, {**fixed, "units": 32, "dropout": 0.5}),
+        *completed(2, 0.4, {**fixed, "units": 16, "dropout": 0.25}),
+    ]
+    shown = columns(results(record(*events)))
+    assert shown["hyperparameters"] == ["units=32 dropout=0.5", "units=16 dropout=0.5", "units=16 dropout=0.25"]
+
+
+@pytest.mark.parametrize(("source", "said"), [("standin", True), ("archive", False)])
+def test_a_table_of_generated_data_says_so(source: str, said: bool) -> None:
+    table = results(record(*completed(0, 0.5), start=started(source=source)))
+    assert ("STAND-IN data, not the real corpus" in " ".join(printed(table).split())) == said
+
+
+def test_failed_trials_are_counted_and_not_ranked() -> None:
+    table = results(record(*completed(0, 0.5), *failed(1, "diverged"), *failed(2, "diverged"), *completed(3, 0.6)))
+    assert "lstm on imdb: 2 trials completed, 2 failed" in printed(table)
+    assert columns(table)["trial"] == ["3", "baseline"]
+
+
+@pytest.mark.parametrize("events", [[], failed(0, "diverged")])
+def test_a_sweep_without_a_completed_trial_has_an_empty_table(events: list[Event]) -> None:
+    table = results(record(*events))
+    assert table.row_count == 0
+    assert f"0 trials completed, {len(events) and 1} failed" in printed(table)
+
+
+def show(console: Console, events: Iterable[Event], start: SweepStarted | None = None) -> SweepRecord:
+    """What the driver does: each event goes into the record, then to the view."""
+    shown = SweepRecord(Path())
+    with Terminal(console) as terminal:
+        for event in (start or started(), *events):
+            shown.add(event)
+            terminal.show(shown, event)
+    return shown
+
+
+def lines(events: Iterable[Event], width: int = 100) -> list[str]:
+    """What is printed where nobody watches, e.g. into a file."""
+    file = io.StringIO()
+    show(Console(file=file, width=width, force_terminal=False), events)
+    return file.getvalue().splitlines()
+
+
+def test_every_ended_trial_has_one_line() -> None:
+    reason = "error: InvalidArgumentError: shapes [32,100] and [bold] [/bold] differ [/]"
+    assert lines([*completed(0, 0.5), *failed(1, reason), *completed(2, 0.75), SweepEnded("completed", 2)]) == [
+        "imdb trial 0: val/accuracy 0.5000 (epoch 1 of 2), test/accuracy 0.4900, 3 s",
+        f"imdb trial 1: failed: {reason}",
+        "imdb trial 2: val/accuracy 0.7500 (epoch 1 of 2), test/accuracy 0.7400, 3 s",
+    ]
+
+
+@given(st.text("ab[]/ =#.(1@\\:x", max_size=40))
+def test_a_reason_is_shown_as_it_is(reason: str) -> None:
+    (line,) = lines(failed(0, f"<{reason}>"))
+    assert line == f"imdb trial 0: failed: <{reason}>"
+
+
+RETRIED_AND_PROMOTED: list[Event] = [
+    TrialStarted(0, 1, {"units": 1}, 1, 0, 2),
+    TrialStarted(1, 1, {"units": 2}, 2, 0, 2),
+    EpochEnded(0, 1, 1, {OBJECTIVE: 0.5}),
+    EpochEnded(1, 1, 1, {OBJECTIVE: 0.4}),
+    TrialStarted(1, 2, {"units": 2}, 2, 0, 2, "worker died"),
+    EpochEnded(1, 2, 1, {OBJECTIVE: 0.6}),
+    EpochEnded(0, 1, 2, {OBJECTIVE: 0.6}),
+    completed(0, 0.6)[-1],
+    EpochEnded(1, 2, 2, {OBJECTIVE: 0.7}),
+    TrialEnded(1, 2, "completed", "finished", 0.7, 2, {"test/accuracy": 0.7}, {"seconds": 1.0}),
+    TrialStarted(1, 1, {"units": 2}, 2, 2, 4),
+    *failed(2, "worker died [/]"),
+    EpochEnded(1, 1, 3, {OBJECTIVE: 0.8}),
+    EpochEnded(1, 1, 4, {OBJECTIVE: 0.7}),
+    TrialEnded(1, 1, "completed", "finished", 0.8, 3, {"test/accuracy": 0.7}, {"seconds": 1.0}),
+    SweepEnded("completed", 1),
+]
+ERASE_LINE = "\x1b[2K"
+
+
+def bars(events: Iterable[Event]) -> Iterator[str]:
+    """The lines of the last picture on a terminal after these events, without colours."""
+    file = io.StringIO()
+    show(Console(file=file, width=100, force_terminal=True, legacy_windows=False), events)
+    picture = file.getvalue().rpartition(ERASE_LINE)[2]
+    return (line.strip() for line in re.sub(r"\x1b\[[0-9;?]*[a-zA-Z]", "", picture).splitlines() if line.strip())
+
+
+@pytest.mark.parametrize("shown", range(len(RETRIED_AND_PROMOTED) + 1))
+def test_there_is_a_bar_for_the_sweep_and_each_running_trial_all_its_life(
+    shown: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("TERM", "xterm")
+    events = RETRIED_AND_PROMOTED[:shown]
+    trials = record(*events).trials.values()
+    expected = {f"imdb trial {t.trial}": f"{t.epochs_run}/{t.epochs} epochs" for t in trials if t.status == "running"}
+    if SweepEnded not in map(type, events):
+        just_ended = bool(events) and isinstance(events[-1], TrialEnded)
+        expected["lstm on imdb"] = f"{len(trials) - len(expected)}/3 trials" if just_ended else "/3 trials"
+    pictured = [line for line in bars(events) if "━" in line]
+    assert len(pictured) == len(expected)
+    for name, count in expected.items():
+        (bar,) = [line for line in pictured if line.startswith(name)]
+        assert count in bar
+
+
+def test_the_bar_of_the_sweep_names_the_best_trial(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("TERM", "xterm")
+    assert any("none completed yet" in line for line in bars(failed(0, "diverged")))
+    assert any("best 0.7000 (trial 1)" in line for line in bars([*completed(0, 0.6), *completed(1, 0.7)]))
+
+
+def test_the_bars_of_two_sweeps_do_not_mix(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("TERM", "xterm")
+    file = io.StringIO()
+    with Terminal(Console(file=file, width=100, force_terminal=True, legacy_windows=False)) as terminal:
+        for dataset in ("imdb", "reuters"):
+            shown = SweepRecord(Path())
+            for event in (started(dataset=dataset), TrialStarted(0, 1, {}, 1, 0, 2), *failed(1, f"no {dataset}")):
+                shown.add(event)
+                terminal.show(shown, event)
+    picture = file.getvalue().rpartition(ERASE_LINE)[2]
+    for name in ("lstm on imdb", "imdb trial 0", "lstm on reuters", "reuters trial 0"):
+        assert picture.count(name) == 1
+    assert "trial 1" not in picture

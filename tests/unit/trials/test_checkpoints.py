@@ -1,0 +1,145 @@
+from pathlib import Path
+from tempfile import TemporaryDirectory
+from typing import Any
+
+import numpy as np
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+from hypothesis.extra import numpy as arrays
+
+from sweeps.trials.checkpoints import GROUPS, Checkpoints
+from sweeps.trials.spec import Checkpoint
+
+CURVES = {"train/loss": [0.1 + 0.2, 1e-300], "val/accuracy": [1 / 3]}
+dtypes = st.sampled_from(["float32", "float64", "float16", "int64", "int32", "uint32", "uint8", "bool"])
+groups = st.lists(
+    arrays.arrays(dtypes, arrays.array_shapes(min_dims=0, max_dims=3, min_side=0, max_side=3)), max_size=13
+)
+curves = st.dictionaries(st.text(), st.lists(st.floats(allow_nan=False), max_size=3), max_size=4)
+
+
+def exact(checkpoint: Checkpoint | None) -> dict[str, list[tuple[Any, ...]]]:
+    """Dtype, shape and every bit, NaN and -0.0 included."""
+    assert checkpoint is not None
+    return {group: [(a.dtype, a.shape, a.tobytes()) for a in getattr(checkpoint, group)] for group in GROUPS}
+
+
+def checkpoint(mark: float = 0.0) -> Checkpoint:
+    return Checkpoint([np.array([mark])], [np.array(7)], [np.zeros((2, 3))], CURVES)
+
+
+def stored(directory: Path) -> list[str]:
+    return sorted(path.name for path in directory.glob("*.npz"))
+
+
+@given(st.builds(Checkpoint, groups, groups, groups, curves))
+def test_what_is_saved_is_loaded_to_the_last_bit(saved: Checkpoint) -> None:
+    with TemporaryDirectory() as folder:
+        checkpoints = Checkpoints(Path(folder))
+        checkpoints.save(3, 4, saved)
+        loaded = checkpoints.load(3, 4)
+    assert exact(loaded) == exact(saved)
+    assert loaded.curves == saved.curves
+
+
+def test_more_than_ten_arrays_keep_their_order(tmp_path: Path) -> None:
+    numbered = [np.full(i % 3 + 1, i) for i in range(23)]
+    saved = Checkpoint(numbered, numbered[::-1], numbered[5:], CURVES)
+    Checkpoints(tmp_path).save(0, 4, saved)
+    loaded = Checkpoints(tmp_path).load(0, 4)
+    assert [int(a[0]) for a in loaded.variables] == list(range(23))
+    assert exact(loaded) == exact(saved)
+
+
+def test_an_iteration_counter_stays_a_scalar_of_its_type(tmp_path: Path) -> None:
+    saved = checkpoint()._replace(optimizer=[np.array(2**40 + 1, np.int64), np.array(0.001, np.float32)])
+    Checkpoints(tmp_path).save(0, 4, saved)
+    iteration, rate = Checkpoints(tmp_path).load(0, 4).optimizer
+    assert (iteration.shape, iteration.dtype, int(iteration)) == ((), np.int64, 2**40 + 1)
+    assert (rate.shape, rate.dtype, rate.tobytes()) == ((), np.float32, np.float32(0.001).tobytes())
+
+
+def test_a_later_checkpoint_of_a_trial_takes_the_place_of_the_earlier(tmp_path: Path) -> None:
+    checkpoints = Checkpoints(tmp_path / "new" / "folder")
+    checkpoints.save(1, 4, checkpoint(1.0))
+    checkpoints.save(1, 4, checkpoint(2.0))
+    assert exact(checkpoints.load(1, 4)) == exact(checkpoint(2.0))
+    assert [path.name for path in (tmp_path / "new" / "folder").iterdir()] == ["1-4.npz"]
+
+
+@pytest.mark.parametrize(
+    ("kept", "left"),
+    [
+        ((1, 12), ["1-4.npz", "12-4.npz"]),
+        ((2,), ["2-4.npz"]),
+        ((3,), []),
+        ((), []),
+        (range(20), ["1-4.npz", "12-4.npz", "2-4.npz"]),
+    ],
+)
+def test_only_the_checkpoints_that_are_wanted_are_kept(kept: tuple[int, ...], left: list[str], tmp_path: Path) -> None:
+    checkpoints = Checkpoints(tmp_path)
+    for trial in (1, 2, 12):
+        checkpoints.save(trial, 4, checkpoint(trial))
+    checkpoints.keep_only({(trial, 4) for trial in kept})
+    assert stored(tmp_path) == left
+
+
+def test_a_promoted_trial_has_a_checkpoint_of_each_round(tmp_path: Path) -> None:
+    checkpoints = Checkpoints(tmp_path)
+    checkpoints.save(1, 4, checkpoint(1.0))
+    checkpoints.save(1, 10, checkpoint(2.0))
+    assert exact(checkpoints.load(1, 4)) == exact(checkpoint(1.0))
+    checkpoints.keep_only([(1, 10)])
+    assert stored(tmp_path) == ["1-10.npz"]
+
+
+@pytest.mark.parametrize("content", [None, b"", b"PK", b"no archive"])
+def test_a_checkpoint_that_is_lost_or_damaged_is_none(content: bytes | None, tmp_path: Path) -> None:
+    if content is not None:
+        (tmp_path / "1-4.npz").write_bytes(content)
+    assert Checkpoints(tmp_path).load(1, 4) is None
+
+
+def test_a_checkpoint_that_lost_its_end_is_none(tmp_path: Path) -> None:
+    Checkpoints(tmp_path).save(1, 4, checkpoint())
+    whole = (tmp_path / "1-4.npz").read_bytes()
+    (tmp_path / "1-4.npz").write_bytes(whole[: len(whole) // 2])
+    assert Checkpoints(tmp_path).load(1, 4) is None
+
+
+def test_nothing_saved_is_nothing_to_delete(tmp_path: Path) -> None:
+    Checkpoints(tmp_path / "never").keep_only([])
+    assert list(tmp_path.iterdir()) == []
+
+
+@pytest.mark.parametrize("interruption", [OSError("No space left on device"), KeyboardInterrupt()])
+def test_an_interrupted_save_leaves_no_checkpoint_and_an_earlier_one_untouched(
+    interruption: BaseException, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    checkpoints = Checkpoints(tmp_path)
+    checkpoints.save(1, 4, checkpoint(1.0))
+    before = (tmp_path / "1-4.npz").read_bytes()
+
+    def half_written(file: Any, **_: Any) -> None:
+        file.write(before[: len(before) // 2])
+        raise interruption
+
+    with monkeypatch.context() as patched:
+        patched.setattr(np, "savez", half_written)
+        for trial in (1, 2):
+            with pytest.raises(type(interruption)):
+                checkpoints.save(trial, 4, checkpoint(2.0))
+    assert stored(tmp_path) == ["1-4.npz"]
+    assert (tmp_path / "1-4.npz").read_bytes() == before
+    checkpoints.save(2, 4, checkpoint(2.0))
+    assert exact(checkpoints.load(2, 4)) == exact(checkpoint(2.0))
+
+
+def test_a_checkpoint_is_on_disk_before_it_has_its_name(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    synced: list[list[str]] = []
+    monkeypatch.setattr("os.fsync", lambda descriptor: synced.append(stored(tmp_path)))
+    Checkpoints(tmp_path).save(1, 4, checkpoint())
+    assert synced == [[]]
+    assert stored(tmp_path) == ["1-4.npz"]
