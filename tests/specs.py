@@ -52,9 +52,10 @@ def report(spec: TrialSpec, epoch: int = 1) -> EpochReport:
 
 
 def environment(spec: TrialSpec, on_epoch: OnEpoch) -> dict[str, str]:
-    """The worker's environment, its process and the modules that it has imported."""
+    """The worker's environment, its process, its imported modules and how often its garbage collector runs."""
     on_epoch(report(spec))
-    return dict(os.environ) | {"pid": str(os.getpid()), "loaded": " ".join(sys.modules)}
+    process = {"pid": str(os.getpid()), "loaded": " ".join(sys.modules), "collect after": str(gc.get_threshold()[0])}
+    return dict(os.environ) | process
 
 
 def slow(spec: TrialSpec, on_epoch: OnEpoch) -> str:
