@@ -27,17 +27,17 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 import numpy as np
+import sweeps.oracle  # imports TensorFlow, once for all that are forked
 from rich.console import Console
 
-import sweeps.oracle  # imports TensorFlow, once for all that are forked
 from conf.compose import compose
 from pipelines import sweep
 from sweeps import driver, journal
+from sweeps.journal import SweepRecord
+from sweeps.metrics import CURVES
+from sweeps.plan import Plan
 from sweeps.tracking import tracker
 from sweeps.trials.engine import Finished, Message, Started
-from sweeps.journal import SweepRecord
-from sweeps.plan import Plan
-from sweeps.metrics import CURVES
 from sweeps.trials.spec import Dataset, EpochReport, Split, TrialSpec
 from tests.fakes import FakeEngine, learn
 

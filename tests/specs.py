@@ -7,9 +7,9 @@ import sys
 import time
 from typing import Any
 
+from sweeps.errors import TrialFailedError
 from sweeps.metrics import CURVES
 from sweeps.trials.spec import EpochReport, Report, TrialResult, TrialSpec
-from sweeps.errors import TrialFailedError
 from tests.fakes import learn
 
 MODELS = {

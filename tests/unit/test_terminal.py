@@ -9,9 +9,9 @@ from hypothesis import strategies as st
 from rich.console import Console
 from rich.table import Table
 
+from conf.schema import Value
 from sweeps.journal import EpochEnded, Event, SweepEnded, SweepRecord, SweepStarted, TrialEnded, TrialStarted
 from sweeps.terminal import SHOWN, Terminal, results
-from conf.schema import Value
 
 OBJECTIVE = "val/accuracy"
 
