@@ -31,7 +31,7 @@ def test_nothing_is_left_of_a_file_that_could_not_be_filled(tmp_path: Path) -> N
         file.write(b"half")
         raise ValueError
 
-    with pytest.raises(ValueError, match="^$"):
+    with pytest.raises(ValueError, match=r"^$"):
         files.write(tmp_path / "weights.npz", half)
     assert list(tmp_path.iterdir()) == []
 

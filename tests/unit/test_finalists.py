@@ -1,6 +1,7 @@
 """Confirmations of fake trials: what is trained, what is concluded, and how they go on."""
 
 import itertools
+import math
 import random
 from collections.abc import Callable, Mapping
 from dataclasses import replace

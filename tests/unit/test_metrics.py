@@ -46,5 +46,5 @@ def test_a_smaller_loss_and_a_larger_share_are_better() -> None:
     assert metrics.is_better("test/balanced_accuracy", 2, 1)
     assert not metrics.is_better("val/accuracy", 1, 1)
     assert metrics.axis_label("val/loss") == "val/loss (cross-entropy, nats)"
-    with pytest.raises(ValueError, match="^val/auc: no such metric; there are loss, accuracy, macro_f1"):
+    with pytest.raises(ValueError, match=r"^val/auc: no such metric; there are loss, accuracy, macro_f1"):
         metrics.row("val/auc")
