@@ -1,9 +1,10 @@
-"""Small archives as Keras makes them, and what is loaded of them."""
+"""Small archives as Keras makes them, and the datasets that are loaded from them."""
 
 import io
 
 import numpy as np
 
+from conf.schema import Data
 from pipelines.data.dataset import load
 
 
@@ -15,7 +16,7 @@ def ragged(documents):
 
 
 def npz(**members):
-    """An archive as Keras makes them: lists become object arrays, everything else plain ones."""
+    """Make an archive as Keras does: lists become object arrays, everything else plain ones."""
     content = io.BytesIO()
     np.savez(content, **{name: ragged(m) if isinstance(m, list) else np.asarray(m) for name, m in members.items()})
     return content.getvalue()
@@ -33,19 +34,8 @@ def toy(size=40, num_classes=2, seed=0):
 
 
 def load_toy(**changes):
-    given = {
-        "name": "toy",
-        "source": "auto",
-        "archive": None,
-        "url": None,
-        "sha256": None,
-        "num_words": 30,
-        "maxlen": 10,
-        "num_classes": 2,
-        "validation": 0.2,
-        "split_seed": 113,
-    }
-    return load(**given | changes)
+    settings = {"num_words": 30, "maxlen": 10, "num_classes": 2} | changes
+    return load(name="toy", settings=Data(**settings))
 
 
 def load_bytes(directory, content, **changes):
