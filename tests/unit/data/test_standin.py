@@ -6,8 +6,8 @@ from sklearn.feature_extraction.text import CountVectorizer
 from sklearn.linear_model import LogisticRegression
 from sklearn.pipeline import make_pipeline
 
+from pipelines.data.corpus import Documents
 from pipelines.data.standin import BEST_ACCURACY, FALL, REPEATS, RISE, SIGNAL, TODAY, TOPIC_WORDS, YESTERDAY, generate
-from pipelines.data.corpus import Corpus
 
 CLASSES = [2, 3, 7, 46]
 
@@ -23,7 +23,7 @@ def bayes(document):
     return 2 * min(topics) + order  # fillers lie above every topic's words
 
 
-def accuracy_of(ngrams, words: Corpus):
+def accuracy_of(ngrams, words: Documents):
     """Test accuracy of a logistic regression on counts of `ngrams` words in a row."""
     counts = CountVectorizer(analyzer=lambda document: list(zip(*(document[i:] for i in range(ngrams)), strict=False)))
     model = make_pipeline(counts, LogisticRegression(max_iter=1000)).fit(words.x_train, words.y_train)
