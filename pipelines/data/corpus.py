@@ -32,9 +32,10 @@ class Corpus(NamedTuple):
 def joined_ranks(name: str, documents: Sequence[Sequence[int]]) -> NDArray[np.int64]:
     """Return the word ranks of all documents in one row; raises `ValueError` if they are anything else."""
     ranks = np.array(list(chain.from_iterable(documents)))
-    if ranks.size and (ranks.dtype.kind not in "iu" or ranks.ndim != 1 or ranks.astype(np.int64).min() < 0):
+    whole_numbers = ranks.ndim == 1 and (ranks.dtype.kind in "iu" or not ranks.size)
+    if not whole_numbers or np.any(ranks.astype(np.int64, copy=False) < 0):
         raise ValueError(f"{name} must hold word ranks: whole numbers, none negative")
-    return ranks.astype(np.int64)
+    return ranks.astype(np.int64, copy=False)
 
 
 def check_labels(x: str, documents: Sequence[Any], y: str, labels: NDArray[Any], num_classes: int) -> None:

@@ -61,7 +61,7 @@ def find(source: Source, check: Check = lambda file: None) -> File:
     if source.url is None:
         reason = f"neither {source.option} nor url is set"
         raise UnavailableError(reason, f"{own_path}/it, or {source.section}.url=https://…")
-    cached = directory() / PurePosixPath(urlsplit(source.url).path).name
+    cached = _directory() / PurePosixPath(urlsplit(source.url).path).name
     if os.path.exists(cached):  # not Path.exists, which raises where the directory may not be entered
         return _verified(source, *_content(source, cached), check)
     try:
@@ -76,7 +76,7 @@ def find(source: Source, check: Check = lambda file: None) -> File:
     return file
 
 
-def directory() -> Path:
+def _directory() -> Path:
     return Path(os.environ.get("KERAS_HOME") or Path.home() / ".keras") / "datasets"
 
 

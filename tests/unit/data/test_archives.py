@@ -85,6 +85,7 @@ DAMAGED = {
     "ranks are no numbers": (npz(**toy() | {"x_train": [["stock"]] * 40}), "x_train must hold word ranks"),
     "ranks are no whole numbers": (npz(**toy() | {"x_train": [[1, 2.5]] * 40}), "x_train must hold word ranks"),
     "ranks are lists": (npz(**toy() | {"x_train": [[[1], [2]]] * 40}), "x_train must hold word ranks"),
+    "ranks are empty lists": (npz(**toy() | {"x_train": [[[]]] * 40}), "x_train must hold word ranks"),
     "a rank is negative": (npz(**toy() | {"x_train": [[3, -1]] * 40}), "x_train must hold word ranks"),
     "labels are floats": (npz(**toy() | {"y_train": np.zeros(40)}), "y_train must be a row of whole numbers"),
     "labels are two-dimensional": (
