@@ -138,7 +138,9 @@ def comparison(outcome: Outcome) -> str:
 def winners_curse(outcome: Outcome) -> str:
     """Say how much of a configuration's lead in the search was luck, as one sentence without its full stop."""
     lead, gain = 100 * (outcome.gain + outcome.lost_lead), 100 * outcome.gain
-    lost = f"{100 * outcome.lost_lead:.1f} points of its lead were lost" if outcome.lost_lead > 0 else "no lead was lost"
+    lost = (
+        f"{100 * outcome.lost_lead:.1f} points of its lead were lost" if outcome.lost_lead > 0 else "no lead was lost"
+    )
     return (
         f"the winner's curse: {outcome.name} led the baseline by {lead:+.1f} points on the search's validation data, "
         f"and by {gain:+.1f} points on the test set when both were trained again; {lost}"

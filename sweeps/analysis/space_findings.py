@@ -37,9 +37,7 @@ class Finding(NamedTuple):
     override: str
 
 
-def findings(
-    record: SweepRecord, model: Buildable, optimizer: Buildable, importances: Importances
-) -> list[Finding]:
+def findings(record: SweepRecord, model: Buildable, optimizer: Buildable, importances: Importances) -> list[Finding]:
     """Return the findings about the space of the recorded `model` and `optimizer`; few trials have none."""
     searched = space.recorded(model, optimizer)
     found: list[Finding] = []
@@ -66,8 +64,8 @@ def _edge(record: SweepRecord, model: Buildable, optimizer: Buildable, hp: Hyper
             if _accepted(model, optimizer, hp, {argument: value}):
                 count = sum(_on_edge(hp, trial.values[hp.name], end) for trial in closest)
                 text = (
-                    f"{hp.name}={best} of the best trial lies at the {side} end of its range, as in {count} of the "
-                    f"{len(closest)} best trials; {beyond} values were not tried"
+                    f"the best trial has {hp.name}={best}, at the {side} end of its range; {count} of the "
+                    f"{len(closest)} best trials {'lies' if count == 1 else 'lie'} at this end, and {beyond} values were not tried"
                 )
                 yield Finding("edge", hp.name, text, _override(hp, {argument: value}))
                 break

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass
 from typing import NamedTuple
 
@@ -60,6 +61,15 @@ class SweepSummary:
     @property
     def baseline(self) -> TrialRecord | None:
         return self.record.baseline
+
+    @property
+    def training_seconds(self) -> float:
+        """The seconds that all trials trained, added up over workers that ran side by side."""
+        return sum(trial.cost.get("seconds", 0.0) for trial in self.record.trials.values())
+
+    def running_seconds(self, until: float = math.inf) -> float:
+        """The seconds that the sweep ran before the time `until`, without the pauses between sessions."""
+        return sum(max(0.0, min(last, until) - first) for first, last in self.record.sessions)
 
     def score(self, trial: TrialRecord, metric: str) -> Score | None:
         """The metric of a trial after its chosen epoch; None where it was not recorded."""
