@@ -63,9 +63,10 @@ def _edge(record: SweepRecord, model: Buildable, optimizer: Buildable, hp: Hyper
         for argument, value in _wider(hp, end):
             if _accepted(model, optimizer, hp, {argument: value}):
                 count = sum(_on_edge(hp, trial.values[hp.name], end) for trial in closest)
+                lie = "lies" if count == 1 else "lie"
                 text = (
                     f"the best trial has {hp.name}={best}, at the {side} end of its range; {count} of the "
-                    f"{len(closest)} best trials {'lies' if count == 1 else 'lie'} at this end, and {beyond} values were not tried"
+                    f"{len(closest)} best trials {lie} at this end, and {beyond} values were not tried"
                 )
                 yield Finding("edge", hp.name, text, _override(hp, {argument: value}))
                 break

@@ -4,12 +4,21 @@ from __future__ import annotations
 
 import math
 
+from sweeps.journal import TrialRecord
+
 MISSING = "–"  # stands for a value that was not recorded
 
 
 def number(value: float | None, form: str = ".4f") -> str:
     """Write a number; one that is missing or not finite is a dash."""
     return MISSING if value is None or not math.isfinite(value) else format(value, form)
+
+
+def gain(trial: TrialRecord, baseline: TrialRecord | None) -> str:
+    """Write the difference of a trial's objective to the baseline's; the baseline's own is empty."""
+    if baseline is None or baseline.objective is None or trial.objective is None or trial.baseline:
+        return ""
+    return f"{trial.objective - baseline.objective:+.4f}"
 
 
 def duration(seconds: float) -> str:

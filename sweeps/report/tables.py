@@ -7,7 +7,7 @@ from typing import NamedTuple
 
 from sweeps import metrics
 from sweeps.analysis.summary import SweepSummary
-from sweeps.analysis.wording import number
+from sweeps.analysis.wording import gain, number
 from sweeps.journal import TrialRecord
 
 # Reasons of a completed trial's end, as words.
@@ -57,7 +57,7 @@ def _ranked(sweep: SweepSummary, rank: int, trial: TrialRecord) -> Row:
     cells = (
         ("rank", str(rank)),
         (sweep.objective, number(trial.objective)),
-        ("gain", _gain(trial, sweep.baseline)),
+        ("gain", gain(trial, sweep.baseline)),
         # The space lets a heading break.
         *((name.replace("/", "/ "), number(trial.test.get(name))) for name in metrics.shown_in("report")),
         ("epoch", f"{trial.best_epoch} of {trial.epochs_run}"),
@@ -66,12 +66,6 @@ def _ranked(sweep: SweepSummary, rank: int, trial: TrialRecord) -> Row:
     )
     mark = "best" if trial is sweep.best else "baseline" if trial.baseline else ""
     return Row(_name(trial), mark, cells, _values(sweep, trial))
-
-
-def _gain(trial: TrialRecord, baseline: TrialRecord | None) -> str:
-    if baseline is None or baseline.objective is None or trial.objective is None or trial.baseline:
-        return ""
-    return f"{trial.objective - baseline.objective:+.4f}"
 
 
 def _unfinished(sweep: SweepSummary, trial: TrialRecord) -> Row:
