@@ -1,20 +1,18 @@
-import random
 import re
-import time
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
 import pytest
 
-from conf.schema import Value
 from sweeps.analysis.summary import SweepSummary
 from sweeps.journal import SweepEnded, SweepRecord, SweepResumed
-from sweeps.report import figures, sweep_page, write
+from sweeps.report import figures, sweep_page
 from sweeps.report.html import Figure
 from tests import records
 from tests.pages import Page
 
+pytestmark = pytest.mark.usefixtures("no_figures")
 TWELVE = records.many_hyperparameters(11)  # and the learning rate
 
 
@@ -22,92 +20,96 @@ def page(record: SweepRecord | None = None, **options: Any) -> Page:
     return Page(sweep_page.build(record or records.record(**options)).html)
 
 
-def by_first(values: dict[str, Value], rng: random.Random) -> float:
-    return 0.7 + float(values["hyperparameter_0"]) / 10 + rng.gauss(0, 0.005)
+def test_one_trial_is_a_report_too() -> None:
+    text = page(trials=1).text
+    assert re.search(r"The baseline has the best val/accuracy, \d\.\d{4}, of 1 completed trial\.", text)
+    assert "Too few trials to say" in text
+    assert "luckiest" not in text
 
 
-@pytest.mark.usefixtures("no_figures")
-class TestText:
-    def test_one_trial_is_a_report_too(self) -> None:
-        text = page(trials=1).text
-        assert re.search(r"The baseline has the best val/accuracy, \d\.\d{4}, of 1 completed trial\.", text)
-        assert "Too few trials to say" in text
-        assert "luckiest" not in text
+def test_if_all_trials_failed_their_reasons_are_the_report() -> None:
+    text = page(trials=5, failing=lambda trial: True).text
+    assert "No trial completed" in text
+    assert "5 of 5 trials were started: 5 failed" in text
+    assert "5 failed: diverged: train/loss is nan in epoch 1" in text
+    assert "Leaderboard" not in text
 
-    def test_if_all_trials_failed_their_reasons_are_the_report(self) -> None:
-        text = page(trials=5, failing=lambda trial: True).text
-        assert "No trial completed" in text
-        assert "5 of 5 trials were started: 5 failed" in text
-        assert "5 failed: diverged: train/loss is nan in epoch 1" in text
-        assert "Leaderboard" not in text
 
-    def test_a_sweep_that_has_only_begun_has_not_ended(self) -> None:
-        assert "not ended" in page(trials=0, end=False).text
+def test_a_sweep_that_has_only_begun_has_not_ended() -> None:
+    assert "not ended" in page(trials=0, end=False).text
 
-    def test_a_large_sweep_is_folded_and_its_failures_are_listed(self) -> None:
-        text = page(trials=40, space=TWELVE, failing=lambda trial: trial % 20 == 7).text
-        assert "all 38 completed trials" in text
-        assert "2 failed: diverged" in text
-        assert "하이퍼볼릭" in text
 
-    def test_any_name_is_shown_as_text(self) -> None:
-        name = "<script>alert(1)</script> $x^2 한국어 모델"
-        shown = page(trials=2, model=name, dataset="a&b")
-        assert not shown.attributes("script")
-        assert f"{name} on a&b" in shown.text
+def test_a_large_sweep_is_folded_and_its_failures_are_listed() -> None:
+    text = page(trials=40, space=TWELVE, failing=lambda trial: trial % 20 == 7).text
+    assert "all 38 completed trials" in text
+    assert "2 failed: diverged" in text
+    assert "하이퍼볼릭" in text
 
-    def test_validation_decides_which_trial_is_the_best_even_if_the_test_set_disagrees(self) -> None:
-        record = records.record(trials=6)
-        record.ranking()[-1].test = {"test/loss": 0.0, "test/accuracy": 1.0, "test/macro_f1": 1.0}
-        best = record.best
-        assert best is not None
-        name = "The baseline" if best.baseline else f"Trial {best.trial}"
-        assert f"{name} has the best val/accuracy, {best.objective:.4f}" in page(record).text
 
-    def test_standard_errors_and_the_winners_curse_are_stated_if_the_sizes_are_known(self) -> None:
-        text = page(trials=12).text
-        assert "the luckiest of 12 (the winner's curse)" in text
-        assert re.search(r"0\.\d{4} ± 0\.006\d", text)  # sqrt(0.7 * 0.3 / 5000)
-        assert "5,000 validation" in text
-        older = page(trials=12, sizes={}).text
-        assert "±" not in older
-        assert "not recorded" in older
+def test_any_name_is_shown_as_text() -> None:
+    name = "<script>alert(1)</script> $x^2 한국어 모델"
+    shown = page(trials=2, model=name, dataset="a&b")
+    assert not shown.attributes("script")
+    assert f"{name} on a&b" in shown.text
 
-    def test_a_warning_names_stand_in_data_and_a_test_set_that_validates(self) -> None:
-        assert "Stand-in data" in page(trials=2, source="standin").text
-        text = page(trials=2, held_out="test").text
-        assert "The val/ metrics are the test set's" in text
-        assert "pipelines.confirm" not in text
 
-    def test_the_pauses_between_sessions_are_not_counted_as_running(self) -> None:
-        record = SweepRecord.of(Path("x"), records.events(trials=4)[:-1])
-        later = records.BEGAN + 86_400.0
-        record.add(SweepResumed("", 4, time=later))
-        record.add(SweepEnded("completed", 0, time=later + 1))
-        assert "in 3 min" in page(record).text
+def test_validation_decides_which_trial_is_the_best_even_if_the_test_set_disagrees() -> None:
+    record = records.record(trials=6)
+    record.ranking()[-1].test = {"test/loss": 0.0, "test/accuracy": 1.0, "test/macro_f1": 1.0}
+    best = record.best
+    assert best is not None
+    name = "The baseline" if best.baseline else f"Trial {best.trial}"
+    assert f"{name} has the best val/accuracy, {best.objective:.4f}" in page(record).text
 
-    def test_a_metric_that_an_old_journal_lacks_is_a_dash(self) -> None:
-        record = records.record(trials=3)
-        for trial in record.trials.values():
-            trial.test = {name: trial.test[name] for name in ("test/loss", "test/accuracy")}
-        shown = page(record)
-        assert "test/ balanced_accuracy" in shown.text
-        assert shown.text.count("–") == 6  # macro_f1 and balanced_accuracy of three trials
-        assert "nan" not in shown.text
 
-    @pytest.mark.parametrize("objective", ["val/macro_f1", "val/loss"])
-    def test_only_an_accuracy_has_a_standard_error(self, objective: str) -> None:
-        record = records.record(trials=3, objective=objective)
-        assert record.best is not None
-        sweep = SweepSummary.of(record)
-        for metric, has_error in (("val/accuracy", True), ("test/accuracy", True), ("test/balanced_accuracy", False)):
-            score = sweep.score(record.best, metric)
-            assert score is not None
-            assert (score.error is not None) == has_error
-        score = sweep.score(record.best, objective)
+def test_standard_errors_and_the_winners_curse_are_stated_if_the_sizes_are_known() -> None:
+    text = page(trials=12).text
+    assert "the luckiest of 12 (the winner's curse)" in text
+    assert re.search(r"0\.\d{4} ± 0\.006\d", text)  # sqrt(0.7 * 0.3 / 5000)
+    assert "5,000 validation" in text
+    older = page(trials=12, sizes={}).text
+    assert "±" not in older
+    assert "not recorded" in older
+
+
+def test_a_warning_names_stand_in_data_and_a_test_set_that_validates() -> None:
+    assert "Stand-in data" in page(trials=2, source="standin").text
+    text = page(trials=2, held_out="test").text
+    assert "The val/ metrics are the test set's" in text
+    assert "pipelines.confirm" not in text
+
+
+def test_the_pauses_between_sessions_are_not_counted_as_running() -> None:
+    record = SweepRecord.of(Path("x"), records.events(trials=4)[:-1])
+    later = records.BEGAN + 86_400.0
+    record.add(SweepResumed("", 4, time=later))
+    record.add(SweepEnded("completed", 0, time=later + 1))
+    assert "in 3 min" in page(record).text
+
+
+def test_a_metric_that_an_old_journal_lacks_is_a_dash() -> None:
+    record = records.record(trials=3)
+    for trial in record.trials.values():
+        trial.test = {name: trial.test[name] for name in ("test/loss", "test/accuracy")}
+    shown = page(record)
+    assert "test/ balanced_accuracy" in shown.text
+    assert shown.text.count("–") == 6  # macro_f1 and balanced_accuracy of three trials
+    assert "nan" not in shown.text
+
+
+@pytest.mark.parametrize("objective", ["val/macro_f1", "val/loss"])
+def test_only_an_accuracy_has_a_standard_error(objective: str) -> None:
+    record = records.record(trials=3, objective=objective)
+    assert record.best is not None
+    sweep = SweepSummary.of(record)
+    for metric, has_error in (("val/accuracy", True), ("test/accuracy", True), ("test/balanced_accuracy", False)):
+        score = sweep.score(record.best, metric)
         assert score is not None
-        assert score.error is None
-        assert f"has the best {objective}" in page(record).text
+        assert (score.error is not None) == has_error
+    score = sweep.score(record.best, objective)
+    assert score is not None
+    assert score.error is None
+    assert f"has the best {objective}" in page(record).text
 
 
 def test_a_figure_that_no_template_names_is_shown(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -126,57 +128,3 @@ def test_a_figure_that_no_template_names_is_shown(monkeypatch: pytest.MonkeyPatc
     assert shown.attributes("img") == [{"src": "data:image/png;base64,YSBwbmc=", "alt": "2 trials"}]
     assert shown.text.index(third.title) < shown.text.index("Added by a test") < shown.text.index("How trials ended")
     assert first.title not in shown.text  # a section without figures and introduction
-
-
-def test_the_page_needs_no_other_file_and_no_script_and_its_figures_are_written_beside_it(tmp_path: Path) -> None:
-    report = write.write(records.record(trials=3), tmp_path / "a" / "report.html", figures=tmp_path / "a")
-    assert (tmp_path / "a" / "report.html").read_text(encoding="utf-8") == report.html
-    for figure in report.figures:
-        assert (tmp_path / "a" / f"{figure.name}.png").read_bytes() == figure.png
-    assert len(list((tmp_path / "a").iterdir())) == 1 + len(report.figures)
-    shown = Page(report.html)
-    assert not {tag for tag, _ in shown.tags} & {"script", "link", "iframe"}
-    images = shown.attributes("img")
-    assert len(images) == len(report.figures) > 10
-    assert all((image["src"] or "").startswith("data:image/png;base64,") for image in images)
-    assert all(image["alt"] for image in images)
-    assert "url(" not in report.html
-    assert "@media print" in report.html
-    assert "viewport" in report.html
-
-
-@pytest.mark.long
-def test_two_hundred_trials_of_twelve_hyperparameters_are_drawn_soon_and_can_be_mailed() -> None:
-    record = records.record(trials=200, space=TWELVE, accuracy=by_first, failing=lambda trial: trial % 20 == 7)
-    began = time.process_time()
-    report = sweep_page.build(record)
-    assert time.process_time() - began < 10  # of processor time, which other processes do not change
-    assert len([figure for figure in report.figures if figure.name.startswith("slice-")]) == 12
-    assert len(report.html) < 5_000_000
-
-
-@pytest.mark.usefixtures("no_figures")
-class TestEnsureWritten:
-    def test_a_page_is_written_once_and_again_after_a_later_end(self, tmp_path: Path) -> None:
-        record = records.record(directory=tmp_path, trials=2)
-        path = write.ensure_written(record)
-        assert path == tmp_path / "report.html"
-        path.write_text("kept")
-        assert write.ensure_written(record) == path
-        assert path.read_text() == "kept"
-        record.add(SweepEnded("completed", 0, time=time.time() + 60))
-        write.ensure_written(record)
-        assert path.read_text() != "kept"
-
-    @pytest.mark.parametrize(
-        "spoil",
-        [lambda folder: (folder / "report.html.part").mkdir(), lambda folder: folder.rmdir() or folder.write_text("")],
-    )
-    def test_a_page_that_cannot_be_written_holds_up_nothing(
-        self, spoil: Callable[[Path], object], tmp_path: Path, caplog: pytest.LogCaptureFixture
-    ) -> None:
-        folder = tmp_path / "sweep"
-        folder.mkdir()
-        spoil(folder)
-        assert write.ensure_written(records.record(directory=folder, trials=1)) is None
-        assert "could not be written" in caplog.text
