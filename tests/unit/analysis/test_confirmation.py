@@ -66,8 +66,9 @@ def test_a_gain_that_other_test_examples_might_not_show_is_not_confirmed() -> No
     uncertain = confirmation.Interval(-0.001, 0.02)
     outcome = confirmation.Outcome(3, 0.8, (0.8, 0.8), 0.001, 2, 0.01, 0.005, uncertain, 0.0)
     assert confirmation.comparison(outcome).endswith("; but other test examples might not show it")
-    assert not outcome.beats_baseline
-    assert outcome._replace(gain_over_examples=None).beats_baseline
+    assert confirmation.winner([outcome]) is None
+    over_seeds_only = outcome._replace(gain_over_examples=None)
+    assert confirmation.winner([over_seeds_only]) == known_seeds_only
 
 
 def test_a_lead_that_grew_lost_nothing(tmp_path: Path) -> None:
