@@ -83,12 +83,12 @@ def choice(record: SweepRecord) -> Choice | None:
     """
     if not record.started.confirms:
         return None if record.best is None else Choice(record.best, {})
-    found = outcomes(record)
-    best = winner(found)
+    finalists = outcomes(record)
+    best = winner(finalists)
     if best is None:
         return None
     trial = min((trial for trial in record.trials.values() if trial.origin == best.origin), key=lambda t: t.trial)
-    gains = {name: f"{value:.6g}" for name, value in metrics(found).items() if name.startswith("confirm/")}
+    gains = {name: f"{value:.6g}" for name, value in metrics(finalists).items() if name.startswith("confirm/")}
     return Choice(trial, {"confirms": record.started.confirms, "origin": str(best.origin), **gains})
 
 

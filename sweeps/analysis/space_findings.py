@@ -40,13 +40,13 @@ class Finding(NamedTuple):
 def findings(record: SweepRecord, model: Buildable, optimizer: Buildable, importances: Importances) -> list[Finding]:
     """Return the findings about the space of the recorded `model` and `optimizer`; few trials have none."""
     searched = space.recorded(model, optimizer)
-    found: list[Finding] = []
+    result: list[Finding] = []
     if len(record.ranking()) >= FEWEST:
-        found += [finding for hp in searched for finding in _edge(record, model, optimizer, hp)]
-        found += [finding for hp in searched for finding in _irrelevant(record, hp, importances)]
+        result += [finding for hp in searched for finding in _edge(record, model, optimizer, hp)]
+        result += [finding for hp in searched for finding in _irrelevant(record, hp, importances)]
     if len(record.trials) >= FEWEST:
-        found += [finding for hp in searched for finding in _untried(record, hp)]
-    return found
+        result += [finding for hp in searched for finding in _untried(record, hp)]
+    return result
 
 
 # The best value on the edge of its range

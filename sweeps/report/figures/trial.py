@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 import io
+from collections.abc import Mapping, Sequence
 
 from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
 from matplotlib.ticker import MaxNLocator
 
 from sweeps.metrics import axis_label
-from sweeps.trials.spec import Curves
 
 DPI = 120
 
@@ -32,8 +32,8 @@ class LossCurves:
         self._axes.set(xlabel="epoch", ylabel=axis_label("loss"))
         self._axes.grid(visible=True)
 
-    def png(self, curves: Curves, title: str) -> bytes:
-        """Draw those of the two curves that exist: a confirmation has no held-out loss."""
+    def png(self, curves: Mapping[str, Sequence[float]], title: str) -> bytes:
+        """Draw the curves `val/loss` and `train/loss`, as far as they exist: a confirmation has no held-out loss."""
         drawn = [line for name, line in self._lines.items() if self._set(line, curves.get(name, []))]
         self._axes.relim()
         self._axes.autoscale()
@@ -52,7 +52,7 @@ class LossCurves:
         return line
 
     @staticmethod
-    def _set(line: Line2D, curve: list[float]) -> bool:
+    def _set(line: Line2D, curve: Sequence[float]) -> bool:
         """Set the curve of a line; return whether there is anything to see."""
         line.set_data(range(1, len(curve) + 1), curve)
         return bool(curve)

@@ -18,26 +18,26 @@ def noise(values: dict[str, Value], rng: random.Random) -> float:
 
 def test_the_hyperparameter_that_the_objective_depends_on_is_first_and_the_others_are_near_zero() -> None:
     ranking = records.record(trials=60, accuracy=by_units).ranking()
-    found = importances(ranking, NAMES)
-    first, *others = found.ranked
+    result = importances(ranking, NAMES)
+    first, *others = result.ranked
     assert first.name == "lstm_units"
     assert first.low > 0.3
     assert all(other.low <= 0.05 and other.mean < first.low for other in others)
-    assert all(i.low <= i.mean <= i.high for i in found.ranked)
-    assert 0.5 < found.skill <= 1
-    assert importances(ranking, NAMES) == found  # the same record gives the same numbers
+    assert all(i.low <= i.mean <= i.high for i in result.ranked)
+    assert 0.5 < result.skill <= 1
+    assert importances(ranking, NAMES) == result  # the same record gives the same numbers
 
 
 def test_nothing_is_said_of_pure_noise() -> None:
-    found = importances(records.record(trials=60, accuracy=noise).ranking(), NAMES)
-    assert found.ranked == ()
-    assert "from 60 trials a random forest cannot predict" in found.unknown
+    result = importances(records.record(trials=60, accuracy=noise).ranking(), NAMES)
+    assert result.ranked == ()
+    assert "from 60 trials a random forest cannot predict" in result.unknown
 
 
 def test_too_few_trials_are_too_few() -> None:
-    found = importances(records.record(trials=11, accuracy=by_units).ranking(), NAMES)
-    assert found.ranked == ()
-    assert found.unknown == "too few trials to say: 11 completed, 4 hyperparameters need 12"
+    result = importances(records.record(trials=11, accuracy=by_units).ranking(), NAMES)
+    assert result.ranked == ()
+    assert result.unknown == "too few trials to say: 11 completed, 4 hyperparameters need 12"
 
 
 def test_nothing_searched_and_nothing_varied_have_no_importance() -> None:

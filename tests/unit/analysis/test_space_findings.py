@@ -60,8 +60,8 @@ def test_a_hyperparameter_that_does_not_matter_can_be_fixed_unless_all_is_noise(
     names = [hp.name for hp in space.recorded(lstm.config.model, lstm.config.optimizer)]
 
     def irrelevant(record: SweepRecord) -> list[Finding]:
-        found = findings(lstm, record, importances(record.ranking(), names))
-        return [finding for finding in found if finding.kind == "irrelevant"]
+        result = findings(lstm, record, importances(record.ranking(), names))
+        return [finding for finding in result if finding.kind == "irrelevant"]
 
     by_units = irrelevant(sweep(lstm, trials=80, accuracy=lambda values, rng: 0.5 + float(values["lstm_units"]) / 1000))
     assert by_units
@@ -95,7 +95,7 @@ def test_every_override_can_be_pasted(seed: int, optimizer: str, composed: Calla
     searched = space.recorded(job.config.model, job.config.optimizer)
     for trial in record.trials.values():  # values on the edges
         trial.values = {hp.name: rng.choice([*hp.bounds, hp.default]) for hp in searched}
-    found = findings(job, record)
-    assert found
-    for finding in found:
+    result = findings(job, record)
+    assert result
+    for finding in result:
         composed(*arguments, *shlex.split(finding.override))

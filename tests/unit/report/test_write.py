@@ -48,12 +48,12 @@ def test_a_page_is_written_once_and_again_after_a_later_end(tmp_path: Path) -> N
     record = records.record(directory=tmp_path, trials=2)
     path = write.ensure_written(record)
     assert path == tmp_path / "report.html"
-    path.write_text("kept")
+    path.write_text("not written again")
     assert write.ensure_written(record) == path
-    assert path.read_text() == "kept"
+    assert path.read_text() == "not written again"
     record.add(SweepEnded("completed", 0, time=time.time() + 60))
     write.ensure_written(record)
-    assert path.read_text() != "kept"
+    assert path.read_text() != "not written again"
 
 
 @pytest.mark.usefixtures("no_figures")
