@@ -108,12 +108,12 @@ class Terminal:
 
 
 def progress_so_far(record: SweepRecord) -> str:
-    """How far a sweep has come, as a clause: `imdb: 3 of 12 trials finished`."""
+    """Say how far a sweep has come: `imdb: 3 of 12 trials finished`."""
     return f"{record.started.dataset}: {record.finished} of {record.budget} trials finished"
 
 
 def ending(record: SweepRecord) -> Text | None:
-    """Why an ended sweep ended before all of its trials; None if all of them ran."""
+    """Say why a sweep ended before all of its trials; None if all of them ran or it has not ended."""
     if record.ended is None:
         return None
     name, reason = f"{record.started.model} on {record.started.dataset}", record.ended.reason

@@ -174,7 +174,7 @@ def _completed(record: SweepRecord, origin: int) -> dict[int, TrialRecord]:
 
 
 def _over_examples(record: SweepRecord, pairs: Sequence[tuple[TrialRecord, TrialRecord]]) -> Interval | None:
-    """The interval of the mean difference in correctness; that of an example is averaged over the seeds."""
+    """The interval of the mean difference in correctness, which is averaged over the seeds for each example."""
     differences: list[NDArray[np.float64]] = []
     for trial, baseline in pairs:
         ours, theirs = _correct(record, trial), _correct(record, baseline)
@@ -185,6 +185,6 @@ def _over_examples(record: SweepRecord, pairs: Sequence[tuple[TrialRecord, Trial
 
 
 def _correct(record: SweepRecord, trial: TrialRecord) -> NDArray[np.float64] | None:
-    """Which test examples a trial answered correctly, as ones and zeros; None where its predictions are missing."""
+    """Mark the test examples that a trial answered correctly, as ones and zeros; None without its predictions."""
     stored = predictions.load(record.directory, trial.trial, trial.predictions)
     return None if stored is None else (stored.predicted == stored.labels).astype(np.float64)

@@ -14,7 +14,7 @@ STATES = {"completed": "completed", "failed": "failed", "running": "not ended"}
 
 
 def state(sweep: SweepSummary) -> str:
-    """Whether the sweep has ended, and why."""
+    """Say whether the sweep has ended, and why."""
     ended = sweep.record.ended
     if ended is None:
         return "not ended: interrupted, or still running"
@@ -22,7 +22,7 @@ def state(sweep: SweepSummary) -> str:
 
 
 def counts(sweep: SweepSummary) -> str:
-    """How many trials were started, and what became of them."""
+    """Count the trials that were started, by their state."""
     record = sweep.record
     by_status = Counter(trial.status for trial in record.trials.values())
     states = ", ".join(f"{by_status[status]} {words}" for status, words in STATES.items() if by_status[status])
@@ -30,12 +30,12 @@ def counts(sweep: SweepSummary) -> str:
 
 
 def effort(sweep: SweepSummary) -> str:
-    """The time that trials trained and the time that the sweep ran."""
+    """Say how long trials trained, and how long the sweep ran."""
     return f"{duration(sweep.training_seconds)} of training in {duration(sweep.running_seconds())}"
 
 
 def sentences(sweep: SweepSummary) -> Iterator[str]:
-    """The result in plain words, and how far it can be trusted."""
+    """State the result in plain words, and how far it can be trusted."""
     best, completed = sweep.best, len(sweep.ranking)
     if best is None or best.objective is None:
         yield "No trial completed, so nothing can be said about any configuration."

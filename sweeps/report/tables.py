@@ -44,7 +44,7 @@ def failures(sweep: SweepSummary) -> list[Row]:
 
 
 def endings(sweep: SweepSummary) -> list[tuple[str, int]]:
-    """Why trials ended, and how many trials for each reason, the most frequent first."""
+    """The reasons why trials ended, and the number of trials for each, the most frequent reason first."""
     reasons = [
         ENDINGS.get(trial.reason, f"stopped: {trial.reason}") if trial.completed else f"failed: {trial.reason}"
         for trial in sweep.record.trials.values()
