@@ -153,12 +153,13 @@ def read(model: Buildable, optimizer: Buildable) -> Space:
     return Space(tuple(searched), fixed, frozenset(model.space))
 
 
-def recorded(model: Buildable, optimizer: Buildable) -> tuple[Hyperparameter, ...]:
-    """The searched hyperparameters of a recorded configuration. It was checked then; its builders may be missing."""
+def recorded(config: Mapping[str, Any]) -> tuple[Hyperparameter, ...]:
+    """What a stored configuration searched, which was checked then; its builders need not be here."""
     return tuple(
-        _hyperparameter(f"{group}.space.{name}", name, part.space[name])
-        for group, part in (("model", model), ("optimizer", optimizer))
-        for name in part.searched
+        _hyperparameter(f"{group}.space.{name}", name, entry)
+        for group in ("model", "optimizer")
+        for name, entry in config[group]["space"].items()
+        if isinstance(entry, Mapping)
     )
 
 
