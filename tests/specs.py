@@ -118,3 +118,8 @@ def frozen(spec: TrialSpec, on_epoch: OnEpoch) -> tuple[int, int]:
 def warm_up() -> None:
     """Mark the worker's process as warmed up."""
     os.environ["WARMED_UP"] = str(os.getpid())
+
+
+def set_environment(variables: dict[str, str]) -> None:
+    """Change the environment of a worker's process."""
+    os.environ.update(variables)

@@ -7,9 +7,9 @@ from mlflow.entities import Run
 
 from conf.compose import Job
 from sweeps import driver
-from sweeps.tracking import store
 from sweeps.driver import Search
 from sweeps.search.oracle import Oracle
+from sweeps.tracking import store
 from sweeps.tracking.tracker import Tracker
 from tests.fakes import FakeEngine, plan
 

@@ -116,7 +116,7 @@ def test_a_clusters_worker_uses_one_thread_unless_its_environment_says_otherwise
             engine.submit("tests.specs.environment", spec())
             (environment,) = results(engine)
             assert [environment[name] for name in THREADS] == [threads] * 3
-            client.run(os.environ.update, dict.fromkeys(THREADS, "4" if threads == "1" else "1"))
+            client.run(specs.set_environment, dict.fromkeys(THREADS, "4" if threads == "1" else "1"))
 
 
 def test_a_workers_collector_runs_as_rarely_as_the_drivers(engine: DaskEngine) -> None:

@@ -242,10 +242,22 @@ def test_a_sweep_that_went_on_and_chose_another_trial_has_a_second_version(compo
 
     fewer = planned(composed(*TINY, "trials=1", "epochs=1"), Path("outputs/sweep/imdb"))
     swept(fewer)
-    assert registration.register(store.uri(None), fewer, tracked(fewer), words) == ("lstm-imdb", "1", "candidate", 0, True)
+    assert registration.register(store.uri(None), fewer, tracked(fewer), words) == (
+        "lstm-imdb",
+        "1",
+        "candidate",
+        0,
+        True,
+    )
     more = fewer._replace(config=replace(fewer.config, trials=2))
     swept(more, journal.read(more.directory), better)
-    assert registration.register(store.uri(None), more, tracked(more), words) == ("lstm-imdb", "2", "candidate", 1, True)
+    assert registration.register(store.uri(None), more, tracked(more), words) == (
+        "lstm-imdb",
+        "2",
+        "candidate",
+        1,
+        True,
+    )
     assert client().get_model_version_by_alias("lstm-imdb", "candidate").version == 2
 
 
