@@ -4,7 +4,7 @@ from typing import Any
 
 import numpy as np
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 from hypothesis.extra import numpy as arrays
 
@@ -33,14 +33,20 @@ def stored(directory: Path) -> list[str]:
     return sorted(path.name for path in directory.glob("*.npz"))
 
 
-@given(st.builds(Checkpoint, groups, groups, groups, curves))
-def test_a_checkpoint_is_loaded_as_it_was_saved_to_the_last_bit(saved: Checkpoint) -> None:
-    with TemporaryDirectory() as folder:
-        checkpoints = Checkpoints(Path(folder))
-        checkpoints.save(3, 4, saved)
-        loaded = checkpoints.load(3, 4)
-    assert exact(loaded) == exact(saved)
-    assert loaded.curves == saved.curves
+@pytest.mark.parametrize("examples", [20, pytest.param(300, marks=pytest.mark.long)])
+def test_a_checkpoint_is_loaded_as_it_was_saved_to_the_last_bit(examples: int) -> None:
+    @settings(max_examples=examples)
+    @given(st.builds(Checkpoint, groups, groups, groups, curves))
+    def check(saved: Checkpoint) -> None:
+        with TemporaryDirectory() as folder:
+            checkpoints = Checkpoints(Path(folder))
+            checkpoints.save(3, 4, saved)
+            loaded = checkpoints.load(3, 4)
+        assert exact(loaded) == exact(saved)
+        assert loaded is not None
+        assert loaded.curves == saved.curves
+
+    check()
 
 
 def test_more_than_ten_arrays_keep_their_order(tmp_path: Path) -> None:

@@ -10,8 +10,8 @@ from sweeps.metrics import OBJECTIVES, best, is_better
 from sweeps.trials.early_stopping import Median, best_epoch, reason_to_end
 
 objectives = st.sampled_from(OBJECTIVES)
-# Few different values, so that there are ties; and any other number.
-values = st.integers(0, 3).map(float) | st.floats(allow_nan=False)
+# Few different values, so that there are ties; and any other number. A trial with an infinite one has failed.
+values = st.integers(0, 3).map(float) | st.floats(-1e300, 1e300)
 curves = st.lists(values, min_size=1, max_size=12)
 
 

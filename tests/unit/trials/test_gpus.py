@@ -133,11 +133,14 @@ def test_without_a_gpu_the_environment_stays_as_it_is(machine: Machine) -> None:
     assert "CUDA_VISIBLE_DEVICES" not in os.environ
 
 
-def test_the_model_is_recorded_with_the_machine_where_it_is_used(machine: Machine) -> None:
-    machine(2)
-    assert environment.machine()["gpus"] == "NVIDIA A100"
-    machine(2, visible="")
-    assert "gpus" not in environment.machine()
+@pytest.mark.parametrize(("visible", "models"), [(None, "NVIDIA A100"), ("", None)])
+def test_the_model_is_recorded_with_the_machine_where_it_is_used(
+    visible: str | None, models: str | None, machine: Machine
+) -> None:
+    machine(2, visible)
+    environment.machine.cache_clear()
+    assert environment.machine().get("gpus") == models
+    environment.machine.cache_clear()
 
 
 def test_gpus_are_found_without_tensorflow() -> None:

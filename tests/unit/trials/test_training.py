@@ -140,7 +140,7 @@ def test_a_new_row_of_the_table_becomes_a_curve_and_a_test_metric(monkeypatch: p
         shares, abs=1e-6
     )
     monkeypatch.setattr(metrics, "METRICS", (*METRICS, errors._replace(compute=None)))
-    with pytest.raises(ValueError, match="^val/errors: neither Keras nor the table of metrics computes it$"):
+    with pytest.raises(ValueError, match=r"^val/errors: neither Keras nor the table of metrics computes it$"):
         training.run(spec(epochs=1), quiet)
 
 
