@@ -6,7 +6,7 @@ import statistics
 from bisect import insort
 from collections.abc import Sequence
 
-from sweeps.metrics import OBJECTIVES
+from sweeps.metrics import best as _best
 
 Bar = Sequence[float | None]  # for epoch 1, 2, …: what the best so far must not be worse than; None: anything passes
 
@@ -16,7 +16,7 @@ def best_epoch(objective: str, curve: Sequence[float]) -> int:
     return curve.index(_best(objective, curve)) + 1
 
 
-def why_end(objective: str, curve: Sequence[float], patience: int | None, bar: Bar = ()) -> str:
+def reason_to_end(objective: str, curve: Sequence[float], patience: int | None, bar: Bar = ()) -> str:
     """`patience` or `stopped` (by the bar) where a trial should end with the last epoch of its curve, else empty."""
     if not curve:
         return ""
@@ -27,11 +27,6 @@ def why_end(objective: str, curve: Sequence[float], patience: int | None, bar: B
         return ""
     best = _best(objective, curve)
     return "stopped" if best != _best(objective, [best, passes]) else ""
-
-
-def _best(objective: str, values: Sequence[float]) -> float:
-    choose = max if OBJECTIVES[objective] == "max" else min
-    return choose(values)
 
 
 class Median:
