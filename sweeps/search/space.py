@@ -14,9 +14,8 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple, get_args
 
-from conf.schema import Buildable, ConfigError, did_you_mean
+from conf.schema import Buildable, ConfigError, Value, Values, did_you_mean
 from models import hyperparameters
-from conf.schema import Value, Values
 
 if TYPE_CHECKING:
     import keras_tuner
