@@ -107,7 +107,7 @@ class SourceModule:
                 elements = arguments.elts if isinstance(arguments, ast.Tuple) else [arguments]
                 return self._kinds_of_generic(self._dotted(generic), elements, seen)
             case ast.Name(id=name) if isinstance(expression := self.names.get(name), ast.expr):
-                step = f"{self.name}.{name}"
+                step = f"{self.name}:{name}"
                 return (ANY,) if step in seen else self.kinds(expression, seen | {step})
             case _:
                 return _kinds_of_name(self._dotted(annotation), seen)

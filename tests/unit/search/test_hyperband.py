@@ -24,7 +24,7 @@ def test_the_factor_decides_how_many_are_promoted(composed: Callable[..., Job]) 
     assert [sum(p.epochs == epochs for p in proposed) for epochs in (1, 2, 4, 8)] == [8, 4, 2, 1]
 
 
-@pytest.mark.parametrize("trials", [1, 2, 5, 14, 23, 40])
+@pytest.mark.parametrize("trials", [1, 2, 14, *(pytest.param(n, marks=pytest.mark.long) for n in (5, 23, 40))])
 @pytest.mark.parametrize("epochs", [1, 3, 10])
 def test_as_many_configurations_as_asked_are_started(trials: int, epochs: int, composed: Callable[..., Job]) -> None:
     proposed = proposals(composed("tuner=hyperband", f"trials={trials}", f"epochs={epochs}").config)
