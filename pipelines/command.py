@@ -1,26 +1,71 @@
-"""The command lines of the jobs beside the sweep: `key=value`, and nothing to compose."""
+"""The parts that all commands share: key=value arguments, signals, errors in one line, and the exit status."""
 
 from __future__ import annotations
 
+import os
+import signal
 import sys
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
+from typing import NoReturn
+
+from rich.console import Console
 
 from conf.schema import ConfigError, did_you_mean
+from sweeps import runtime
+from sweeps.errors import SweepError
+
+INTERRUPTED = 130  # exit status
+SIGNALS = (signal.SIGINT, signal.SIGTERM)
+
+
+def execute(action: Callable[[Console], bool], *, on_signal: Callable[[int, object], object] | None = None) -> NoReturn:
+    """Run a command and exit: 0 if it returns true, 1 if not or for an error, 130 if it was interrupted.
+
+    A mistake of the user's, a sweep that cannot go on and an error of the operating system are one line on standard
+    error.
+    """
+    runtime.prepare()
+    for number in SIGNALS:
+        signal.signal(number, on_signal or interrupt)
+    try:
+        succeeded = action(Console())
+    except (ConfigError, SweepError, OSError) as error:
+        sys.exit(f"error: {error}")
+    except KeyboardInterrupt:
+        sys.exit(INTERRUPTED)
+    sys.exit(0 if succeeded else 1)
+
+
+def interrupt(number: int, _: object) -> NoReturn:
+    """End in order at the first signal and at once at the second; the workers end when this process does."""
+    for other in SIGNALS:
+        # `mlflow run` answers Ctrl-C, which has reached this process too, with a SIGTERM of its own.
+        signal.signal(other, signal.SIG_IGN)
+    signal.signal(number, lambda *_: os._exit(INTERRUPTED))
+    raise KeyboardInterrupt
 
 
 def show_help(arguments: Sequence[str], text: str | None) -> None:
-    """End with a command's own help, if its arguments ask for that."""
+    """Print a command's help and exit if its arguments ask for it."""
     if {"-h", "--help"} & set(arguments):
         print(text)
         sys.exit()
 
 
 def read_options(arguments: Sequence[str], allowed: Sequence[str]) -> dict[str, str]:
-    """What each key was given, of several values the last; raises `ConfigError` for anything else."""
-    given = {}
+    """Return the value of each key, the last one if there are several; raises `ConfigError` for anything else."""
+    options = {}
     for argument in arguments:
         key, _, value = argument.partition("=")
         if key not in allowed or not value:
             raise ConfigError(f"{argument}: allowed: {'=…, '.join(allowed)}=…{did_you_mean(key, allowed)}")
-        given[key] = value
-    return given
+        options[key] = value
+    return options
+
+
+def whole_number(options: dict[str, str], key: str, least: int, default: int | None = None) -> int:
+    """Return an option as a number of at least `least`; raises `ConfigError` for anything else."""
+    value = options.get(key, str(default))
+    if not value.isdecimal() or int(value) < least:
+        raise ConfigError(f"{key}={value}: must be a whole number of at least {least}")
+    return int(value)
