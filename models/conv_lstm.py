@@ -1,4 +1,4 @@
-"""A convolution sees phrases, a recurrent network reads them in order; the article's network for IMDB."""
+"""A convolution that sees phrases and a recurrent network that reads them in order: the article's network for IMDB."""
 
 from keras import Input, Model
 from keras.layers import LSTM, Conv1D, Dense, Dropout, Embedding, MaxPooling1D
@@ -18,9 +18,9 @@ def build(
     lstm_units: Size,
     dropout: Fraction,
 ) -> Model:
-    """Word ids (batch, maxlen) -> class probabilities (batch, num_classes).
+    """Return a model from word ids (batch, maxlen) to class probabilities (batch, num_classes).
 
-    Keras raises `ValueError` where maxlen - kernel_size + 1 < pool_size: nothing would be left for the LSTM.
+    Keras raises `ValueError` if maxlen - kernel_size + 1 < pool_size, as the LSTM would have nothing to read.
     """
     words = Input((maxlen,), dtype="int32")  # (batch, maxlen)
     x = Embedding(num_words, embedding_dim)(words)  # (batch, maxlen, embedding_dim)

@@ -1,4 +1,4 @@
-"""A recurrent network that reads every word in order; the article's network for Reuters."""
+"""A recurrent network that reads every word in order: the article's network for Reuters."""
 
 from keras import Input, Model
 from keras.layers import LSTM, Dense, Dropout, Embedding
@@ -9,7 +9,7 @@ from models.hyperparameters import Fraction, Size
 def build(
     *, num_words: int, maxlen: int, num_classes: int, embedding_dim: Size, lstm_units: Size, dropout: Fraction
 ) -> Model:
-    """Word ids (batch, maxlen) -> class probabilities (batch, num_classes)."""
+    """Return a model from word ids (batch, maxlen) to class probabilities (batch, num_classes)."""
     words = Input((maxlen,), dtype="int32")  # (batch, maxlen)
     x = Embedding(num_words, embedding_dim)(words)  # (batch, maxlen, embedding_dim)
     x = Dropout(dropout)(x)

@@ -1,4 +1,4 @@
-"""What trains the models: functions of plain numbers, so that their keywords can be searched like a model's."""
+"""The optimizers, as functions of plain numbers whose keywords can be searched like those of a model."""
 
 from keras.optimizers import SGD, Adam, Optimizer, RMSprop
 

@@ -10,7 +10,7 @@ from importlib import metadata
 from pathlib import Path
 from typing import NamedTuple
 
-from sweeps.journal import Environment
+from sweeps.journal.events import Environment
 from sweeps.trials import gpus
 
 PACKAGES = ("keras", "keras-tuner", "mlflow", "numpy", "tensorflow", "text-sweeps")

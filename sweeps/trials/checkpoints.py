@@ -1,50 +1,45 @@
-"""Checkpoints of trials on disk: the best one, and those that Hyperband may continue."""
+"""Checkpoints of trials on disk: the best trial's, and those from which Hyperband may continue."""
 
 from __future__ import annotations
 
 import json
-import os
 import zipfile
 from collections.abc import Collection
 from pathlib import Path
+from typing import IO
 
 import numpy as np
 
+from sweeps import files
 from sweeps.trials.spec import Checkpoint
 
 GROUPS = ("variables", "optimizer", "best_weights")
 
 
 class Checkpoints:
-    """A `.npz` in `directory` for a trial that has run until an epoch; each is whole or not there.
+    """One `.npz` in `directory` for each trial and each epoch until which it ran; a file is whole or absent.
 
-    A trial that Hyperband promoted leaves its earlier checkpoint until the journal says that it has ended again: an
-    attempt that was interrupted starts from it once more.
+    A promoted trial keeps its earlier checkpoint until the journal says that its next round has ended: an attempt that
+    is interrupted starts from the earlier one again.
     """
 
     def __init__(self, directory: Path) -> None:
         self._directory = directory
 
     def save(self, trial: int, epochs: int, checkpoint: Checkpoint) -> None:
+        def fill(file: IO[bytes]) -> None:
+            arrays = {f"{group}/{i}": a for group in GROUPS for i, a in enumerate(getattr(checkpoint, group))}
+            np.savez(file, curves=np.array(json.dumps(checkpoint.curves)), **arrays)
+
         self._directory.mkdir(parents=True, exist_ok=True)
-        arrays = {f"{group}/{i}": a for group in GROUPS for i, a in enumerate(getattr(checkpoint, group))}
-        path = self._path(trial, epochs)
-        unfinished = path.with_suffix(".part")
-        try:
-            with unfinished.open("wb") as file:
-                np.savez(file, curves=np.array(json.dumps(checkpoint.curves)), **arrays)
-                file.flush()
-                os.fsync(file.fileno())
-            unfinished.rename(path)
-        finally:
-            unfinished.unlink(missing_ok=True)  # a disk that is full must not be kept full
+        files.write(self._path(trial, epochs), fill)
 
     def load(self, trial: int, epochs: int) -> Checkpoint | None:
-        """None where there is no readable one: the trial can be run again from its beginning."""
+        """Return a checkpoint, or None if it cannot be read: the trial can be run again from its beginning."""
         try:
             with self._path(trial, epochs).open("rb") as file, np.load(file, allow_pickle=False) as stored:
                 groups = {name: [] for name in GROUPS}  # type: dict[str, list[object]]
-                for name in stored.files:  # in the order they were saved
+                for name in stored.files:  # in the order in which they were saved
                     group, _, index = name.partition("/")
                     if index:
                         groups[group].append(stored[name])
@@ -53,10 +48,10 @@ class Checkpoints:
             return None
 
     def keep_only(self, needed: Collection[tuple[int, int]]) -> None:
-        """Delete all but those of these (trial, epochs)."""
-        kept = {self._path(trial, epochs) for trial, epochs in needed}
+        """Delete every checkpoint but those of these pairs of trial and epochs."""
+        paths = {self._path(trial, epochs) for trial, epochs in needed}
         for path in self._directory.glob("*"):
-            if path not in kept:
+            if path not in paths:
                 path.unlink()
 
     def _path(self, trial: int, epochs: int) -> Path:

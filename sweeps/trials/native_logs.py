@@ -1,4 +1,4 @@
-"""TensorFlow's start-up messages, which no setting of its own keeps from the terminal."""
+"""A filter for TensorFlow's start-up messages, which none of its own settings keeps off the terminal."""
 
 from __future__ import annotations
 
@@ -11,19 +11,19 @@ from contextlib import contextmanager
 
 @contextmanager
 def without_native_logs() -> Iterator[None]:
-    """Keep what native code writes to standard error off the terminal, unless the block raises: then show it.
+    """Hold back what native code writes to standard error; it is shown only if the block raises.
 
-    TF_CPP_MIN_LOG_LEVEL does not hold for what is logged while TensorFlow loads ("Could not find cuda drivers").
+    TF_CPP_MIN_LOG_LEVEL has no effect on what is logged while TensorFlow loads ("Could not find cuda drivers").
     """
     sys.stderr.flush()
     terminal = os.dup(2)
-    with tempfile.TemporaryFile() as kept:
-        os.dup2(kept.fileno(), 2)
+    with tempfile.TemporaryFile() as held_back:
+        os.dup2(held_back.fileno(), 2)
         try:
             yield
         except BaseException:
-            kept.seek(0)
-            os.write(terminal, kept.read())
+            held_back.seek(0)
+            os.write(terminal, held_back.read())
             raise
         finally:
             os.dup2(terminal, 2)
