@@ -29,6 +29,7 @@ log = logging.getLogger(__name__)
 
 RETRY_AFTER = 10.0  # seconds until a store that did not answer is asked again
 LAST_TRIES = 5.0  # seconds in which it is asked again at the end
+LAST_RETRY_AFTER = 1.0  # seconds between those last tries
 OPENING = 20.0  # seconds that a sweep waits for its store before it starts without
 
 
@@ -123,7 +124,7 @@ class Tracker:
                 self._log(client, closing=closing)
                 self._all_logged = closing
             except UNAVAILABLE as error:
-                next_try = time.monotonic() + (1.0 if closing else RETRY_AFTER)
+                next_try = time.monotonic() + (LAST_RETRY_AFTER if closing else RETRY_AFTER)
                 if not warned:
                     address = store.without_password(self.uri)
                     log.warning("%s does not answer; the sweep goes on without: %s", address, first_line(error))
