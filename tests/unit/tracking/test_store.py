@@ -1,6 +1,5 @@
 """The choice of a store, and the creation of a local one."""
 
-import multiprocessing
 import sqlite3
 from contextlib import closing
 from pathlib import Path
@@ -26,17 +25,6 @@ def test_a_store_can_be_read_while_it_is_written(tmp_path: Path) -> None:
     with sqlite3.connect(tmp_path / "mlflow.db") as connection:
         assert connection.execute("PRAGMA journal_mode").fetchone() == ("wal",)
     connection.close()
-
-
-def open_store(_: int) -> str:
-    tracker = Tracker(store.uri(None))
-    assert tracker.close()
-    return tracker.uri
-
-
-def test_processes_that_open_a_new_store_at_once_all_succeed(tmp_path: Path) -> None:
-    with multiprocessing.get_context("spawn").Pool(3) as pool:
-        assert pool.map(open_store, range(3), chunksize=1) == [f"sqlite:///{tmp_path}/mlflow.db"] * 3
 
 
 def test_a_store_whose_creation_was_killed_is_created_anew(tmp_path: Path) -> None:
