@@ -1,4 +1,4 @@
-"""A real PostgreSQL and a real MLflow server, on loopback, for the time of a block."""
+"""A real PostgreSQL and a real MLflow server, on loopback, during a block."""
 
 import os
 import pwd
@@ -15,6 +15,7 @@ from pathlib import Path
 from urllib.request import urlopen
 
 STARTING = 120  # seconds
+PASSWORD = "a-secret"  # of the database
 
 
 def free_port() -> int:
@@ -24,10 +25,10 @@ def free_port() -> int:
 
 
 def postgresql_programs() -> Path | None:
-    """Where Debian, or the PATH, has them; the newest."""
-    found = sorted(Path("/usr/lib/postgresql").glob("*/bin/initdb"), key=lambda path: float(path.parts[-3]))
-    anywhere = shutil.which("initdb")
-    return found[-1].parent if found else Path(anywhere).parent if anywhere else None
+    """The folder of the newest version that Debian installed, or else that of the PATH."""
+    installed = sorted(Path("/usr/lib/postgresql").glob("*/bin/initdb"), key=lambda path: float(path.parts[-3]))
+    in_path = shutil.which("initdb")
+    return installed[-1].parent if installed else Path(in_path).parent if in_path else None
 
 
 @contextmanager
@@ -74,11 +75,7 @@ def mlflow_server(folder: Path, *options: str, environment: Mapping[str, str] | 
             start_new_session=True,
         )
         try:
-            deadline = time.monotonic() + STARTING
-            while not _answers(address):
-                assert server.poll() is None, (folder / "server.log").read_text()[-3000:]
-                assert time.monotonic() < deadline, "the server does not answer"
-                time.sleep(0.2)
+            wait_until_it_answers(f"{address}/health", server, folder / "server.log")
             yield address
         finally:
             with suppress(ProcessLookupError):
@@ -86,9 +83,13 @@ def mlflow_server(folder: Path, *options: str, environment: Mapping[str, str] | 
             server.wait()
 
 
-def _answers(address: str) -> bool:
-    try:
-        with urlopen(f"{address}/health", timeout=5):
-            return True
-    except OSError:
-        return False
+def wait_until_it_answers(address: str, server: subprocess.Popen[bytes], log: Path) -> None:
+    deadline = time.monotonic() + STARTING
+    while True:
+        assert server.poll() is None, log.read_text()[-3000:]
+        assert time.monotonic() < deadline, log.read_text()[-3000:]
+        try:
+            with urlopen(address, timeout=5):
+                return
+        except OSError:
+            time.sleep(0.2)

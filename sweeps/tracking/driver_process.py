@@ -1,4 +1,4 @@
-"""Who runs a sweep, written down so that another process can tell later whether it still does."""
+"""The identity of the process that runs a sweep, recorded in tags so that another process can tell whether it lives."""
 
 from __future__ import annotations
 
@@ -9,9 +9,21 @@ from pathlib import Path
 
 import psutil
 
+TAG = "driver."  # prefix
+
+
+def tags() -> dict[str, str]:
+    """Return the tags of a run that this process works on."""
+    return {f"{TAG}{key}": value for key, value in identity().items()}
+
+
+def is_known_dead(tags: Mapping[str, str]) -> bool:
+    """Whether the process that these tags of a run name has died; False if that cannot be known."""
+    return known_dead({key.removeprefix(TAG): value for key, value in tags.items() if key.startswith(TAG)})
+
 
 def identity() -> dict[str, str]:
-    """What no other process ever was: an id alone is given again."""
+    """Identify this process across hosts, reboots, containers and reused process ids."""
     return {
         "host": socket.gethostname(),
         "boot_id": _boot_id(),
@@ -22,13 +34,13 @@ def identity() -> dict[str, str]:
 
 
 def known_dead(driver: Mapping[str, str]) -> bool:
-    """Whether the process with this `identity` was one of this machine and is no more; False if that cannot be told."""
+    """Whether the process with this `identity` ran on this machine and has died; False if that cannot be known."""
     here = identity()
     if driver.keys() != here.keys() or driver["host"] != here["host"]:
         return False
     if driver["boot_id"] != here["boot_id"]:
         return True
-    if driver["pid_namespace"] != here["pid_namespace"]:  # another container: its ids mean nothing here
+    if driver["pid_namespace"] != here["pid_namespace"]:  # another container, whose process ids mean nothing here
         return False
     pid = int(driver["pid"])
     return not psutil.pid_exists(pid) or _start(pid) != driver["start"]
@@ -45,11 +57,11 @@ def _pid_namespace() -> str:
 
 
 def _start(pid: int) -> str:
-    """When a process began: in clock ticks since the boot where /proc says so, as the wall clock may be set."""
+    """Return when a process began: in clock ticks since the boot on Linux, as the wall clock may be set."""
     try:
-        # From the third field on; the second, in brackets, may hold blanks.
+        # The fields from the third on; the second, in brackets, may hold blanks.
         state, *rest = Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()
-        return "" if state in "ZX" else rest[18]  # field 22; a zombie is dead, its parent only has not looked
+        return "" if state in "ZX" else rest[18]  # field 22; a zombie is dead although its parent has not noticed
     except FileNotFoundError:
         try:
             return str(psutil.Process(pid).create_time())

@@ -1,4 +1,4 @@
-"""MLflow's registry -> a classifier of raw text: which version is meant, and what it says."""
+"""MLflow's registry -> a classifier of raw text: the choice of a version, and its predictions."""
 
 from __future__ import annotations
 
@@ -7,9 +7,6 @@ import tempfile
 from collections.abc import Sequence
 from typing import NamedTuple
 
-# Before MLflow: it sets how MLflow is to behave.
-from sweeps.tracking.reader import AWAY  # isort: split
-
 import mlflow.pyfunc
 from mlflow import MlflowClient
 from mlflow.artifacts import download_artifacts
@@ -17,92 +14,115 @@ from mlflow.entities.model_registry import RegisteredModel
 from mlflow.exceptions import MlflowException
 
 from conf.schema import ConfigError, did_you_mean
-from sweeps.tracking import store
 from sweeps.errors import SweepError
+from sweeps.tracking import store
+from sweeps.tracking.client import UNAVAILABLE, client_of_existing
 
 PREFERRED = ("champion", "candidate")
 ADDRESS = re.compile(r"(?:models:/)?(?P<name>[^/@]+)(?:@(?P<alias>[^/@]+)|/(?P<version>\d+))?")
 
 
-class Chosen(NamedTuple):
+class ModelVersion(NamedTuple):
+    """A version of a registered model."""
+
     name: str
     version: str
-    alias: str  # by which it was chosen, or none
+    alias: str  # by which it was chosen; empty if by its number
 
     def __str__(self) -> str:
         return f"{self.name} version {self.version}{f', the {self.alias}' if self.alias else ''}"
 
 
-class Answer(NamedTuple):
-    """What a classifier says of a text."""
+class Prediction(NamedTuple):
+    """The answer of a classifier to one text."""
 
     label: str
     probability: float
     words: int  # of the text
-    unknown: int  # of those
-    unread: int  # known ones before the last that the model reads
+    unknown: int  # words that the model does not know
+    unread: int  # known words before the last ones, which are all that the model reads
     probabilities: dict[str, float]  # label -> probability
 
+    @property
+    def note(self) -> str:
+        """What could mislead about it; empty if nothing could."""
+        if not self.words:
+            return "no words: this is the model's answer to an empty text"
+        notes = []
+        if self.unknown == self.words:
+            notes.append("none of its words is known")
+        elif self.unknown:
+            notes.append(f"{self.unknown} of {self.words} words unknown")
+        if self.unread:
+            notes.append(f"only its end is read, not the first {self.unread} words")
+        return "; ".join(notes)
 
-def choose(uri: str, wanted: str | None) -> Chosen:
-    """The version that is meant: of a model, or of all, the newest champion, else the newest candidate.
 
-    Raises `ConfigError` where there is none, `SweepError` where the store does not answer.
+def choose(uri: str, wanted: str | None) -> ModelVersion:
+    """Return the version that `wanted` names; for a model without a version, its champion or else its candidate.
+
+    For None it is the newest champion of all models, or else the newest candidate. Raises `ConfigError` if there is
+    none, and `SweepError` if the store does not answer.
     """
-    if uri.startswith(store.SQLITE) and not store.database(uri).is_file():
-        raise ConfigError(f"tracking.uri={uri}: there is no such store; nothing was registered there")
-    client = MlflowClient(uri, registry_uri=uri)
+    client = client_of_existing(uri)
     try:
         models = list(client.search_registered_models())
-        return _any(client, uri, models) if wanted is None else _named(client, uri, models, wanted)
-    except AWAY as error:
+        return _newest(client, uri, models) if wanted is None else _named(client, uri, models, wanted)
+    except UNAVAILABLE as error:
         raise SweepError(f"{store.without_password(uri)} does not answer: {error}") from error
 
 
-def _any(client: MlflowClient, uri: str, models: Sequence[RegisteredModel]) -> Chosen:
+def classify(uri: str, version: ModelVersion, texts: Sequence[str]) -> list[Prediction]:
+    """Return a prediction for each text; raises `SweepError` if the model cannot be loaded or takes no text."""
+    with tempfile.TemporaryDirectory() as scratch:
+        try:
+            client = MlflowClient(uri, registry_uri=uri)
+            # By its location: MLflow looks `models:/…` up in the environment's store, whichever the client's is.
+            location = client.get_model_version_download_uri(version.name, version.version)
+            model = mlflow.pyfunc.load_model(download_artifacts(location, dst_path=scratch, tracking_uri=uri))
+        except UNAVAILABLE as error:
+            raise SweepError(f"{version} cannot be loaded: {error}") from error
+        if model.metadata.signature.inputs.is_tensor_spec():  # the first versions of this project took word ids
+            raise SweepError(f"{version} does not take text; a sweep of this version registers one that does")
+        return [Prediction(**answer) for answer in model.predict(list(texts))]
+
+
+def _newest(client: MlflowClient, uri: str, models: Sequence[RegisteredModel]) -> ModelVersion:
     for alias in PREFERRED:
-        found = [client.get_model_version(m.name, m.aliases[alias]) for m in models if alias in m.aliases]
-        if found:
-            newest = max(found, key=lambda version: version.creation_timestamp)
-            return Chosen(newest.name, str(newest.version), alias)
+        versions = [client.get_model_version(m.name, m.aliases[alias]) for m in models if alias in m.aliases]
+        if versions:
+            newest = max(versions, key=lambda version: version.creation_timestamp)
+            return ModelVersion(newest.name, str(newest.version), alias)
     raise ConfigError(
         f"tracking.uri={store.without_password(uri)}: no champion and no candidate; a sweep on real data registers one"
     )
 
 
-def _named(client: MlflowClient, uri: str, models: Sequence[RegisteredModel], wanted: str) -> Chosen:
-    meant = ADDRESS.fullmatch(wanted)
-    assert meant is not None  # known since the arguments were read
-    names = [model.name for model in models]
-    model = next((model for model in models if model.name == meant["name"]), None)
+def _named(client: MlflowClient, uri: str, models: Sequence[RegisteredModel], wanted: str) -> ModelVersion:
+    match = ADDRESS.fullmatch(wanted)
+    if match is None:
+        raise ConfigError(
+            f"model={wanted}: must be <model>-<dataset>, models:/<model>-<dataset>/<version> or …@<alias>"
+        )
+    model = next((model for model in models if model.name == match["name"]), None)
     if model is None:
-        known = did_you_mean(meant["name"], names) or f"; allowed: {', '.join(sorted(names)) or 'none, it is empty'}"
-        raise ConfigError(f"model={wanted}: {store.without_password(uri)} has no such model{known}")
-    if meant["version"]:
-        try:
-            client.get_model_version(model.name, meant["version"])
-        except MlflowException as error:
-            if error.error_code != "RESOURCE_DOES_NOT_EXIST":
-                raise
-            raise ConfigError(f"model={wanted}: {model.name} has no version {meant['version']}") from error
-        return Chosen(model.name, meant["version"], "")
-    for alias in [meant["alias"]] if meant["alias"] else PREFERRED:
+        names = [model.name for model in models]
+        hint = did_you_mean(match["name"], names) or f"; allowed: {', '.join(sorted(names)) or 'none, it is empty'}"
+        raise ConfigError(f"model={wanted}: {store.without_password(uri)} has no such model{hint}")
+    if match["version"]:
+        return _numbered(client, model.name, match["version"], wanted)
+    for alias in [match["alias"]] if match["alias"] else PREFERRED:
         if alias in model.aliases:
-            return Chosen(model.name, str(model.aliases[alias]), alias)
+            return ModelVersion(model.name, str(model.aliases[alias]), alias)
     has = ", ".join(sorted(model.aliases)) or "none"
-    raise ConfigError(f"model={wanted}: {model.name} has no {meant['alias'] or 'champion or candidate'}; it has {has}")
+    raise ConfigError(f"model={wanted}: {model.name} has no {match['alias'] or 'champion or candidate'}; it has {has}")
 
 
-def classify(uri: str, chosen: Chosen, texts: Sequence[str]) -> list[Answer]:
-    """Raises `SweepError` where the model cannot be had, or does not take text."""
-    with tempfile.TemporaryDirectory() as scratch:
-        try:
-            client = MlflowClient(uri, registry_uri=uri)
-            # By its place: MLflow would look up `models:/…` in the store of the environment, whatever it is told.
-            place = client.get_model_version_download_uri(chosen.name, chosen.version)
-            loaded = mlflow.pyfunc.load_model(download_artifacts(place, dst_path=scratch, tracking_uri=uri))
-        except AWAY as error:
-            raise SweepError(f"{chosen} cannot be had: {error}") from error
-        if loaded.metadata.signature.inputs.is_tensor_spec():  # of word ids, as models were before
-            raise SweepError(f"{chosen} does not take text; a sweep of this version registers one that does")
-        return [Answer(**answer) for answer in loaded.predict(list(texts))]
+def _numbered(client: MlflowClient, name: str, version: str, wanted: str) -> ModelVersion:
+    try:
+        client.get_model_version(name, version)
+    except MlflowException as error:
+        if error.error_code != "RESOURCE_DOES_NOT_EXIST":
+            raise
+        raise ConfigError(f"model={wanted}: {name} has no version {version}") from error
+    return ModelVersion(name, version, "")

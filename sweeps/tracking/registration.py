@@ -1,7 +1,7 @@
 """A chosen model -> MLflow's registry: logged once, loaded back and tested again, and only then registered.
 
-A sweep's best trial is a `candidate`; the configuration that its confirmation shows to be better than the baseline is
-the `champion`, as it was trained there with the first of the fresh seeds.
+A sweep's best trial is a `candidate`; the configuration that beats the baseline in the sweep's confirmation is the
+`champion`, as it was trained there with the first of the fresh seeds.
 """
 
 from __future__ import annotations
@@ -10,7 +10,7 @@ import json
 import math
 import os
 import tempfile
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from importlib import metadata
 from pathlib import Path
@@ -28,190 +28,177 @@ from mlflow.models import Model, ModelSignature
 from mlflow.types import ColSpec, DataType, Schema
 from numpy.typing import NDArray
 
-from sweeps.analysis import confirmation
-from sweeps.trials.checkpoints import Checkpoints
-from sweeps.journal import SweepRecord, TrialRecord
-from sweeps.plan import Plan
-from sweeps.tracking.runs import AWAY, first_line, search
-from sweeps.trials.native_logs import without_native_logs
-from sweeps.trials.spec import Dataset
 from sweeps.errors import SweepError
+from sweeps.journal import SweepRecord, TrialRecord
+from sweeps.tracking.client import UNAVAILABLE, first_line, search_runs
 from sweeps.tracking.store import without_password
+from sweeps.trials.checkpoints import Checkpoints
+from sweeps.trials.native_logs import without_native_logs
+from sweeps.trials.spec import Dataset, TrialSpec
 
 if TYPE_CHECKING:
     import keras
 
-ALIASES = {"sweep": "candidate", "confirm": "champion"}  # kind of sweep -> its model's
-SERVED = Path(__file__).with_name("served.py")
+ALIASES = {"sweep": "candidate", "confirm": "champion"}  # kind of a sweep -> alias of its model
+SERVED = Path(__file__).with_name("served_model.py")
 EXAMPLE = "the best of its kind this year"
-# Named, or MLflow would take 15 s to find them by loading the model in another process.
+# Named here, or MLflow would take 15 s to find them by loading the model in another process.
 REQUIREMENTS = ("keras", "mlflow", "numpy", "tensorflow")
-# Of test/loss: that much rounding may change, which on another processor, a GPU or with more threads is another one (on
-# IMDB and Reuters by 1e-7, and by 1e-5 with weights as short as a GPU's TF32 makes them). The accuracy would not do: of
-# a document whose two labels are as good as equally probable rounding changes all.
+# The relative difference of test/loss that rounding may make, which differs with the processor, a GPU and the number of
+# threads (on IMDB and Reuters 1e-7, and 1e-5 with weights as short as a GPU's TF32 makes them). The accuracy is no
+# measure: rounding decides the answer to a document whose two best labels are nearly equally probable.
 TOLERANCE = 1e-4
 
 
 class NotRegisteredError(SweepError):
-    """The message says why; the next attempt may succeed, and none leads to a second model."""
+    """The model is not registered; the message says why. The next attempt may succeed, and never adds a second one."""
+
+
+class Candidate(NamedTuple):
+    """A model that is to be registered."""
+
+    trial: TrialRecord
+    spec: TrialSpec
+    why: Mapping[str, str]  # tags that tell why it was chosen
+    labels: Sequence[str]  # a name for each class; without them the classes are numbers
+    words: Callable[[], bytes]  # returns the JSON of a word index (word -> rank); only called for a new model
 
 
 class Version(NamedTuple):
+    """A version of a registered model."""
+
     name: str
     number: str
     alias: str
     trial: int
-    new: bool  # by this call
+    new: bool  # whether this call made it
 
 
-class _Choice(NamedTuple):
-    """The trial whose model it is, and tags that say why."""
+def register(uri: str, record: SweepRecord, candidate: Candidate) -> Version:
+    """Put the chosen model of a sweep or a confirmation into the registry, as a version with its alias.
 
-    trial: TrialRecord
-    kind: str  # sweep | confirm
-    why: Mapping[str, str]
-
-
-# Gives the JSON of a word index (word -> rank); called only for a model that is not there yet.
-Words = Callable[[], bytes]
-
-
-def register(uri: str, plan: Plan, record: SweepRecord, words: Words) -> Version | None:
-    """Have the chosen model of a sweep or of a confirmation in the registry, as a version with its alias.
-
-    None where there is nothing to register: it did not complete, it was on stand-in data, or it confirmed no winner.
-    Raises `NotRegisteredError`.
+    Raises `NotRegisteredError`, and whatever `candidate.words` raises.
     """
-    if record.ended is None or record.ended.status != "completed" or plan.data["source"] != "archive":
-        return None
-    choice = _choice(record)
-    if choice is None:
-        return None
+    registration = _Registration(MlflowClient(uri, registry_uri=uri), record, candidate)
     try:
-        return _register(MlflowClient(uri, registry_uri=uri), plan, choice, words)
-    except AWAY as error:
-        raise NotRegisteredError(f"{without_password(uri)} does not take {_name(plan)}: {first_line(error)}") from error
+        return registration.register()
+    except UNAVAILABLE as error:
+        reason = f"{without_password(uri)} does not take {registration.name}: {first_line(error)}"
+        raise NotRegisteredError(reason) from error
 
 
-def _choice(record: SweepRecord) -> _Choice | None:
-    assert record.started is not None
-    if not record.started.confirms:
-        return None if record.best is None else _Choice(record.best, "sweep", {})
-    found = confirmation.outcomes(record)
-    winner = confirmation.confirmed_winner(found)
-    if winner is None:
-        return None
-    first = min((trial for trial in record.trials.values() if training.origin == winner.origin), key=lambda t: t.trial)
-    gains = {name: f"{value:.6g}" for name, value in confirmation.metrics(found).items() if name.startswith("confirm/")}
-    return _Choice(first, "confirm", {"confirms": record.started.confirms, "origin": str(winner.origin), **gains})
+class _Registration:
+    """The registration of one model. Every step is found again by the next attempt, and not carried out twice."""
 
+    def __init__(self, client: MlflowClient, record: SweepRecord, candidate: Candidate) -> None:
+        started, trial = record.started, candidate.trial
+        self.name = f"{started.model}-{started.dataset}"
+        self._client = client
+        self._record = record
+        self._candidate = candidate
+        # No other model has these tags; a sweep that goes on may choose again.
+        self._identity = {"sweep": started.sweep, "trial": str(trial.trial), "epochs": str(trial.epochs)}
 
-def _name(plan: Plan) -> str:
-    return f"{plan.config.model.name}-{plan.dataset}"
+    def register(self) -> Version:
+        kind = self._record.started.kind
+        alias = ALIASES[kind]
+        versions = list(self._client.search_model_versions(f"name = '{self.name}'"))
+        known = next((version for version in versions if self._identity.items() <= version.tags.items()), None)
+        own = known or self._create_version()
+        same_kind = [version for version in versions if version.tags.get("kind", "sweep") == kind]
+        if all(int(version.version) <= int(own.version) for version in same_kind):  # never back to an older version
+            self._client.set_registered_model_alias(self.name, alias, own.version)
+        return Version(self.name, str(own.version), alias, self._candidate.trial.trial, new=known is None)
 
+    def _create_version(self) -> ModelVersion:
+        trial, run = self._candidate.trial, self._run()
+        model = self._find_logged(run) or self._log(run)
+        outputs = run.outputs.model_outputs if run.outputs else []
+        if model.model_id not in [output.model_id for output in outputs]:
+            self._client.log_outputs(run.info.run_id, [LoggedModelOutput(model.model_id, step=trial.best_epoch or 0)])
+        try:
+            self._client.create_registered_model(self.name)
+        except MlflowException as error:
+            if error.error_code != "RESOURCE_ALREADY_EXISTS":
+                raise
+        source, model_id = f"models:/{model.model_id}", model.model_id
+        with _as_default_store(self._client.tracking_uri):
+            return self._client.create_model_version(
+                self.name, source, run.info.run_id, tags=self._tags(), model_id=model_id
+            )
 
-def _chosen(plan: Plan, best: TrialRecord) -> dict[str, str]:
-    """Tags that no other model has. A sweep that goes on may choose again."""
-    return {"sweep": plan.sweep, "trial": str(best.trial), "epochs": str(best.epochs)}
+    def _tags(self) -> dict[str, str]:
+        started = self._record.started
+        scores = {name: f"{value:.6g}" for name, value in self._candidate.trial.scores().items()}
+        return {
+            **self._identity,
+            **scores,
+            "data.digest": started.digest,
+            "kind": started.kind,
+            **self._candidate.why,
+        }
 
+    def _run(self) -> Run:
+        sweep, trial = self._record.started.sweep, self._candidate.trial.trial
+        condition = f"tags.sweep = '{sweep}' and tags.kind = 'trial' and tags.trial = '{trial}'"
+        runs = search_runs(self._client, condition)
+        if not runs:
+            raise NotRegisteredError(f"the run of trial {trial} of {sweep} is not in MLflow")
+        return runs[0]
 
-def _register(client: MlflowClient, plan: Plan, choice: _Choice, words: Words) -> Version:
-    name, alias, chosen = _name(plan), ALIASES[choice.kind], _chosen(plan, choice.trial)
-    versions = list(client.search_model_versions(f"name = '{name}'"))
-    known = next((version for version in versions if chosen.items() <= version.tags.items()), None)
-    mine = known or _create_version(client, plan, choice, words)
-    # Not past a later one's.
-    alike = [version for version in versions if version.tags.get("kind", "sweep") == choice.kind]
-    if all(int(version.version) <= int(mine.version) for version in alike):
-        client.set_registered_model_alias(name, alias, mine.version)
-    return Version(name, str(mine.version), alias, choice.trial.trial, new=known is None)
+    def _find_logged(self, run: Run) -> LoggedModel | None:
+        """Return the model if an earlier attempt logged all of it, and delete what other attempts left unfinished."""
+        models = self._client.search_logged_models([run.info.experiment_id], f"source_run_id = '{run.info.run_id}'")
+        complete = None
+        for model in models:
+            if model.status != "READY":
+                self._client.delete_logged_model(model.model_id)
+            elif self._identity.items() <= model.tags.items():
+                complete = model
+        return complete
 
+    def _log(self, run: Run) -> LoggedModel:
+        words = self._candidate.words()
+        data, network = self._rebuild()
+        model = self._client.create_logged_model(
+            run.info.experiment_id, self.name, run.info.run_id, tags=self._identity
+        )
+        labels = list(self._candidate.labels) or [str(label) for label in range(data.num_classes)]
+        settings = {"labels": labels, "num_words": data.num_words, "maxlen": data.maxlen}
+        with tempfile.TemporaryDirectory() as scratch:
+            path = Path(scratch, "model")
+            _save(network, words, settings, Model(model_id=model.model_id, run_id=run.info.run_id), path)
+            self._client.log_model_artifacts(model.model_id, str(path))
+        _test(self._client.tracking_uri, model, _texts(data, words), data.test.y, self._candidate.trial)
+        self._client.finalize_logged_model(model.model_id, "READY")
+        return model
 
-def _create_version(client: MlflowClient, plan: Plan, choice: _Choice, words: Words) -> ModelVersion:
-    best = choice.trial
-    run = _run_of(client, plan, best)
-    model = _logged(client, run, _chosen(plan, best)) or _log(client, run, plan, best, words())
-    known = run.outputs.model_outputs if run.outputs else []
-    if model.model_id not in [output.model_id for output in known]:
-        client.log_outputs(run.info.run_id, [LoggedModelOutput(model.model_id, step=best.best_epoch or 0)])
-    scores = {name: f"{value:.6g}" for name, value in {**_validation(best), **best.test}.items()}
-    tags = {**_chosen(plan, best), **scores, "data.digest": plan.digest, "kind": choice.kind, **choice.why}
-    try:
-        client.create_registered_model(_name(plan))
-    except MlflowException as error:
-        if error.error_code != "RESOURCE_ALREADY_EXISTS":
-            raise
-    source = f"models:/{model.model_id}"
-    with _default(client.tracking_uri):
-        return client.create_model_version(_name(plan), source, run.info.run_id, tags=tags, model_id=model.model_id)
+    def _rebuild(self) -> tuple[Dataset, keras.Model]:
+        directory, trial = self._record.directory, self._candidate.trial
+        checkpoint = Checkpoints(directory / "checkpoints").load(trial.trial, trial.epochs)
+        if checkpoint is None:
+            raise NotRegisteredError(f"{directory}: the weights of trial {trial.trial} are gone")
+        try:
+            with without_native_logs():
+                from sweeps.trials import training
+
+                return training.rebuild(self._candidate.spec, checkpoint.best_weights)
+        # The trial may be old: its archive can be gone, and its builder can be another one by now.
+        except Exception as error:
+            raise NotRegisteredError(f"{self.name} cannot be built again: {error}") from error
 
 
 @contextmanager
-def _default(uri: str) -> Iterator[None]:
-    """MLflow 3.17 looks `models:/m-…` up in the default store, whichever the client's is."""
-    given = os.environ.get("MLFLOW_TRACKING_URI")
-    mlflow.set_tracking_uri(uri)  # the environment's too
+def _as_default_store(uri: str) -> Iterator[None]:
+    """Make this MLflow's default store: MLflow 3.17 looks `models:/m-…` up there, whichever the client's is."""
+    before = os.environ.get("MLFLOW_TRACKING_URI")
+    mlflow.set_tracking_uri(uri)  # sets the environment variable too
     try:
         yield
     finally:
-        mlflow.set_tracking_uri(None)  # type: ignore[arg-type]  # which undoes it
-        if given is not None:
-            os.environ["MLFLOW_TRACKING_URI"] = given
-
-
-def _validation(trial: TrialRecord) -> dict[str, float]:
-    assert training.best_epoch is not None
-    return {name: curve[training.best_epoch - 1] for name, curve in training.curves.items() if name.startswith("val/")}
-
-
-def _run_of(client: MlflowClient, plan: Plan, trial: TrialRecord) -> Run:
-    runs = search(client, f"tags.sweep = '{plan.sweep}' and tags.kind = 'trial' and tags.trial = '{training.trial}'")
-    if not runs:
-        raise NotRegisteredError(f"the run of trial {training.trial} of {plan.sweep} is not in MLflow")
-    return runs[0]
-
-
-def _logged(client: MlflowClient, run: Run, chosen: dict[str, str]) -> LoggedModel | None:
-    """The model, where an earlier attempt logged it whole; what it left half-done is deleted."""
-    found = client.search_logged_models([run.info.experiment_id], f"source_run_id = '{run.info.run_id}'")
-    whole = None
-    for model in found:
-        if chosen.items() <= model.tags.items() and model.status == "READY":
-            whole = model
-        elif model.status != "READY":
-            client.delete_logged_model(model.model_id)
-    return whole
-
-
-def _log(client: MlflowClient, run: Run, plan: Plan, best: TrialRecord, words: bytes) -> LoggedModel:
-    data, network = _rebuilt(plan, best)
-    tags = _chosen(plan, best)
-    model = client.create_logged_model(run.info.experiment_id, _name(plan), run.info.run_id, tags=tags)
-    with tempfile.TemporaryDirectory() as scratch:
-        settings = {"labels": _labels(plan, data), "num_words": data.num_words, "maxlen": data.maxlen}
-        whole = Model(model_id=model.model_id, run_id=run.info.run_id)
-        _save(network, words, settings, whole, Path(scratch, "model"))
-        client.log_model_artifacts(model.model_id, str(Path(scratch, "model")))
-    _test(client.tracking_uri, model, _texts(data, words), data.test.y, best)
-    client.finalize_logged_model(model.model_id, "READY")
-    return model
-
-
-def _rebuilt(plan: Plan, best: TrialRecord) -> tuple[Dataset, keras.Model]:
-    checkpoint = Checkpoints(plan.directory / "checkpoints").load(best.trial, best.epochs)
-    if checkpoint is None:
-        raise NotRegisteredError(f"{plan.directory}: the weights of trial {best.trial} are gone")
-    try:
-        with without_native_logs():
-            from sweeps.trials import training
-
-            return training.rebuild(plan.spec(best.trial, best.values, 0, best.epochs), checkpoint.best_weights)
-    except Exception as error:  # the archive is gone, the builder is another one: it may be long ago that this trained
-        raise NotRegisteredError(f"{_name(plan)} cannot be had again: {error}") from error
-
-
-def _labels(plan: Plan, data: Dataset) -> list[str]:
-    return plan.config.datasets[plan.dataset].text.labels or [str(label) for label in range(data.num_classes)]
+        mlflow.set_tracking_uri(None)  # type: ignore[arg-type]  # removes both
+        if before is not None:
+            os.environ["MLFLOW_TRACKING_URI"] = before
 
 
 def _save(network: keras.Model, words: bytes, settings: dict[str, Any], model: Model, path: Path) -> None:
@@ -224,7 +211,7 @@ def _save(network: keras.Model, words: bytes, settings: dict[str, Any], model: M
             python_model=str(SERVED),
             artifacts={name: str(file) for name, file in files.items()},
             model_config=settings,
-            # Without a name, so that a plain list of texts is taken too.
+            # The column has no name, so that a plain list of texts is accepted too.
             signature=ModelSignature(Schema([ColSpec(DataType.string)])),
             input_example=[EXAMPLE],
             pip_requirements=[f"{package}=={metadata.version(package)}" for package in REQUIREMENTS],
@@ -233,7 +220,7 @@ def _save(network: keras.Model, words: bytes, settings: dict[str, Any], model: M
 
 
 def _texts(data: Dataset, words: bytes) -> list[str]:
-    """Of the test split: texts that are encoded as its documents are, if all is well."""
+    """Return texts that the served model should encode exactly as the documents of the test split."""
     from sweeps.tracking import served_model
 
     by_id = {rank + served_model.OFFSET: word for word, rank in json.loads(words).items()}
@@ -241,15 +228,15 @@ def _texts(data: Dataset, words: bytes) -> list[str]:
     return [" ".join(by_id.get(id_, "") for id_ in document) for document in data.test.x.tolist()]
 
 
-def _test(uri: str, model: LoggedModel, texts: list[str], labels: NDArray[np.int64], best: TrialRecord) -> None:
-    """Raises `NotRegisteredError` unless what the store gives back scores on the test split what was logged."""
+def _test(uri: str, model: LoggedModel, texts: list[str], labels: NDArray[np.int64], trial: TrialRecord) -> None:
+    """Raise `NotRegisteredError` unless the model, read back from the store, has the logged loss on the test split."""
     from sweeps.trials import training
 
     with tempfile.TemporaryDirectory() as scratch:
-        # By its place: MLflow would look up `models:/…` in the store of the environment, whatever it is told.
+        # By its location: MLflow looks `models:/…` up in the environment's store, whichever the client's is.
         folder = download_artifacts(model.artifact_location, dst_path=scratch, tracking_uri=uri)
         answers = mlflow.pyfunc.load_model(folder).predict(texts)
     probabilities = np.array([list(answer["probabilities"].values()) for answer in answers])
-    scored, logged = training.scores(probabilities, labels)["test/loss"], best.test["test/loss"]
-    if not math.isclose(scored, logged, rel_tol=TOLERANCE):
-        raise NotRegisteredError(f"trial {best.trial}, loaded back, has test/loss {scored:.6f}, not {logged:.6f}")
+    loss, logged = training.scores(probabilities, labels)["test/loss"], trial.test["test/loss"]
+    if not math.isclose(loss, logged, rel_tol=TOLERANCE):
+        raise NotRegisteredError(f"trial {trial.trial}, loaded back, has test/loss {loss:.6f}, not {logged:.6f}")

@@ -1,7 +1,7 @@
-"""A classifier as MLflow serves it: texts -> for each its label, how probable that is, and how much was understood.
+"""A classifier as MLflow serves it: texts -> the label of each, its probability, and how much was understood.
 
-MLflow keeps this file beside the model and runs it where that is loaded, so it imports nothing of this project. Nothing
-is pickled: Keras's own format, opened in its safe mode, holds the network, and JSON the word index.
+MLflow keeps this file beside the model and runs it wherever that is loaded, so it imports nothing of this project.
+Nothing is pickled: Keras's own format, opened in its safe mode, holds the network, and JSON the word index.
 """
 
 import json
@@ -17,14 +17,14 @@ from mlflow.pyfunc.model import PythonModel, PythonModelContext
 from numpy.typing import NDArray
 
 BATCH = 500
-START, UNKNOWN, OFFSET = 1, 2, 3  # as `pipelines.data` has them
-# How the words of Keras's archives were told apart: `keras.preprocessing.text.Tokenizer`, its defaults.
+START, UNKNOWN, OFFSET = 1, 2, 3  # as in `pipelines.data.dataset`
+# The words of Keras's archives were separated so: `keras.preprocessing.text.Tokenizer` with its defaults.
 SEPARATORS = str.maketrans(dict.fromkeys('!"#$%&()*+,-./:;<=>?@[\\]^_`{|}~\t\n', " "))
 
 
 class Classifier(PythonModel):
-    # Or MLflow 3.17 warns, wherever this is loaded, that the input has no type by which it would check and convert it.
-    # The signature says that better.
+    # Otherwise MLflow 3.17 warns, wherever this is loaded, that no type hint says how to check the input. The signature
+    # does.
     _skip_type_hint_validation = True
 
     def load_context(self, context: PythonModelContext) -> None:
@@ -40,7 +40,7 @@ class Classifier(PythonModel):
         documents = [split(text) for text in texts]
         ids = [encode(words, self._ranks, self._num_words, self._maxlen) for words in documents]
         probabilities = self._network.predict(np.array(ids, dtype=np.int32), batch_size=BATCH, verbose=0)
-        return [self._answer(*both) for both in zip(documents, probabilities, strict=True)]
+        return [self._answer(*pair) for pair in zip(documents, probabilities, strict=True)]
 
     def _answer(self, words: Sequence[str], probabilities: NDArray[np.float32]) -> dict[str, Any]:
         best = int(probabilities.argmax())
@@ -55,14 +55,14 @@ class Classifier(PythonModel):
 
 
 def split(text: str) -> list[str]:
-    """At spaces only: Keras took other white space for part of a word."""
+    """Return the words between spaces; Keras took other white space for part of a word."""
     return [word for word in text.lower().translate(SEPARATORS).split(" ") if word]
 
 
 def encode(words: Sequence[str], ranks: Mapping[str, int], num_words: int, maxlen: int) -> list[int]:
-    """The ids that the same words have in the archives, `maxlen` of them.
+    """Return the `maxlen` ids that the same words have in the archives.
 
-    A rare word is id 2. One that the index has not got at all is left out, as it was from the test documents.
+    A rare word is id 2. A word that the index does not have is left out, as it was from the test documents.
     """
     ids = [START, *_ids(words, ranks, num_words)][-maxlen:]
     return [0] * (maxlen - len(ids)) + ids

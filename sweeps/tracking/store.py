@@ -1,4 +1,4 @@
-"""Which MLflow store is meant, and a local one made so that several processes can use it."""
+"""The choice of the MLflow store, and the creation of a local one that several processes can use."""
 
 from __future__ import annotations
 
@@ -17,48 +17,49 @@ SCHEMES = ("sqlite", "http", "https", "postgresql", "mysql", "mssql")
 
 
 def uri(configured: str | None, last: str | None = None) -> str:
-    """The configured store, else the environment's, else the one used `last`, else the local one.
+    """Return the configured store, or else the environment's, the one that was used `last`, or the local one.
 
-    Raises `ConfigError` for what MLflow would take for a folder of files, which it no longer writes to.
+    Raises `ConfigError` for an address that MLflow would take for a folder of files, which it no longer writes to.
     """
-    found = configured or os.environ.get("MLFLOW_TRACKING_URI") or last or local()
-    if re.split(r"[:+]", found)[0] not in SCHEMES or "://" not in found:
+    address = configured or os.environ.get("MLFLOW_TRACKING_URI") or last or local()
+    if re.split(r"[:+]", address)[0] not in SCHEMES or "://" not in address:
         raise ConfigError(
-            f"tracking.uri={found}: must be sqlite:///path/to/mlflow.db, http(s)://host:port, "
+            f"tracking.uri={address}: must be sqlite:///path/to/mlflow.db, http(s)://host:port, "
             "or a database's postgresql://…, mysql://…, mssql://…"
         )
-    if found.startswith(SQLITE):
-        return f"{SQLITE}{database(found).resolve()}"
-    return found
+    if address.startswith(SQLITE):
+        return f"{SQLITE}{database(address).resolve()}"
+    return address
 
 
 def local() -> str:
-    """`mlflow.db` in this folder: what `mlflow ui` opens here without being told."""
+    """Return the store that `mlflow ui` opens in this folder by default: its `mlflow.db`."""
     return f"{SQLITE}{Path('mlflow.db').resolve()}"
 
 
 def server(uri: str) -> str:
-    """Where a store is looked at in a browser: `python -m pipelines.ui` and `mlflow ui` show a database there."""
+    """Return the address that shows a store in a browser; `pipelines.ui` and `mlflow ui` serve a database there."""
     return without_password(uri).rstrip("/") if uri.startswith("http") else "http://127.0.0.1:5000"
 
 
 def without_password(uri: str) -> str:
-    """For the journal, which is shown to everybody who may see the runs."""
+    """Return an address that may be shown: everybody who may see the runs can read the journal."""
     return re.sub(r"//[^/@]*@", "//", uri)
 
 
 def database(uri: str) -> Path:
-    """The file of a SQLite store."""
+    """Return the file of a SQLite store."""
     return Path(uri.removeprefix(SQLITE))
 
 
 @contextmanager
 def being_created(uri: str) -> Iterator[None]:
-    """The block opens the store; one process at a time, as two that create or upgrade it at once leave it unusable.
+    """Let one process at a time open the store in the block: two that create or upgrade it at once would break it.
 
-    So does one that is killed while it creates it: MLflow makes some thirty tables, one by one, and does not take what
-    is there for its own before all are. The lock says that somebody was about to, and who comes next starts anew.
-    Afterwards a SQLite store is in WAL mode, which stays with the file: readers (the UI) do not wait for the writer.
+    A process that is killed while it creates the store would break it too: MLflow makes some thirty tables, one by one,
+    and refuses a database that has only some of them. The lock's text says that a creation has begun; whoever finds it
+    deletes the unfinished store and starts anew. At the end a SQLite store is in WAL mode, which stays with the file:
+    readers (MLflow's pages) do not wait for the writer.
     """
     if not uri.startswith(SQLITE):
         yield

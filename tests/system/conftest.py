@@ -10,6 +10,8 @@ from collections.abc import Callable, Iterator
 import pytest
 from distributed import Client
 
+from sweeps.plan import Plan
+from tests import servers
 from tests.conftest import ROOT
 
 
@@ -87,3 +89,35 @@ def start_worker(cluster: str, dask_processes: Callable[..., subprocess.Popen[by
         process.wait(timeout=30)
     with Client(cluster) as client:
         _wait_for(lambda: len(client.scheduler_info(n_workers=-1)["workers"]) == 2, 30, "the added worker is gone")
+
+
+# ---------------------------------------------------------------------------------------------------------------------
+# MLflow: a database and a server for the whole test run, and one sweep that has really trained
+
+
+@pytest.fixture(scope="session")
+def database() -> Iterator[str]:
+    """The URI of a PostgreSQL database; its password is `tests.servers.PASSWORD`."""
+    if servers.postgresql_programs() is None:
+        pytest.skip("PostgreSQL is not here (Debian: postgresql)")
+    with servers.postgresql(servers.PASSWORD) as uri:
+        yield uri
+
+
+@pytest.fixture(scope="session")
+def server(database: str, tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
+    """The address of an MLflow server on that database, which serves artifacts too."""
+    folder = tmp_path_factory.mktemp("server")
+    options = ("--backend-store-uri", database, "--artifacts-destination", str(folder / "artifacts"))
+    with servers.mlflow_server(folder, *options) as address:
+        yield address
+
+
+@pytest.fixture(scope="session")
+def trained(tmp_path_factory: pytest.TempPathFactory) -> Plan:
+    """The plan of a sweep that has ended: two trials that really trained. Tests only read its directory."""
+    from tests import registered  # imports TensorFlow
+
+    planned = registered.planned(tmp_path_factory.mktemp("outputs") / "sweep" / "imdb")
+    registered.swept(planned)
+    return planned

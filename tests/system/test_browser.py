@@ -1,4 +1,4 @@
-"""What a user sees of a real sweep in MLflow's pages, with Debian's Chromium. Pictures go to $SCREENSHOTS, if set."""
+"""A real sweep in MLflow's pages, as Debian's Chromium shows them. Pictures go to $SCREENSHOTS, if that is set."""
 
 import os
 import re
@@ -19,9 +19,9 @@ from selenium.webdriver.chrome.service import Service
 from selenium.webdriver.remote.webdriver import WebDriver
 
 from sweeps.tracking import comparison_page
+from tests.conftest import ROOT
 from tests.servers import free_port
 
-ROOT = Path(__file__).parent.parent
 CHROMIUM, DRIVER = shutil.which("chromium"), shutil.which("chromedriver")
 TRIALS, EPOCHS = 3, 2
 SLOWLY = "{kind: Float, min_value: 0.0005, max_value: 0.003, sampling: log, default: 0.001}"  # so that curves differ
@@ -50,8 +50,8 @@ CHAT_CLOSED = """
 localStorage.setItem("mlflow.assistant.fab.autoOpenedOnFirstLoad_v1", "true");
 localStorage.setItem("mlflow.assistant.panelOpen_v1", "false");
 """
-# How many different shapes (a CSS selector) are visible in the chart with this title. MLflow draws each line twice, the
-# second time smoothed, and may give two runs the same colour.
+# The number of different shapes (a CSS selector) that are visible in the chart with this title. MLflow draws each line
+# twice, the second time smoothed, and may give two runs the same colour.
 DRAWN = """
 const titled = [...document.querySelectorAll("[data-testid='experiment-view-compare-runs-card']")].filter(
     card => card.innerText.trim().startsWith(arguments[0]));
@@ -90,8 +90,8 @@ def shown(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Shown]:
         )
 
     sweep = command("pipelines.sweep", *SWEEP)
-    said, _ = sweep.communicate()
-    assert sweep.returncode == 0, said
+    output, _ = sweep.communicate()
+    assert sweep.returncode == 0, output
     client = MlflowClient(f"sqlite:///{folder}/mlflow.db")
     experiment = client.get_experiment_by_name("imdb-standin").experiment_id
     runs = client.search_runs([experiment])
@@ -101,7 +101,7 @@ def shown(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Shown]:
     assert server.stdout is not None
     address = f"http://127.0.0.1:{port}"
     link = next(line.strip() for line in server.stdout if address in line)
-    assert link.removeprefix(address) in said  # what the sweep printed
+    assert link.removeprefix(address) in output  # the sweep printed the same
     yield Shown(link, address, experiment, parent, trials)
     server.send_signal(signal.SIGINT)
     server.communicate()
@@ -122,20 +122,20 @@ def browser(shown: Shown, tmp_path_factory: pytest.TempPathFactory) -> Iterator[
 
 @pytest.fixture
 def picture(browser: WebDriver, request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[None]:
-    """Of what the page looks like when the test ends, whether it passes or not."""
+    """A picture of the page at the end of the test, whether it passes or not."""
     yield
     folder = Path(os.environ.get("SCREENSHOTS") or tmp_path)
     folder.mkdir(parents=True, exist_ok=True)
     browser.save_screenshot(str(folder / f"{request.node.name}.png"))
 
 
-def seen(browser: WebDriver) -> str:
+def text_of(browser: WebDriver) -> str:
     """All text on the page."""
     return str(browser.execute_script("return document.body.innerText"))
 
 
 def until(condition: Callable[[], T], browser: WebDriver) -> T:
-    """What the page comes to show; it is drawn piece by piece."""
+    """Wait for a condition, as the page is drawn piece by piece, and return its value."""
     deadline = time.monotonic() + PATIENCE
     while True:
         try:
@@ -143,7 +143,7 @@ def until(condition: Callable[[], T], browser: WebDriver) -> T:
                 return value
         except StaleElementReferenceException:
             pass
-        assert time.monotonic() < deadline, seen(browser)
+        assert time.monotonic() < deadline, text_of(browser)
         time.sleep(0.2)
 
 
@@ -153,7 +153,7 @@ def test_the_comparison_shows_the_curves_of_all_trials(browser: WebDriver, shown
     browser.get(shown.link)
     for chart in ("val/loss", "train/loss", "val/accuracy", "train/accuracy"):
         until(lambda chart=chart: browser.execute_script(DRAWN, chart, LINE) == TRIALS, browser)
-    text = seen(browser)
+    text = text_of(browser)
     assert [name for name in shown.trials if name not in text] == []
     assert "conv_lstm random" not in text  # the sweep's own run is no trial
     for section in ("From hyperparameters to test accuracy", "Test accuracy", "Loss", "Accuracy"):
@@ -165,10 +165,10 @@ def test_the_comparison_shows_the_curves_of_all_trials(browser: WebDriver, shown
 
 
 @pytest.mark.usefixtures("picture")
-def test_the_list_has_the_scores_and_what_was_searched_best_first(browser: WebDriver, shown: Shown) -> None:
+def test_the_list_has_scores_and_searched_hyperparameters_best_first(browser: WebDriver, shown: Shown) -> None:
     browser.get("about:blank")
     browser.get(shown.link.replace("&compareRunsMode=CHART", ""))
-    until(lambda: all(name in seen(browser) for name in shown.trials), browser)
+    until(lambda: all(name in text_of(browser) for name in shown.trials), browser)
     headers = "return [...document.querySelectorAll('[role=columnheader]')].map(header => header.innerText.trim())"
     columns = until(lambda: browser.execute_script(headers), browser)
     assert [column for column in (*comparison_page.SCORES, *SEARCHED) if column not in columns] == []
@@ -183,7 +183,7 @@ def test_the_views_of_the_experiment_are_one(browser: WebDriver, shown: Shown) -
     browser.get("about:blank")
     browser.get(f"{shown.address}/#/experiments/{shown.experiment}/runs?workflowType=machine_learning")
     until(lambda: browser.find_elements("css selector", "[data-testid=saved-views-trigger]"), browser)[0].click()
-    until(lambda: "Compare trials" in seen(browser), browser)
+    until(lambda: "Compare trials" in text_of(browser), browser)
     menu = browser.find_element("css selector", "[role=menu]").text
     assert menu.count("Compare trials") == 1
 
@@ -192,20 +192,20 @@ def test_the_views_of_the_experiment_are_one(browser: WebDriver, shown: Shown) -
 def test_the_sweep_expands_to_its_trials(browser: WebDriver, shown: Shown) -> None:
     browser.get("about:blank")
     browser.get(f"{shown.address}/#/experiments/{shown.experiment}/runs?workflowType=machine_learning")
-    until(lambda: "conv_lstm random" in seen(browser), browser)
-    assert [name for name in shown.trials if name in seen(browser)] == []
+    until(lambda: "conv_lstm random" in text_of(browser), browser)
+    assert [name for name in shown.trials if name in text_of(browser)] == []
     expand = "[col-id='attributes.`Run Name`'][role=gridcell] button"
     until(lambda: browser.find_elements("css selector", expand), browser)[0].click()
-    until(lambda: all(name in seen(browser) for name in shown.trials), browser)
+    until(lambda: all(name in text_of(browser) for name in shown.trials), browser)
 
 
 @pytest.mark.usefixtures("picture")
-def test_the_sweeps_page_says_what_was_searched_and_found(browser: WebDriver, shown: Shown) -> None:
+def test_the_sweeps_page_shows_its_note_with_links(browser: WebDriver, shown: Shown) -> None:
     page = f"{shown.address}/#/experiments/{shown.experiment}/runs/{shown.parent}?workflowType=machine_learning"
     browser.get("about:blank")
     browser.get(page)
     for text in ("conv_lstm on imdb", "best: trial", "baseline: trial 0", f"searched: {', '.join(SEARCHED)}"):
-        until(lambda text=text: text in seen(browser), browser)
+        until(lambda text=text: text in text_of(browser), browser)
     until(lambda: browser.find_elements("xpath", "//*[text()='Show more']"), browser)[0].click()
     until(lambda: browser.find_elements("link text", "compare the trials"), browser)[0].click()
     browser.switch_to.window(browser.window_handles[-1])  # MLflow opens links so

@@ -6,7 +6,6 @@ import os
 import shutil
 import subprocess
 import sys
-import time
 from collections.abc import Iterator
 from pathlib import Path
 from types import SimpleNamespace
@@ -20,39 +19,27 @@ from rich.console import Console
 
 from conf.schema import ConfigError
 from pipelines import predict
-from sweeps import journal
-from sweeps.tracking import predictor, registration
-from sweeps.plan import Plan
-from sweeps.tracking.predictor import Answer, Chosen
 from sweeps.errors import SweepError
-from sweeps.tracking.tracker import Tracker
+from sweeps.plan import Plan
+from sweeps.tracking import predictor
+from sweeps.tracking.predictor import ModelVersion, Prediction
+from sweeps.tracking.registration import register
 from tests.conftest import ROOT
-from tests.servers import free_port
-from tests.system.test_registration import one, words  # noqa: F401  a sweep that has really trained
+from tests.registered import candidate, logged
+from tests.servers import free_port, wait_until_it_answers
 
 TEXTS = ["word3 word4 word5", "", "어제 주가가 word1", "word1 " * 20]
-STARTING = 120  # seconds
 
 
 @pytest.fixture(scope="module")
-def uri(one: Plan, empty_store: Path, tmp_path_factory: pytest.TempPathFactory) -> str:  # noqa: F811
+def uri(trained: Plan, empty_store: Path, tmp_path_factory: pytest.TempPathFactory) -> str:
     """A store with a candidate."""
     folder = tmp_path_factory.mktemp("registry")
     shutil.copy(empty_store, folder / "mlflow.db")
     uri = f"sqlite:///{folder / 'mlflow.db'}"
-    past = journal.read(one.directory)
-    tracker = Tracker(uri)
-    tracker.recall(one.directory, past)
-    assert tracker.close()
-    assert registration.register(uri, one, journal.SweepRecord(one.directory, past), words)
+    record = logged(trained, uri)
+    assert register(uri, record, candidate(trained, record))
     return uri
-
-
-def said(arguments: predict.Arguments) -> str:
-    console = Console(file=io.StringIO(), width=160)
-    predict.predict(arguments, console)
-    assert isinstance(console.file, io.StringIO)
-    return console.file.getvalue()
 
 
 def test_texts_are_classified_as_lines_of_json(uri: str, capsys: pytest.CaptureFixture[str]) -> None:
@@ -67,15 +54,17 @@ def test_texts_are_classified_as_lines_of_json(uri: str, capsys: pytest.CaptureF
         assert (answer["model"], answer["version"]) == ("lstm-imdb", "1")
     assert [answer["note"] for answer in answers] == [
         "",
-        "no words: this is what the model says of nothing",
+        "no words: this is the model's answer to an empty text",
         "2 of 3 words unknown",
         "only its end is read, not the first 8 words",
     ]
 
 
 def test_the_table_has_a_line_for_each_text_and_names_the_model(uri: str) -> None:
-    told = said(predict.Arguments(("word3 [bold]word4[/bold]", "unheard of"), uri))
-    title, _, first, second = told.rstrip().splitlines()
+    console = Console(file=io.StringIO(), width=160)
+    predict.predict(predict.Arguments(("word3 [bold]word4[/bold]", "unheard of"), uri), console)
+    assert isinstance(console.file, io.StringIO)
+    title, _, first, second = console.file.getvalue().rstrip().splitlines()
     assert title.strip() == "lstm-imdb version 1, the candidate"
     assert "word3 [bold]word4[/bold]" in first
     assert "none of its words is known" in second
@@ -96,25 +85,25 @@ class FakeRegistry:
 
 
 @pytest.mark.parametrize(
-    ("wanted", "chosen"),
+    ("wanted", "version"),
     [
-        (None, Chosen("lstm-reuters", "6", "champion")),
-        ("lstm-imdb", Chosen("lstm-imdb", "9", "candidate")),
-        ("lstm-reuters", Chosen("lstm-reuters", "6", "champion")),
-        ("models:/lstm-reuters@candidate", Chosen("lstm-reuters", "7", "candidate")),
-        ("models:/lstm-reuters/2", Chosen("lstm-reuters", "2", "")),
+        (None, ModelVersion("lstm-reuters", "6", "champion")),
+        ("lstm-imdb", ModelVersion("lstm-imdb", "9", "candidate")),
+        ("lstm-reuters", ModelVersion("lstm-reuters", "6", "champion")),
+        ("models:/lstm-reuters@candidate", ModelVersion("lstm-reuters", "7", "candidate")),
+        ("models:/lstm-reuters/2", ModelVersion("lstm-reuters", "2", "")),
     ],
 )
 def test_the_newest_champion_comes_before_every_candidate(
-    wanted: str | None, chosen: Chosen, uri: str, monkeypatch: pytest.MonkeyPatch
+    wanted: str | None, version: ModelVersion, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     models = [
         ("lstm-imdb", {"candidate": "9"}),
         ("lstm-reuters", {"candidate": "7", "champion": "6"}),
         ("conv_lstm-imdb", {"champion": "4"}),
     ]
-    monkeypatch.setattr(registered, "MlflowClient", lambda *_, **__: FakeRegistry(*models))
-    assert predictor.choose(uri, wanted) == chosen
+    monkeypatch.setattr(predictor, "client_of_existing", lambda uri: FakeRegistry(*models))
+    assert predictor.choose("sqlite:///x.db", wanted) == version
 
 
 @pytest.mark.parametrize(
@@ -132,7 +121,7 @@ def test_a_model_that_is_not_there_is_named(wanted: str, message: str, uri: str)
 
 
 @pytest.mark.usefixtures("fresh_store")
-def test_where_nothing_was_registered_it_says_so() -> None:
+def test_a_store_without_a_model_is_named() -> None:
     with pytest.raises(ConfigError, match="no champion and no candidate; a sweep on real data registers one"):
         predictor.choose(predict.read_arguments(["a text"]).uri, None)
     with pytest.raises(ConfigError, match="there is no such store"):
@@ -140,14 +129,14 @@ def test_where_nothing_was_registered_it_says_so() -> None:
     assert not Path("/nowhere").exists()
 
 
-def test_a_model_of_word_ids_says_that_it_takes_no_text(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_model_of_word_ids_is_refused_as_it_takes_no_text(monkeypatch: pytest.MonkeyPatch) -> None:
     signature = SimpleNamespace(inputs=SimpleNamespace(is_tensor_spec=lambda: True))
-    loaded = SimpleNamespace(metadata=SimpleNamespace(signature=signature))
-    monkeypatch.setattr(registered, "MlflowClient", lambda *_, **__: FakeRegistry())
+    model = SimpleNamespace(metadata=SimpleNamespace(signature=signature))
+    monkeypatch.setattr(predictor, "MlflowClient", lambda *_, **__: FakeRegistry())
     monkeypatch.setattr(predictor, "download_artifacts", lambda *_, **__: "")
-    monkeypatch.setattr(predictor.mlflow.pyfunc, "load_model", lambda _: loaded)
+    monkeypatch.setattr(predictor.mlflow.pyfunc, "load_model", lambda _: model)
     with pytest.raises(SweepError, match=r"^lstm-imdb version 1 does not take text; a sweep of this version"):
-        predictor.classify("sqlite:///x.db", Chosen("lstm-imdb", "1", ""), ["a text"])
+        predictor.classify("sqlite:///x.db", ModelVersion("lstm-imdb", "1", ""), ["a text"])
 
 
 def test_every_line_of_a_file_is_a_text_and_empty_ones_keep_their_place() -> None:
@@ -168,17 +157,17 @@ def test_an_equals_sign_does_not_make_a_text_an_option() -> None:
         (["file=nowhere.txt"], r"file=nowhere\.txt: cannot be read \(No such file"),
         (["file=latin1.txt"], r"file=latin1\.txt: line 2 is not UTF-8; nothing was classified"),
         (["file=empty.txt"], r"file=empty\.txt: holds no text"),
-        (["file=latin1.txt", "a"], r"file=latin1\.txt: beside a text"),
+        (["file=latin1.txt", "a"], r"file=latin1\.txt: there is a text on the command line too"),
         (["caf\udce9"], "the text is not UTF-8"),
         (["tracking.uri=folder", "a"], "tracking.uri=folder: must be"),
     ],
 )
-def test_a_mistake_is_told_in_a_line(arguments: list[str], message: str) -> None:
+def test_a_mistake_is_answered_in_one_line(arguments: list[str], message: str) -> None:
     Path("latin1.txt").write_bytes("good\ncafé\n".encode("latin-1"))
     Path("empty.txt").write_bytes(b"")
-    with pytest.raises(ConfigError, match=message) as told:
+    with pytest.raises(ConfigError, match=message) as error:
         predict.read_arguments(arguments)
-    assert "\n" not in str(told.value)
+    assert "\n" not in str(error.value)
 
 
 def test_the_command_reads_standard_input_and_refuses_before_tensorflow(uri: str) -> None:
@@ -201,23 +190,26 @@ def test_the_command_reads_standard_input_and_refuses_before_tensorflow(uri: str
 
 
 @pytest.mark.parametrize(
-    ("answer", "expected"),
+    ("prediction", "note"),
     [
-        (Answer("a", 1.0, 0, 0, 0, {}), "no words: this is what the model says of nothing"),
-        (Answer("a", 1.0, 3, 3, 0, {}), "none of its words is known"),
-        (Answer("a", 1.0, 300, 2, 198, {}), "2 of 300 words unknown; only its end is read, not the first 198 words"),
-        (Answer("a", 1.0, 3, 0, 0, {}), ""),
+        (Prediction("a", 1.0, 0, 0, 0, {}), "no words: this is the model's answer to an empty text"),
+        (Prediction("a", 1.0, 3, 3, 0, {}), "none of its words is known"),
+        (
+            Prediction("a", 1.0, 300, 2, 198, {}),
+            "2 of 300 words unknown; only its end is read, not the first 198 words",
+        ),
+        (Prediction("a", 1.0, 3, 0, 0, {}), ""),
     ],
 )
-def test_a_note_says_what_could_mislead(answer: Answer, expected: str) -> None:
-    assert predict.note(answer) == expected
+def test_a_note_says_what_could_mislead(prediction: Prediction, note: str) -> None:
+    assert prediction.note == note
 
 
 @pytest.fixture(scope="module")
 def served(uri: str, tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
     """The address of `mlflow models serve`."""
     folder, port = tmp_path_factory.mktemp("served"), free_port()
-    model = "models:/lstm-imdb@candidate"
+    model, address = "models:/lstm-imdb@candidate", f"http://127.0.0.1:{port}"
     command = [sys.executable, "-m", "mlflow", "models", "serve", "-m", model, "--env-manager", "local"]
     environment = {**os.environ, "MLFLOW_TRACKING_URI": uri, "PATH": f"{Path(sys.executable).parent}:/usr/bin:/bin"}
     with (folder / "log").open("w+") as log:
@@ -225,16 +217,8 @@ def served(uri: str, tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
             [*command, "--host", "127.0.0.1", "--port", str(port)],
             cwd=folder, env=environment, stdout=log, stderr=log, start_new_session=True,
         )  # fmt: skip
-        address, until = f"http://127.0.0.1:{port}", time.monotonic() + STARTING
         try:
-            while True:
-                assert server.poll() is None, (folder / "log").read_text()[-3000:]
-                assert time.monotonic() < until, (folder / "log").read_text()[-3000:]
-                try:
-                    urlopen(f"{address}/ping", timeout=5).close()
-                    break
-                except OSError:
-                    time.sleep(0.2)
+            wait_until_it_answers(f"{address}/ping", server, folder / "log")
             yield address
         finally:
             os.killpg(server.pid, 9)
@@ -247,7 +231,7 @@ def ask(address: str, body: bytes) -> list[dict[str, Any]]:
         return list(json.load(answer)["predictions"])
 
 
-def test_mlflows_own_server_answers_a_string_by_name(served: str, uri: str) -> None:
+def test_mlflows_own_server_answers_raw_text_by_name(served: str, uri: str) -> None:
     answers = ask(served, json.dumps({"inputs": TEXTS}).encode())
     direct = predictor.classify(uri, predictor.choose(uri, None), TEXTS)
     for key in ("label", "words", "unknown", "unread"):

@@ -1,11 +1,12 @@
+"""The chosen model in MLflow's registry: once, whatever happens on the way, and only if it does what was logged."""
+
 import io
 import json
 import subprocess
 import sys
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
-from typing import Any
 
 import keras
 import mlflow.pyfunc
@@ -18,132 +19,69 @@ from mlflow.exceptions import MlflowException
 from rich.console import Console
 
 from conf import stored
-from conf.compose import Job, compose
-from conf.schema import ConfigError, Text
+from conf.schema import ConfigError, Job, Text
 from pipelines import sync
-from sweeps import finalists, driver, journal
-from sweeps.tracking import registration, store
-from sweeps.trials import training
+from pipelines.data import dataset
+from sweeps import driver, files, finalists, journal
 from sweeps.driver import Search
 from sweeps.journal import SweepRecord
-from sweeps.search.oracle import Oracle
-from sweeps.plan import Plan
-from sweeps.tracking.registration import NotRegisteredError
-from sweeps.tracking.served_model import OFFSET, START, UNKNOWN
-from sweeps.trials.spec import Dataset, EpochReport, Predictions, Report, Split, TrialResult, TrialSpec
-from sweeps.tracking.tracker import Tracker
-from tests.fakes import FakeEngine, Trial, plan
-from tests.unit.trials.test_training import CLASSES, WORDS, tiny
+from sweeps.plan import LOAD, Plan
+from sweeps.session.session import Session
+from sweeps.tracking import registration, store
+from sweeps.tracking.registration import NotRegisteredError, register
+from sweeps.trials import training
+from sweeps.trials.spec import EpochReport, OnEpoch, Predictions, TrialResult, TrialSpec
+from tests import tiny
+from tests.fakes import FakeEngine
+from tests.registered import TINY, candidate, load, logged, planned, swept, texts, word_index
+from tests.tracked import client
 
 pytestmark = pytest.mark.usefixtures("fresh_store")
-
-TINY = (
-    "model=lstm",
-    "data=imdb",
-    "datasets.imdb.num_classes=3",
-    "datasets.imdb.text.labels=[first,second,third]",
-    "trials=2",
-    "epochs=2",
-    "model.space.embedding_dim=4",
-    "model.space.lstm_units={kind: Choice, values: [3, 5], default: 3}",
-    "model.space.dropout=0.0",
-)
-
-
-INDEX = {f"word{rank}": rank for rank in range(1, 2 * WORDS)}
-
-
-def words() -> bytes:
-    return json.dumps(INDEX).encode()
-
-
-def worded(**_: Any) -> Dataset:
-    """`tiny`, of documents that some text has."""
-    data = tiny()
-
-    def again(split: Split) -> Split:
-        x = np.where(split.x == START, UNKNOWN, np.where(split.x == OFFSET, OFFSET + 1, split.x)).astype(np.int32)
-        x[::3, :3] = [0, 0, START]
-        return Split(x, split.y)
-
-    return data._replace(train=again(data.train), validation=again(data.validation), test=again(data.test))
-
-
-def planned(job: Job, directory: Path, source: str = "archive") -> Plan:
-    data = {"validation": 0.2, "source": source}
-    return plan(job, directory)._replace(load="tests.system.test_registration.worded", data=data, digest="tiny")
-
-
-def swept(one: Plan, past: Sequence[journal.Event] = (), run: Trial = training.run) -> SweepRecord:
-    """A sweep that really trains."""
-    began = past[0].trials if past and isinstance(past[0], journal.SweepStarted) else one.config.trials
-    search = Search(one, Oracle(replace(one.config, trials=began), one.space), [], past)
-    driver.run([search], FakeEngine(run))
-    return search.record
-
-
-@pytest.fixture(scope="module")
-def one(tmp_path_factory: pytest.TempPathFactory) -> Plan:
-    """A sweep that has ended."""
-    with pytest.MonkeyPatch.context() as patched:
-        patched.setattr("sys.argv", ["sweep", *TINY])
-        (job,) = compose()
-    plan = planned(job, tmp_path_factory.mktemp("outputs") / "sweep" / "imdb")
-    swept(plan)
-    return plan
-
-
-def tracked(one: Plan) -> SweepRecord:
-    """It in the store too."""
-    past = journal.read(one.directory)
-    tracker = Tracker(store.uri(None))
-    tracker.recall(one.directory, past)
-    assert tracker.close()
-    return SweepRecord(one.directory, past)
-
-
-def client() -> MlflowClient:
-    return MlflowClient(store.uri(None))
 
 
 def versions() -> list[ModelVersion]:
     return list(client().search_model_versions("name = 'lstm-imdb'"))
 
 
-def logged() -> int:
+def logged_models() -> int:
     experiments = [experiment.experiment_id for experiment in client().search_experiments()]
     return len(client().search_logged_models(experiments))
 
 
+def registered_by_session(plan: Plan, record: SweepRecord) -> tuple[bool, str]:
+    """Whether a session had nothing left to do, and what it printed."""
+    console = Console(file=io.StringIO(), width=200)
+    done = Session(console, lambda dataset, text: word_index()).register(store.uri(None), plan, record)
+    assert isinstance(console.file, io.StringIO)
+    return done, console.file.getvalue()
+
+
 def test_the_chosen_model_is_a_candidate_that_does_what_was_logged(
-    one: Plan, tmp_path: Path, recwarn: pytest.WarningsRecorder
+    trained: Plan, tmp_path: Path, recwarn: pytest.WarningsRecorder
 ) -> None:
-    record = tracked(one)
+    record = logged(trained)
     best = record.best
     assert best is not None
-    version = registration.register(store.uri(None), one, record, words)
+    version = register(store.uri(None), record, candidate(trained, record))
     assert version == ("lstm-imdb", "1", "candidate", best.trial, True)
     assert [warning for warning in recwarn if "type hints" in str(warning.message)] == []
-    found = client().get_model_version_by_alias("lstm-imdb", "candidate")
-    assert found.version == 1
-    assert found.tags["trial"] == str(best.trial)
-    assert float(found.tags["test/accuracy"]) == pytest.approx(best.test["test/accuracy"], abs=1e-6)
-    assert float(found.tags["val/accuracy"]) == pytest.approx(best.objective, abs=1e-6)
-    run = client().get_run(found.run_id)
+    stored_version = client().get_model_version_by_alias("lstm-imdb", "candidate")
+    assert stored_version.version == 1
+    assert stored_version.tags["trial"] == str(best.trial)
+    assert float(stored_version.tags["test/accuracy"]) == pytest.approx(best.test["test/accuracy"], abs=1e-6)
+    assert float(stored_version.tags["val/accuracy"]) == pytest.approx(best.objective, abs=1e-6)
+    run = client().get_run(stored_version.run_id)
     assert (run.data.tags["kind"], run.data.tags["trial"]) == ("trial", str(best.trial))
     assert run.info.status == "FINISHED"  # as it was
     folder = Path(
         download_artifacts("models:/lstm-imdb@candidate", dst_path=str(tmp_path), tracking_uri=store.uri(None))
     )
-    loaded = mlflow.pyfunc.load_model(str(folder))
-    data = worded()
-    by_id = {UNKNOWN: f"word{WORDS}", **{rank + OFFSET: word for word, rank in INDEX.items()}}
-    answers = loaded.predict([" ".join(by_id.get(id_, "") for id_ in ids) for ids in data.test.x.tolist()])
+    answers = mlflow.pyfunc.load_model(str(folder)).predict(texts())
     probabilities = np.array([list(answer["probabilities"].values()) for answer in answers])
-    assert training.scores(probabilities, data.test.y) == pytest.approx(best.test, rel=1e-6)
+    assert training.scores(probabilities, load().test.y) == pytest.approx(best.test, rel=1e-6)
     assert {answer["label"] for answer in answers} <= {"first", "second", "third"}
     names = {path.name for path in folder.rglob("*") if path.is_file()}
-    assert {"network.keras", "served.py", "requirements.txt", "input_example.json", "words.json"} <= names
+    assert {"network.keras", "served_model.py", "requirements.txt", "input_example.json", "words.json"} <= names
     assert [name for name in names if name.endswith((".pkl", ".pickle", ".cloudpickle"))] == []
     assert {line.partition("==")[0] for line in (folder / "requirements.txt").read_text().split()} == {
         *registration.REQUIREMENTS
@@ -152,13 +90,13 @@ def test_the_chosen_model_is_a_candidate_that_does_what_was_logged(
     assert not keras.saving.load_model(network).compiled  # it has no optimizer, and no state of one
 
 
-def test_it_is_logged_and_registered_once(one: Plan, monkeypatch: pytest.MonkeyPatch) -> None:
-    record = tracked(one)
-    assert registration.register(store.uri(None), one, record, words)
+def test_it_is_logged_and_registered_once(trained: Plan, monkeypatch: pytest.MonkeyPatch) -> None:
+    record = logged(trained)
+    version = register(store.uri(None), record, candidate(trained, record))
     monkeypatch.setattr(training, "rebuild", None)  # and nothing is built again for that
-    again = registration.register(store.uri(None), one, SweepRecord(one.directory, journal.read(one.directory)), words)
-    assert again == ("lstm-imdb", "1", "candidate", record.best.trial if record.best else None, False)
-    assert (len(versions()), logged()) == (1, 1)
+    again = SweepRecord.of(trained.directory, journal.read(trained.directory))
+    assert register(store.uri(None), again, candidate(trained, again)) == version._replace(new=False)
+    assert (len(versions()), logged_models()) == (1, 1)
 
 
 STEPS = (
@@ -173,10 +111,10 @@ STEPS = (
 
 
 @pytest.mark.parametrize("carried_out", [False, True])
-def test_a_store_that_goes_away_at_every_step_has_it_once_at_last(
-    carried_out: bool, one: Plan, monkeypatch: pytest.MonkeyPatch
+def test_a_store_that_fails_at_every_step_has_the_model_once_at_last(
+    carried_out: bool, trained: Plan, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    record = tracked(one)
+    record = logged(trained)
 
     def away_once(name: str) -> Callable[..., object]:
         real, left = getattr(MlflowClient, name), [1]
@@ -193,111 +131,105 @@ def test_a_store_that_goes_away_at_every_step_has_it_once_at_last(
 
     for name in STEPS:
         monkeypatch.setattr(MlflowClient, name, away_once(name))
-    # What was carried out is found by the next attempt, and not asked for again.
+    # The next attempt finds what was carried out, and does not ask for it again.
     for _ in STEPS:
         with pytest.raises(NotRegisteredError, match=r"does not take lstm-imdb: away$"):
-            registration.register(store.uri(None), one, record, words)
-    assert registration.register(store.uri(None), one, record, words)
-    assert (len(versions()), logged()) == (1, 1)
+            register(store.uri(None), record, candidate(trained, record))
+    assert register(store.uri(None), record, candidate(trained, record))
+    assert (len(versions()), logged_models()) == (1, 1)
     (version,) = versions()
     (output,) = client().get_run(version.run_id).outputs.model_outputs
     assert version.source == f"models:/{output.model_id}"
     assert client().get_model_version_by_alias("lstm-imdb", "candidate").version == 1
 
 
-def test_one_that_does_not_do_what_was_logged_is_not_registered(one: Plan) -> None:
-    record = tracked(one)
+def test_a_model_that_does_not_do_what_was_logged_is_not_registered(trained: Plan) -> None:
+    record = logged(trained)
     best = record.best
     assert best is not None
-    best.test = {**best.test, "test/loss": best.test["test/loss"] * 1.0002}
+    loss = best.test["test/loss"]
+    best.test = {**best.test, "test/loss": loss * 1.0002}
     with pytest.raises(NotRegisteredError, match=r"^trial \d, loaded back, has test/loss \d\.\d{6}, not \d\.\d{6}$"):
-        registration.register(store.uri(None), one, record, words)
+        register(store.uri(None), record, candidate(trained, record))
     assert versions() == []
+    # Rounding that changes the answer to one document is no reason to refuse it.
+    other_accuracy = best.test["test/accuracy"] - 1 / len(load().test.y)
+    best.test = {**best.test, "test/loss": loss * 1.00001, "test/accuracy": other_accuracy}
+    assert register(store.uri(None), record, candidate(trained, record))
 
 
-def test_rounding_that_tips_the_scale_for_a_document_is_no_reason_to_refuse(one: Plan) -> None:
-    record = tracked(one)
-    best = record.best
-    assert best is not None
-    tipped = best.test["test/accuracy"] - 1 / len(worded().test.y)
-    best.test = {**best.test, "test/loss": best.test["test/loss"] * 1.00001, "test/accuracy": tipped}
-    assert registration.register(store.uri(None), one, record, words)
-
-
-def test_a_stand_ins_model_is_never_logged(one: Plan) -> None:
-    standin = one._replace(data={**one.data, "source": "standin"})
-    assert registration.register(store.uri(None), standin, tracked(one), words) is None
-    assert (versions(), logged()) == ([], 0)
-
-
-def test_a_sweep_without_an_end_has_no_chosen_model(one: Plan) -> None:
-    record = tracked(one)
-    record.ended = None
-    assert registration.register(store.uri(None), one, record, words) is None
+def test_a_session_registers_only_the_model_of_a_completed_sweep_on_real_data(trained: Plan) -> None:
+    record = logged(trained)
+    assert registered_by_session(trained._replace(source="standin"), record) == (True, "")
+    without_index = replace(trained.config.datasets["imdb"], text=Text())
+    config = replace(trained.config, datasets={"imdb": without_index})
+    output = "not registered: datasets.imdb.text names no word index\n"
+    assert registered_by_session(trained._replace(config=config), record) == (True, output)
+    ended, record.ended = record.ended, None
+    assert registered_by_session(trained, record) == (True, "")
+    assert (versions(), logged_models()) == ([], 0)
+    record.ended = ended
+    best = record.best.trial if record.best else None
+    output = f"registered trial {best} as lstm-imdb, version 1, the candidate\n"
+    assert registered_by_session(trained, record) == (True, output)
+    assert registered_by_session(trained, record) == (True, "")
 
 
 def test_a_sweep_that_went_on_and_chose_another_trial_has_a_second_version(composed: Callable[..., Job]) -> None:
-    def better(spec: TrialSpec, report: Report) -> TrialResult:
-        return training.run(spec, report)._replace(objective=2.0)
+    def very_good(spec: TrialSpec, on_epoch: OnEpoch) -> TrialResult:
+        return training.run(spec, on_epoch)._replace(objective=2.0)
 
-    fewer = planned(composed(*TINY, "trials=1", "epochs=1"), Path("outputs/sweep/imdb"))
+    fewer = planned(Path("outputs/sweep/imdb"), composed(*TINY, "trials=1", "epochs=1"))
     swept(fewer)
-    assert registration.register(store.uri(None), fewer, tracked(fewer), words) == (
-        "lstm-imdb",
-        "1",
-        "candidate",
-        0,
-        True,
-    )
+    record = logged(fewer)
+    assert register(store.uri(None), record, candidate(fewer, record)) == ("lstm-imdb", "1", "candidate", 0, True)
     more = fewer._replace(config=replace(fewer.config, trials=2))
-    swept(more, journal.read(more.directory), better)
-    assert registration.register(store.uri(None), more, tracked(more), words) == (
-        "lstm-imdb",
-        "2",
-        "candidate",
-        1,
-        True,
-    )
+    swept(more, journal.read(more.directory), very_good)
+    record = logged(more)
+    assert register(store.uri(None), record, candidate(more, record)) == ("lstm-imdb", "2", "candidate", 1, True)
     assert client().get_model_version_by_alias("lstm-imdb", "candidate").version == 2
 
 
 def test_sync_registers_what_a_sweep_could_not_and_once(composed: Callable[..., Job]) -> None:
-    Path("words.json").write_bytes(words())
-    index = ("datasets.imdb.text.words=words.json", "datasets.imdb.text.sha256=null")
-    job = composed(*TINY, *index, "trials=1", "epochs=1", "datasets.imdb.load=tests.system.test_registration.worded")
-    directory, said = Path("outputs/sweep"), io.StringIO()
-    console = Console(file=said, width=200)
-    one = planned(job, directory / "imdb")
-    swept(one)
-    journal.write_whole(directory / stored.FILE, job.yaml)
-    weights = one.directory / "checkpoints"
+    Path("words.json").write_bytes(word_index())
+    text = ("text.words=words.json", "text.sha256=null")
+    data = (*text, "read=tests.registered.read", f"num_words={tiny.WORDS}", f"maxlen={tiny.MAXLEN}")
+    job = composed(*TINY, *(f"datasets.imdb.{setting}" for setting in data), "trials=1", "epochs=1")
+    directory, output = Path("outputs/sweep"), io.StringIO()
+    console = Console(file=output, width=200)
+    digest = dataset.load(name="imdb", settings=job.config.datasets["imdb"]).digest
+    plan = planned(directory / "imdb", job)._replace(load=LOAD, digest=digest)
+    swept(plan)
+    files.write_text(directory / stored.FILE, job.yaml)
+    weights = plan.directory / "checkpoints"
     weights.rename("away")
     assert not sync.sync(directory, None, console)
-    assert said.getvalue().startswith(
-        "not registered, python -m pipelines.sync tries again: outputs/sweep/imdb: the wei"
-    )
+    reason = "outputs/sweep/imdb: the weights of trial 0 are gone"
+    assert output.getvalue().startswith(f"not registered, python -m pipelines.sync tries again: {reason}")
     Path("away").rename(weights)
     for _ in range(2):
         assert sync.sync(directory, None, console)
-    assert said.getvalue().count("registered trial 0 as lstm-imdb, version 1, the candidate") == 1
-    assert (len(versions()), logged()) == (1, 1)
+    assert output.getvalue().count("registered trial 0 as lstm-imdb, version 1, the candidate") == 1
+    assert (len(versions()), logged_models()) == (1, 1)
 
 
-def test_what_cannot_be_had_again_is_told(one: Plan, tmp_path: Path) -> None:
-    elsewhere = one._replace(directory=tmp_path / "elsewhere")
+def test_a_model_that_cannot_be_built_again_is_not_registered(trained: Plan, tmp_path: Path) -> None:
+    record = logged(trained)
+    elsewhere = SweepRecord.of(tmp_path / "elsewhere", journal.read(trained.directory))
     with pytest.raises(NotRegisteredError, match=r"elsewhere: the weights of trial \d are gone$"):
-        registration.register(store.uri(None), elsewhere, tracked(one), words)
-    other = one._replace(digest="other")
-    with pytest.raises(NotRegisteredError, match=r"^lstm-imdb cannot be had again: the worker's data differ"):
-        registration.register(store.uri(None), other, tracked(one), words)
-    renamed = one._replace(load="tests.nowhere.load")
-    with pytest.raises(NotRegisteredError, match=r"^lstm-imdb cannot be had again: No module named 'tests\.nowhere'$"):
-        registration.register(store.uri(None), renamed, tracked(one), words)
-    assert (versions(), logged()) == ([], 0)
+        register(store.uri(None), elsewhere, candidate(trained, record))
+    for change, reason in (
+        ({"digest": "other"}, "the worker's data differ"),
+        ({"load": "tests.nowhere.load"}, r"No module named 'tests\.nowhere'$"),
+    ):
+        with pytest.raises(NotRegisteredError, match=rf"^lstm-imdb cannot be built again: {reason}"):
+            register(store.uri(None), record, candidate(trained._replace(**change), record))
+    assert (versions(), logged_models()) == ([], 0)
 
 
-def test_what_is_served_imports_nothing_of_ours_and_needs_no_pickle(one: Plan) -> None:
-    registration.register(store.uri(None), one, tracked(one), words)
+def test_the_served_model_imports_nothing_of_this_project_and_needs_no_pickle(trained: Plan) -> None:
+    record = logged(trained)
+    register(store.uri(None), record, candidate(trained, record))
     program = """
 import json, sys, mlflow
 mlflow.set_tracking_uri(sys.argv[1])
@@ -305,86 +237,80 @@ model = mlflow.pyfunc.load_model("models:/lstm-imdb@candidate")
 print(json.dumps([sum(model.predict("a text")[0]["probabilities"].values()), sorted(sys.modules)]))
 """
     environment = {"MLFLOW_ALLOW_PICKLE_DESERIALIZATION": "false", "PATH": "", "TF_CPP_MIN_LOG_LEVEL": "3"}
-    said = subprocess.run(
+    process = subprocess.run(
         [sys.executable, "-P", "-c", program, store.uri(None)],
         env=environment,
         check=False,
         capture_output=True,
         text=True,
     )
-    assert said.returncode == 0, said.stderr
-    total, modules = json.loads(said.stdout.splitlines()[-1])
+    assert process.returncode == 0, process.stderr
+    total, modules = json.loads(process.stdout.splitlines()[-1])
     assert total == pytest.approx(1, abs=1e-6)
     assert {name.partition(".")[0] for name in modules} & {"sweeps", "models", "pipelines", "conf"} == set()
-    assert np.isfinite(total)
 
 
-def confirmed_sweep(one: Plan, directory: Path, *, better: bool = True) -> tuple[Plan, SweepRecord]:
+def confirmed(trained: Plan, directory: Path, *, better: bool = True) -> tuple[Plan, SweepRecord]:
     """A confirmation of the trial after the baseline; the baseline is wrong about everything, or as good."""
-    searched = SweepRecord(one.directory, journal.read(one.directory))
+    searched = SweepRecord.of(trained.directory, journal.read(trained.directory))
     searched.trials[0].objective = 0.0
-    again = finalists.confirmed(searched, 1, 3)
-    done: dict[int | None, TrialResult] = {}
+    confirmation = finalists.confirmation_of(searched, 1, 3)
+    results: dict[int | None, TrialResult] = {}
 
-    def retrained(spec: TrialSpec, report: Report) -> TrialResult:
-        """Really, the first time."""
-        if spec.origin not in done:
-            done[spec.origin] = training.run(spec, report)
+    def retrained(spec: TrialSpec, on_epoch: OnEpoch) -> TrialResult:
+        """Train the first time, and repeat the result for the other seeds."""
+        if spec.origin not in results:
+            results[spec.origin] = training.run(spec, on_epoch)
         else:
+            curves = dict.fromkeys(results[spec.origin].curves, 0.5)
             for epoch in range(1, spec.epochs + 1):
-                report(EpochReport(spec.sweep, spec.trial, 1, epoch, {"train/loss": 1.0, "train/accuracy": 0.5}))
-        result = done[spec.origin]
+                on_epoch(EpochReport(spec.sweep, spec.trial, 1, epoch, curves))
+        result = results[spec.origin]
         if not better:
-            return done[0]
+            return results[0]
         if spec.origin or result.predictions is None:
             return result
         labels = result.predictions.labels
-        wrong = Predictions((labels + 1) % CLASSES, labels)
+        wrong = Predictions((labels + 1) % tiny.CLASSES, labels)
         return result._replace(test={**result.test, "test/accuracy": 0.0}, predictions=wrong)
 
-    config = replace(one.config, trials=len(again.trials))
-    plan = one._replace(sweep="again/imdb", directory=directory, confirmed=again, config=config)
-    driver.run([Search(plan, finalists.FixedList(again), [], [])], FakeEngine(retrained))
-    return plan._replace(confirmed=None), tracked(plan)  # as `sync` has it
+    config = replace(trained.config, trials=len(confirmation.trials))
+    plan = trained._replace(sweep="again/imdb", directory=directory, confirmation=confirmation, config=config)
+    driver.run([Search(plan, finalists.FixedList(confirmation))], FakeEngine(retrained))
+    return plan._replace(confirmation=None), logged(plan)  # as `python -m pipelines.sync` has it
 
 
-def test_a_confirmed_winner_is_the_champion_beside_the_candidate(one: Plan, tmp_path: Path) -> None:
-    registration.register(store.uri(None), one, tracked(one), words)
-    plan, record = confirmed_sweep(one, tmp_path / "again" / "imdb")
-    assert registration.register(store.uri(None), plan, record, words) == ("lstm-imdb", "2", "champion", 1, True)
-    assert registration.register(store.uri(None), plan, record, words) == ("lstm-imdb", "2", "champion", 1, False)
-    assert registration.register(store.uri(None), one, tracked(one), words)  # nor is the candidate lost, or new
+def test_a_confirmed_winner_is_the_champion_beside_the_candidate(trained: Plan, tmp_path: Path) -> None:
+    record = logged(trained)
+    register(store.uri(None), record, candidate(trained, record))
+    plan, again = confirmed(trained, tmp_path / "again" / "imdb")
+    output = "registered trial 1 as lstm-imdb, version 2, the champion\n"
+    assert registered_by_session(plan, again) == (True, output)
+    assert registered_by_session(plan, again) == (True, "")
+    assert not register(store.uri(None), record, candidate(trained, record)).new  # nor is the candidate lost
     assert client().get_registered_model("lstm-imdb").aliases == {"candidate": 1, "champion": 2}
     champion = client().get_model_version_by_alias("lstm-imdb", "champion")
-    assert (champion.tags["confirms"], champion.tags["origin"]) == (one.sweep, "1")
-    assert float(champion.tags["test/accuracy"]) == pytest.approx(record.trials[1].test["test/accuracy"], abs=1e-6)
+    assert (champion.tags["confirms"], champion.tags["origin"]) == (trained.sweep, "1")
+    assert float(champion.tags["test/accuracy"]) == pytest.approx(again.trials[1].test["test/accuracy"], abs=1e-6)
     assert float(champion.tags["confirm/gain"]) > float(champion.tags["confirm/half_width"])
     run = client().get_run(champion.run_id)
     assert (run.data.tags["sweep"], run.data.tags["trial"], run.data.tags["origin"]) == ("again/imdb", "1", "1")
 
 
-def test_what_was_not_confirmed_is_no_champion(one: Plan, tmp_path: Path) -> None:
-    plan, record = confirmed_sweep(one, tmp_path / "again" / "imdb", better=False)
-    assert registration.register(store.uri(None), plan, record, words) is None
-    assert (versions(), logged()) == ([], 0)
+def test_a_confirmation_without_a_winner_has_no_champion(trained: Plan, tmp_path: Path) -> None:
+    plan, record = confirmed(trained, tmp_path / "again" / "imdb", better=False)
+    assert registered_by_session(plan, record) == (True, "")
+    assert (versions(), logged_models()) == ([], 0)
 
 
-def test_without_its_word_index_nothing_is_registered_until_it_is_there(one: Plan) -> None:
+def test_without_its_word_index_nothing_is_registered_until_it_is_there(trained: Plan) -> None:
     def nowhere() -> bytes:
         raise ConfigError("datasets.imdb.text.words=null: it is nowhere")
 
-    record = tracked(one)
+    record = logged(trained)
     with pytest.raises(ConfigError, match="it is nowhere"):
-        registration.register(store.uri(None), one, record, nowhere)
-    assert (versions(), logged()) == ([], 0)
-    assert registration.register(store.uri(None), one, record, words)
-    assert registration.register(store.uri(None), one, record, nowhere)  # it is not asked for again
-
-
-def test_a_dataset_without_a_word_index_is_told_and_leaves_sync_nothing_to_do(one: Plan) -> None:
-    said = io.StringIO()
-    data = replace(one.config.datasets["imdb"], text=Text())
-    without = one._replace(config=replace(one.config, datasets={"imdb": data}))
-    assert sync.register(store.uri(None), without, tracked(one), Console(file=said, width=200))
-    assert said.getvalue() == "not registered: datasets.imdb.text names no word index\n"
-    assert (versions(), logged()) == ([], 0)
+        register(store.uri(None), record, candidate(trained, record)._replace(words=nowhere))
+    assert (versions(), logged_models()) == ([], 0)
+    assert register(store.uri(None), record, candidate(trained, record)).new
+    # It is not asked for again.
+    assert not register(store.uri(None), record, candidate(trained, record)._replace(words=nowhere)).new

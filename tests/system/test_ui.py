@@ -1,3 +1,5 @@
+"""`python -m pipelines.ui`: a light server that ends with the command, and mistakes in one line."""
+
 import os
 import signal
 import socket
@@ -13,10 +15,9 @@ import pytest
 
 from conf.schema import ConfigError
 from pipelines import ui
-from sweeps.tracking import store
+from sweeps.tracking import server, store
+from tests.conftest import ROOT
 from tests.servers import free_port
-
-ROOT = Path(__file__).parent.parent
 
 
 def command(*arguments: str) -> subprocess.Popen[str]:
@@ -25,14 +26,14 @@ def command(*arguments: str) -> subprocess.Popen[str]:
     return subprocess.Popen(process, env=environment, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True)
 
 
-def told(*arguments: str) -> str:
-    """The line with which it ends; in less time than a server takes."""
+def refusal(*arguments: str) -> str:
+    """The line with which the command ends, in less time than a server takes to start."""
     began = time.monotonic()
     process = command(*arguments)
-    said, _ = process.communicate()
+    output, _ = process.communicate()
     assert process.returncode == 1
     assert time.monotonic() - began < 5
-    (line,) = said.splitlines()
+    (line,) = output.splitlines()
     return line
 
 
@@ -47,12 +48,12 @@ def test_ctrl_c_ends_the_server_and_its_children() -> None:
     port = free_port()
     process = command(f"port={port}", "open=false")
     assert process.stdout is not None
-    said = []
+    printed = []
     for line in process.stdout:
-        said.append(line.strip())
+        printed.append(line.strip())
         if "Ctrl-C" in line:
             break
-    assert said[2] == f"http://127.0.0.1:{port}/#/experiments"  # no sweep yet, so no comparison
+    assert printed[2] == f"http://127.0.0.1:{port}/#/experiments"  # no sweep yet, so no comparison
     started = psutil.Process(process.pid).children(recursive=True)
     assert len(started) >= 2  # MLflow and its one worker
     listening = {
@@ -60,57 +61,57 @@ def test_ctrl_c_ends_the_server_and_its_children() -> None:
     }
     assert listening == {"127.0.0.1"}
     process.send_signal(signal.SIGINT)
-    process.communicate()
+    assert process.communicate()[0].splitlines()[-1] == "ended"
     assert process.returncode == 0
     assert [child for child in started if child.is_running() and child.status() != psutil.STATUS_ZOMBIE] == []
 
 
-def test_a_port_in_use_is_told_before_anything_starts(tmp_path: Path) -> None:
+def test_a_port_in_use_is_refused_before_anything_starts(tmp_path: Path) -> None:
     with socket.socket() as taken:
         taken.bind(("127.0.0.1", 0))
         taken.listen()
         port = taken.getsockname()[1]
         assert (
-            told(f"port={port}")
+            refusal(f"port={port}")
             == f"error: port={port}: Address already in use; give another one, e.g. port={port + 1}"
         )
     assert list(tmp_path.iterdir()) == []
 
 
-def test_a_store_that_is_not_there_is_told(tmp_path: Path) -> None:
-    line = told(f"port={free_port()}")
-    assert line.startswith(f"error: tracking.uri=sqlite:///{tmp_path}/mlflow.db: no such file; a sweep makes it: ")
+def test_a_store_that_is_not_there_is_refusal(tmp_path: Path) -> None:
+    line = refusal(f"port={free_port()}")
+    assert line.startswith(f"error: tracking.uri=sqlite:///{tmp_path}/mlflow.db: no such file; a sweep creates it: ")
     assert list(tmp_path.iterdir()) == []
 
 
 @pytest.mark.usefixtures("fresh_store")
-def test_a_store_of_another_version_is_told(tmp_path: Path) -> None:
+def test_a_store_of_another_version_is_refusal(tmp_path: Path) -> None:
     uri = store.uri(None)
-    ui.check_database(uri)
+    server.check_database(uri)
     revised(tmp_path / "mlflow.db", "ffffffffffff")
     with pytest.raises(ConfigError, match=r": made by a newer MLflow than MLflow 3\.17\.\d+, which is installed"):
-        ui.check_database(uri)
-    revised(tmp_path / "mlflow.db", next(revision for revision in ui._revisions().values() if revision))
+        server.check_database(uri)
+    revised(tmp_path / "mlflow.db", next(revision for revision in server.revisions().values() if revision))
     with pytest.raises(
         ConfigError, match=rf": made by an older MLflow than .*; to upgrade it: mlflow db upgrade {uri}$"
     ):
-        ui.check_database(uri)
+        server.check_database(uri)
 
 
-def test_what_is_no_store_is_told(tmp_path: Path) -> None:
+def test_what_is_no_store_is_refusal(tmp_path: Path) -> None:
     (tmp_path / "mlflow.db").write_bytes(b"precious")
     with pytest.raises(ConfigError, match="not a store of MLflow's: file is not a database"):
-        ui.check_database(store.uri(None))
+        server.check_database(store.uri(None))
     (tmp_path / "mlflow.db").unlink()
     with closing(sqlite3.connect(tmp_path / "mlflow.db")) as connection:
         connection.execute("CREATE TABLE alembic_version (version_num TEXT)")
     with pytest.raises(ConfigError, match="not a store of MLflow's: "):
-        ui.check_database(store.uri(None))
+        server.check_database(store.uri(None))
 
 
-def test_a_server_that_is_away_is_told() -> None:
+def test_a_server_that_is_away_is_refusal() -> None:
     address = f"http://127.0.0.1:{free_port()}"
-    assert told(f"tracking.uri={address}").startswith(f"error: {address} does not answer as MLflow does: ")
+    assert refusal(f"tracking.uri={address}").startswith(f"error: {address} does not answer as MLflow does: ")
 
 
 @pytest.mark.parametrize(
@@ -124,12 +125,12 @@ def test_a_server_that_is_away_is_told() -> None:
         ("tracking.uri=mlruns", "tracking.uri=mlruns: must be sqlite:///"),
     ],
 )
-def test_a_mistake_is_told_in_one_line(argument: str, line: str) -> None:
+def test_a_mistake_is_answered_in_one_line(argument: str, line: str) -> None:
     with pytest.raises(ConfigError) as error:
         ui.read_arguments([argument])
     assert str(error.value).startswith(line)
 
 
-def test_what_is_not_wrong_is_not_refused(tmp_path: Path) -> None:
+def test_a_correct_command_line_is_read(tmp_path: Path) -> None:
     assert ui.read_arguments([]) == (f"sqlite:///{tmp_path}/mlflow.db", 5000, True)
     assert ui.read_arguments(["port=1", "open=false", "tracking.uri=http://x"]) == ("http://x", 1, False)

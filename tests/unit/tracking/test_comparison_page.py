@@ -1,3 +1,5 @@
+"""The saved view of MLflow's comparison page, and its address."""
+
 import base64
 import json
 import zlib
@@ -10,7 +12,7 @@ LSTM = Comparison("lstm-1/imdb", "val/accuracy", ["lstm_units"])
 
 
 def unpacked(state: str) -> dict[str, Any]:
-    """As MLflow's page reads it."""
+    """Read a state as MLflow's page does."""
     kind, _, packed = state.partition(";")
     assert kind == "deflate"
     return dict(json.loads(zlib.decompress(base64.b64decode(packed))))
@@ -21,7 +23,9 @@ def test_a_sweeps_view_has_its_trials_alone_and_all_of_their_curves() -> None:
     assert state["searchFilter"] == "tags.kind = 'trial' and tags.sweep = 'lstm-1/imdb'"
     assert (state["orderByKey"], state["orderByAsc"]) == ("metrics.`objective`", False)
     assert state["runsHiddenMode"] == "SHOWALL"
-    assert state["selectedColumns"][-1] == "params.`lstm_units`"
+    metrics = ["objective", "test/accuracy", "test/loss", "val/accuracy", "val/loss"]
+    more = ["test/macro_f1", "test/balanced_accuracy", "val/macro_f1"]  # every other row of the table of metrics
+    assert state["selectedColumns"] == [*(f"metrics.`{name}`" for name in (*metrics, *more)), "params.`lstm_units`"]
     charts = {chart["uuid"]: chart for chart in state["compareRunCharts"]}
     assert len(charts) == len(state["compareRunCharts"]) == 6
     assert charts["PARALLEL hyperparameters → test/accuracy"]["selectedParams"] == ["lstm_units"]
@@ -29,13 +33,13 @@ def test_a_sweeps_view_has_its_trials_alone_and_all_of_their_curves() -> None:
     assert {chart["metricSectionId"] for chart in charts.values()} == sections
 
 
-def test_where_nothing_is_searched_there_is_no_chart_of_what_was() -> None:
+def test_without_a_searched_hyperparameter_there_is_no_chart_of_them() -> None:
     state = unpacked(comparison_page.of_sweep(LSTM._replace(searched=[])).value)
     assert "PARALLEL" not in {chart["type"] for chart in state["compareRunCharts"]}
     assert "From hyperparameters to test accuracy" not in {section["name"] for section in state["compareRunSections"]}
 
 
-def test_the_best_is_first_by_what_the_sweep_was_for() -> None:
+def test_the_best_trial_by_the_objective_is_first() -> None:
     state = unpacked(comparison_page.of_sweep(LSTM._replace(objective="val/loss")).value)
     assert (state["orderByKey"], state["orderByAsc"]) == ("metrics.`objective`", True)
 
@@ -44,28 +48,32 @@ def test_each_sweep_has_a_link_of_its_own_and_the_experiment_one_entry() -> None
     other = LSTM._replace(sweep="lstm-2/imdb")
     assert comparison_page.of_sweep(LSTM).tag != comparison_page.of_sweep(other).tag
     assert comparison_page.of_sweep(LSTM) == comparison_page.of_sweep(LSTM)
-    assert {comparison_page.of_experiment(one, 1).tag for one in (LSTM, other)} == {f"{comparison_page.TAG}compare-trials"}
-    assert comparison_page.tag_of(LSTM.sweep).removeprefix(comparison_page.TAG) in comparison_page.address("7", LSTM, saved=True)
+    assert {comparison_page.of_experiment(one, 1).tag for one in (LSTM, other)} == {
+        f"{comparison_page.TAG}compare-trials"
+    }
+    assert comparison_page.tag_of(LSTM.sweep).removeprefix(comparison_page.TAG) in comparison_page.address(
+        "7", LSTM, saved=True
+    )
 
 
-def test_the_entry_is_that_of_the_newest_sweep() -> None:
+def test_the_entry_shows_the_newest_sweep() -> None:
     first, second = comparison_page.of_experiment(LSTM, 1), comparison_page.of_experiment(LSTM, 2)
-    assert comparison_page.newer(first, None)
-    assert comparison_page.newer(second, first.value)
-    assert not comparison_page.newer(first, second.value)
-    assert not comparison_page.newer(first, first.value)
+    assert comparison_page.is_newer(first, None)
+    assert comparison_page.is_newer(second, first.value)
+    assert not comparison_page.is_newer(first, second.value)
+    assert not comparison_page.is_newer(first, first.value)
     for damaged in ("", "deflate;xyz", "{}", "[]", "3"):
-        assert comparison_page.newer(first, damaged)
+        assert comparison_page.is_newer(first, damaged)
 
 
-def test_without_a_view_the_address_says_itself_what_is_shown() -> None:
+def test_without_a_view_the_address_itself_holds_filter_and_order() -> None:
     address = comparison_page.address("7", LSTM._replace(sweep="a b/imdb"), saved=False)
     assert "viewStateShareKey" not in address
     assert "searchFilter=tags.kind%20%3D%20%27trial%27%20and%20tags.sweep%20%3D%20%27a%20b/imdb%27" in address
     assert "orderByAsc=false" in address
 
 
-def test_it_is_far_from_what_mlflow_refuses() -> None:
+def test_a_view_is_far_shorter_than_the_longest_tag_that_mlflow_takes() -> None:
     many = [f"a_hyperparameter_with_a_long_name_{i}" for i in range(30)]
     assert (
         len(comparison_page.of_experiment(LSTM._replace(searched=many), 1).value) < 5000

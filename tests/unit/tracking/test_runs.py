@@ -1,24 +1,42 @@
+"""The runs of a sweep in a store, compared with its journal."""
+
 import json
 from collections import Counter
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
+from pathlib import Path
 
 import pytest
 from mlflow import MlflowClient
 from mlflow.exceptions import MlflowException
 
-from conf.compose import Job
+from conf.schema import Job
 from sweeps import driver, journal
-from sweeps.tracking import comparison_page
 from sweeps.driver import Search
-from sweeps.trials.engine import Message
-from sweeps.journal import Event, SweepStarted
-from sweeps.search.oracle import Oracle
-from sweeps.tracking.runs import SweepRuns
-from sweeps.metrics import CURVES
-from sweeps.trials.spec import EpochReport, Report, TrialResult, TrialSpec
 from sweeps.errors import TrialFailedError
-from tests.fakes import FakeEngine, Trial, WorkerDiedError, learn, plan
-from tests.tracked import artifacts, client, history, opened, runs, tracked
+from sweeps.journal import EpochEnded, Event, SweepEnded, SweepRecord, TrialEnded, TrialRecord, TrialStarted
+from sweeps.metrics import CURVES
+from sweeps.tracking import comparison_page, store
+from sweeps.tracking.experiments import Experiments
+from sweeps.tracking.extras import Extras
+from sweeps.tracking.runs import SweepRuns
+from sweeps.trials.spec import EpochReport, OnEpoch, TrialResult, TrialSpec
+from tests import records
+from tests.fakes import FakeEngine, WorkerDiedError, learn, plan
+from tests.tracked import (
+    ListOracle,
+    artifacts,
+    assert_curves_logged_once,
+    catch_up,
+    client,
+    history,
+    interrupted,
+    opened,
+    proposal,
+    resumed,
+    runs,
+    tracked,
+    untracked,
+)
 
 WRITES = (
     "create_run",
@@ -29,13 +47,15 @@ WRITES = (
     "set_tag",
     "set_experiment_tag",
     "update_run",
+    "delete_run",
 )
 
 pytestmark = pytest.mark.usefixtures("fresh_store")
 
 
 def test_a_sweep_is_a_run_and_each_trial_a_child_of_it(composed: Callable[..., Job]) -> None:
-    search = tracked(composed("trials=4", "epochs=3"))
+    job = composed("trials=4", "epochs=3")
+    search = tracked(job)
     (parent,) = runs("sweep")
     children = runs("trial")
     assert [c.data.tags["mlflow.parentRunId"] for c in children] == [parent.info.run_id] * 4
@@ -46,50 +66,64 @@ def test_a_sweep_is_a_run_and_each_trial_a_child_of_it(composed: Callable[..., J
         shared = {"sweep": "sweep/imdb", "model": "conv_lstm", "dataset": "imdb", "tuner": "random", "seed": "1"}
         assert shared.items() <= run.data.tags.items()
         assert run.data.tags["source"] == "standin"
-    assert parent.data.tags["objective"] == "val/accuracy"
-    assert parent.data.tags["best_trial"] == str(search.record.best.trial if search.record.best else None)
-
-
-def test_a_trial_run_holds_what_its_journal_does(composed: Callable[..., Job]) -> None:
-    search = tracked(composed("trials=3", "epochs=4"))
-    for run in runs("trial"):
-        trial = search.record.trials[int(run.data.tags["trial"])]
-        assert run.data.params == {name: str(value) for name, value in trial.values.items()}
-        for metric in CURVES:
-            assert history(run, metric) == list(enumerate(trial.curves[metric], start=1))
-        for metric, value in {**trial.test, "objective": trial.objective}.items():
-            assert history(run, metric) == [(0, value)]
-        assert {m for m in run.data.metrics if m.startswith("cost/")} == {
-            "cost/seconds",
-            "cost/epochs",
-            "cost/parameters",
-            "cost/peak_rss_mb",
-        }
-        assert artifacts(run)["loss_curves.png"].read_bytes()[:8] == b"\x89PNG\r\n\x1a\n"
-        (dataset,) = run.inputs.dataset_inputs
-        assert (dataset.dataset.name, dataset.dataset.digest) == ("imdb", "0123456789abcdef")
-
-
-def test_the_sweep_run_holds_the_config_the_journal_and_the_chosen_trials_scores(
-    composed: Callable[..., Job],
-) -> None:
-    job = composed("trials=3", "epochs=2")
-    search = tracked(job)
-    (parent,) = runs("sweep")
     assert artifacts(parent)["config.yaml"].read_text() == job.yaml
     assert artifacts(parent)["journal.jsonl"].read_bytes() == (search.plan.directory / journal.FILE).read_bytes()
     best = search.record.best
     assert best is not None
-    assert parent.data.metrics["val/accuracy"] == pytest.approx(best.curves["val/accuracy"][-1])
-    assert parent.data.metrics["test/accuracy"] == best.test["test/accuracy"]
+    assert (parent.data.tags["objective"], parent.data.tags["best_trial"]) == ("val/accuracy", str(best.trial))
+    assert parent.data.metrics == pytest.approx(best.scores(), rel=1e-5)
+    assert {"val/accuracy", "val/macro_f1", "test/accuracy", "test/macro_f1"} <= best.scores().keys()
+
+
+def test_a_trial_run_holds_what_its_journal_does(composed: Callable[..., Job]) -> None:
+    search = tracked(composed("trials=3", "epochs=4"))
+    costs = {"cost/seconds", "cost/epochs", "cost/parameters", "cost/peak_rss_mb"}
+    for run in runs("trial"):
+        trial = search.record.trials[int(run.data.tags["trial"])]
+        assert run.data.params == {name: str(value) for name, value in trial.values.items()}
+        assert_curves_logged_once(run, trial)
+        for metric, value in {**trial.test, "objective": trial.objective}.items():
+            assert history(run, metric) == [(0, value)]
+        assert {metric for metric in run.data.metrics if metric.startswith("cost/")} == costs
+        (dataset,) = run.inputs.dataset_inputs
+        assert (dataset.dataset.name, dataset.dataset.digest) == ("imdb", "0123456789abcdef")
+        assert json.loads(dataset.dataset.source) == {"dataset": "imdb", "source": "standin"}  # and no arrays
+
+
+def test_extras_are_logged_with_the_run_that_they_belong_to(composed: Callable[..., Job]) -> None:
+    asked: list[int | None] = []
+
+    def extras(record: SweepRecord, trial: TrialRecord | None) -> Extras:
+        asked.append(None if trial is None else trial.trial)
+        if trial is not None:
+            return Extras({"gain": 0.25}, {"loss_curves.png": b"\x89PNG"})
+        if record.ended is None:
+            return Extras(note="it runs")
+        return Extras({"confirm/gain": 0.5}, {"report.html": b"<html>"}, "first line\nsecond line")
+
+    job = composed("trials=2", "epochs=1")
+    tracked(job, tracker=opened(job, extras=extras))
+    (parent,) = runs("sweep")
+    assert sorted(asked, key=str) == [0, 1, None, None]
+    assert parent.data.metrics["confirm/gain"] == 0.5
+    assert artifacts(parent)["report.html"].read_bytes() == b"<html>"
+    for run in runs("trial"):
+        assert history(run, "gain") == [(0, 0.25)]
+        assert artifacts(run)["loss_curves.png"].read_bytes() == b"\x89PNG"
+    first, second, links = parent.data.tags["mlflow.note.content"].splitlines()
+    assert (first, second) == ("first line", "second line")
+    assert links.startswith("* [compare the trials](#/experiments/")
+    assert "viewStateShareKey" in links
+    page = f"#/experiments/{parent.info.experiment_id}/runs/{parent.info.run_id}/artifacts"
+    assert links.endswith(f", [report, configuration and journal]({page})")
 
 
 def test_a_failed_trial_is_failed_with_reason_and_traceback(composed: Callable[..., Job]) -> None:
-    def diverge(spec: TrialSpec, report: Report) -> TrialResult:
+    def diverge(spec: TrialSpec, on_epoch: OnEpoch) -> TrialResult:
         if spec.trial == 1:
-            report(EpochReport(spec.sweep, spec.trial, spec.attempt, 1, dict.fromkeys(CURVES, 0.5)))
+            on_epoch(EpochReport(spec.sweep, spec.trial, spec.attempt, 1, dict.fromkeys(CURVES, 0.5)))
             raise TrialFailedError("diverged: train/loss is nan in epoch 2")
-        return learn(spec, report)
+        return learn(spec, on_epoch)
 
     tracked(composed("trials=2"), FakeEngine(diverge))
     finished, failed = runs("trial")
@@ -101,7 +135,7 @@ def test_a_failed_trial_is_failed_with_reason_and_traceback(composed: Callable[.
 
 
 def test_a_sweep_without_a_completed_trial_is_failed(composed: Callable[..., Job]) -> None:
-    def fail(spec: TrialSpec, report: Report) -> TrialResult:
+    def fail(spec: TrialSpec, on_epoch: OnEpoch) -> TrialResult:
         raise TrialFailedError("no")
 
     tracked(composed("trials=2"), FakeEngine(fail))
@@ -109,60 +143,121 @@ def test_a_sweep_without_a_completed_trial_is_failed(composed: Callable[..., Job
 
 
 def test_a_promoted_trial_is_one_run_with_one_unbroken_curve(composed: Callable[..., Job]) -> None:
-    search = tracked(composed("tuner=hyperband", "trials=13", "epochs=10"))
+    job = composed("trials=3", "epochs=10")
+    first_round = [proposal(job, trial, 0, 4) for trial in range(3)]
+    oracle = ListOracle([*first_round, proposal(job, 1, 4, 10)])
+    tracker = opened(job)
+    search = Search(plan(job), oracle, [tracker])
+    driver.run([search], FakeEngine())
+    assert tracker.close()
     children = runs("trial")
-    assert len(children) == 13
-    promoted = [r for r in children if len(history(r, "val/loss")) == 10 and r.data.tags["baseline"] == "false"]
-    assert len(promoted) == 2
-    for run in promoted:
-        trial = search.record.trials[int(run.data.tags["trial"])]
-        for metric in CURVES:
-            assert history(run, metric) == list(enumerate(trial.curves[metric], start=1))
-        assert run.data.metrics["cost/epochs"] == 10
+    assert [len(history(run, "val/loss")) for run in children] == [4, 10, 4]
+    for run in children:
+        assert_curves_logged_once(run, search.record.trials[int(run.data.tags["trial"])])
+    assert children[1].data.metrics["cost/epochs"] == 10
+
+
+def half_then(rest: Callable[[TrialSpec, OnEpoch], TrialResult]) -> Callable[[TrialSpec, OnEpoch], TrialResult]:
+    """A trial whose first worker dies after two epochs."""
+
+    def run(spec: TrialSpec, on_epoch: OnEpoch) -> TrialResult:
+        if spec.attempt == 1:
+            assert len(learn(spec._replace(epochs=2), on_epoch).curves["val/loss"]) == 2
+            raise WorkerDiedError
+        return rest(spec, on_epoch)
+
+    return run
 
 
 def test_another_attempt_is_the_same_run_with_each_epoch_once(composed: Callable[..., Job]) -> None:
-    def die_once(spec: TrialSpec, report: Report) -> TrialResult:
-        if spec.trial == 1 and spec.attempt == 1:
-            result = learn(spec._replace(epochs=2), report)
-            assert len(result.curves["val/loss"]) == 2
-            raise WorkerDiedError
-        return learn(spec, report)
+    def other_numbers(spec: TrialSpec, on_epoch: OnEpoch) -> TrialResult:
+        return learn(spec._replace(values={"lstm_units": 7}), on_epoch)
 
-    tracked(composed("trials=2", "epochs=3"), FakeEngine(die_once))
-    _, run = runs("trial")
-    assert run.data.tags["attempt"] == "2"
-    assert run.info.status == "FINISHED"
-    assert [step for step, _ in history(run, "val/loss")] == [1, 2, 3]
+    # On another machine the numbers may differ, and MLflow cannot take back a point: then it is a new run.
+    for rest in (learn, other_numbers):
+        job = composed("trials=1", "epochs=3", f"tracking.experiment={rest.__name__}")
+        search = Search(
+            plan(job, Path(f"outputs/{rest.__name__}/imdb")), ListOracle([proposal(job, 0)]), [tracker := opened(job)]
+        )
+        driver.run([search], FakeEngine(half_then(rest)))
+        assert tracker.close()
+        (run,) = [run for run in runs("trial") if run.data.tags["sweep"] == search.plan.sweep]
+        assert (run.data.tags["attempt"], run.info.status) == ("2", "FINISHED")
+        assert_curves_logged_once(run, search.record.trials[0])
+
+
+def log_one_by_one(events: Sequence[Event], directory: Path = Path("outputs/sweep/imdb")) -> None:
+    """Bring the store up to date after every event."""
+    started = SweepRecord.of(directory, events[:1]).started
+    sweep = SweepRuns(started, directory)
+    directory.mkdir(parents=True, exist_ok=True)
+    (directory / journal.FILE).touch()
+    for event in events:
+        sweep.add(event)
+        sweep.log(client(), Experiments(store.uri(None), None, None))
 
 
 def test_an_attempt_that_was_logged_is_not_logged_again_by_the_next(composed: Callable[..., Job]) -> None:
-    """However often the store is brought up to date: after every event here."""
-
-    def die_once(spec: TrialSpec, report: Report) -> TrialResult:
-        if spec.attempt == 1:
-            learn(spec._replace(epochs=2), report)
-            raise WorkerDiedError
-        return learn(spec, report)
-
-    started, *events, _ = happened(composed("trials=1", "epochs=3"), FakeEngine(die_once))
-    assert isinstance(started, SweepStarted)
-    sweep = SweepRuns(started, plan(composed("trials=1")).directory)
-    experiment = client().create_experiment("e")
-    for event in (started, *events):
-        sweep.add(event)
-        sweep.log(client(), lambda _: experiment, None)
+    log_one_by_one(untracked(composed("trials=1", "epochs=3"), FakeEngine(half_then(learn))))
     (run,) = runs("trial")
     points = client().get_metric_history(run.info.run_id, "val/loss")
-    assert [point.step for point in points] == [1, 2, 3]  # each once, whenever it was
+    assert [point.step for point in points] == [1, 2, 3]  # each once, at whatever time
     assert run.data.tags["attempt"] == "2"
+
+
+def without(events: Sequence[Event], *metrics: str) -> list[Event]:
+    """A journal of a version that did not have these metrics."""
+
+    def old(event: Event) -> Event:
+        if isinstance(event, EpochEnded):
+            kept = {name: value for name, value in event.metrics.items() if name not in metrics}
+            return EpochEnded(event.trial, event.attempt, event.epoch, kept, event.time)
+        return event
+
+    return [old(event) for event in events]
+
+
+F1 = ("train/macro_f1", "val/macro_f1")
+
+
+@pytest.mark.parametrize("was_logged", ["all of it", "without its end", "not yet"])
+def test_a_journal_without_later_metrics_is_logged_once_and_nothing_is_deleted(
+    was_logged: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    events = without(records.events(2, source="standin"), *F1)
+    sweep = events[0].sweep if isinstance(events[0], journal.SweepStarted) else ""
+    directory = Path("outputs") / sweep
+    logged = {"all of it": events, "without its end": events[:-3], "not yet": []}[was_logged]
+    if logged:
+        log_one_by_one(logged, directory)
+    before = {run.data.tags["trial"]: run.info.run_id for run in runs("trial")}
+    log_one_by_one(events, directory)
+    after = {run.data.tags["trial"]: run.info.run_id for run in runs("trial")}
+    assert before.items() <= after.items()
+    assert {run.info.status for run in [*runs("sweep"), *runs("trial")]} == {"FINISHED"}
+    for run in runs("trial"):
+        assert [step for step, _ in history(run, "val/accuracy")] == [1, 2, 3, 4]
+        assert history(run, "val/macro_f1") == []
+
+
+def test_a_trial_that_a_later_version_promotes_has_its_metrics_at_the_right_epochs() -> None:
+    events = records.events(1, source="standin", epochs=2, end=False)
+    started, *first_round = without(events, *F1)
+    (ended,) = [event for event in events if isinstance(event, TrialEnded)]
+    promoted = TrialStarted(0, 1, records.drawn(records.random.Random(0), records.LSTM_SPACE, 0), 1000, 2, 4)
+    epochs = [EpochEnded(0, 1, epoch, dict.fromkeys(CURVES, epoch / 10)) for epoch in (3, 4)]
+    again = TrialEnded(0, 1, "completed", "finished", 0.4, 4, ended.test, ended.cost)
+    log_one_by_one([started, *first_round, promoted, *epochs, again, SweepEnded("completed", 0)])
+    (run,) = runs("trial")
+    assert [step for step, _ in history(run, "val/accuracy")] == [1, 2, 3, 4]
+    assert history(run, "val/macro_f1") == [(3, 0.3), (4, 0.4)]
 
 
 def test_a_trial_that_has_ended_costs_one_call_of_each_kind(
     composed: Callable[..., Job], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     job = composed("trials=4", "epochs=3")
-    events = happened(job, FakeEngine())
+    events = untracked(job)
     calls: Counter[str] = Counter()
 
     def counted(name: str, real: Callable[..., object]) -> Callable[..., object]:
@@ -176,8 +271,7 @@ def test_a_trial_that_has_ended_costs_one_call_of_each_kind(
     tracker.wait_until_opened()
     for name in (*WRITES, "log_inputs"):
         monkeypatch.setattr(MlflowClient, name, counted(name, getattr(MlflowClient, name)))
-    tracker.recall(plan(job).directory, events[:-1])
-    assert tracker.close()
+    catch_up(tracker, plan(job).directory, events[:-1])
     of_the_sweep = {"create_run": 1, "set_terminated": 1, "log_batch": 1}
     for name in ("create_run", "log_inputs", "log_batch", "set_terminated"):
         assert calls[name] - of_the_sweep.get(name, 0) == 4, name
@@ -185,24 +279,48 @@ def test_a_trial_that_has_ended_costs_one_call_of_each_kind(
     assert {len(history(run, "val/loss")) for run in runs("trial")} == {3}
 
 
-def test_what_was_not_ended_is_killed_on_closing(composed: Callable[..., Job]) -> None:
-    class InterruptedEngine(FakeEngine):
-        def next(self, timeout: float) -> Message | None:
-            if len(self.specs) > 3:
-                raise KeyboardInterrupt
-            return super().next(timeout)
+def test_what_a_store_has_is_not_logged_again(composed: Callable[..., Job], monkeypatch: pytest.MonkeyPatch) -> None:
+    job = composed("trials=3", "epochs=2")
+    search = tracked(job)
+    before = ids(), [run.info.end_time for run in [*runs("sweep"), *runs("trial")]]
 
-    job = composed("trials=6", "epochs=1")
-    tracker = opened(job)
-    search = Search(plan(job), Oracle(job.config, plan(job).space), [tracker])
-    with pytest.raises(KeyboardInterrupt):
-        driver.run([search], InterruptedEngine())
-    search.close()
-    assert tracker.close()
-    states = [run.info.status for run in runs("trial")]
-    assert states.count("FINISHED") == 2
-    assert states.count("KILLED") == 2
+    def refuse(*_: object, **__: object) -> None:
+        raise AssertionError("nothing is to be written")
+
+    with monkeypatch.context() as patched:
+        for name in WRITES:
+            patched.setattr(MlflowClient, name, refuse)
+        catch_up(opened(job), search.plan.directory)
+    assert before == (ids(), [run.info.end_time for run in [*runs("sweep"), *runs("trial")]])
+
+
+def ids() -> dict[str, str]:
+    return {run.data.tags.get("trial", "sweep"): run.info.run_id for run in [*runs("sweep"), *runs("trial")]}
+
+
+def test_a_sweep_that_is_interrupted_is_killed_and_goes_on_in_the_same_runs(composed: Callable[..., Job]) -> None:
+    job = composed("trials=6", "epochs=2")
+    interrupted(job, opened(job), after=5)
+    before = ids()
     assert [run.info.status for run in runs("sweep")] == ["KILLED"]
+    assert sorted(run.info.status for run in runs("trial")) == ["FINISHED"] * 3 + ["KILLED"] * 2
+    search = resumed(job, opened(job))
+    assert before.items() <= ids().items()
+    assert len(ids()) == 7
+    assert {run.info.status for run in [*runs("sweep"), *runs("trial")]} == {"FINISHED"}
+    for run in runs("trial"):
+        assert_curves_logged_once(run, search.record.trials[int(run.data.tags["trial"])])
+
+
+def test_of_two_runs_for_one_trial_one_is_left(composed: Callable[..., Job]) -> None:
+    job = composed("trials=6", "epochs=2")
+    interrupted(job, opened(job), after=5)
+    first = runs("trial")[0]
+    client().create_run(first.info.experiment_id, tags=first.data.tags)
+    client().create_run(first.info.experiment_id, tags=runs("sweep")[0].data.tags)
+    resumed(job, opened(job))
+    assert len(runs("sweep")) == 1
+    assert sorted(run.data.tags["trial"] for run in runs("trial")) == list("012345")
 
 
 def test_the_experiment_keeps_a_view_of_each_sweep_and_one_with_a_name(composed: Callable[..., Job]) -> None:
@@ -211,12 +329,12 @@ def test_the_experiment_keeps_a_view_of_each_sweep_and_one_with_a_name(composed:
     tracked(job, tracker=tracker)
     tags = client().get_experiment_by_name("imdb-standin").tags
     searched = ["embedding_dim", "lstm_units", "learning_rate"]
-    mine = comparison_page.of_sweep(comparison_page.Comparison("sweep/imdb", "val/accuracy", searched))
-    assert tags[mine.tag] == mine.value
+    own = comparison_page.of_sweep(comparison_page.Comparison("sweep/imdb", "val/accuracy", searched))
+    assert tags[own.tag] == own.value
     address = tracker.comparison("sweep/imdb")
     assert address is not None
-    assert mine.tag.removeprefix(comparison_page.TAG) in address
-    (named,) = [json.loads(tags[key]) for key in tags if key.startswith(comparison_page.TAG) and key != mine.tag]
+    assert own.tag.removeprefix(comparison_page.TAG) in address
+    (named,) = [json.loads(tags[key]) for key in tags if key.startswith(comparison_page.TAG) and key != own.tag]
     assert named["name"] == "Compare trials"
 
 
@@ -236,124 +354,3 @@ def test_a_store_that_refuses_the_view_costs_a_warning(
     assert address is not None
     assert comparison_page.TAG not in address
     assert "searchFilter" in address
-
-
-def test_the_note_says_what_was_searched_and_what_came_of_it(composed: Callable[..., Job]) -> None:
-    search = tracked(composed("trials=3", "epochs=1"))
-    note = runs("sweep")[0].data.tags["mlflow.note.content"]
-    best = search.record.best
-    assert best is not None
-    assert "* searched: embedding_dim, conv_filters, lstm_units, dropout, learning_rate" in note
-    assert f"#/experiments/{runs('sweep')[0].info.experiment_id}/runs/{runs('sweep')[0].info.run_id}/artifacts)" in note
-    assert "viewStateShareKey" in note
-    assert "* 3 trials completed, 0 failed\n" in note
-    assert f"* best: trial {best.trial}, val/accuracy {best.objective:.4f}, test/accuracy" in note
-    assert "* baseline: trial 0, val/accuracy" in note
-    assert "|" not in note  # MLflow draws no tables
-    assert "stand-in" in note
-
-
-def test_the_dataset_is_described_without_its_arrays(composed: Callable[..., Job]) -> None:
-    tracked(composed("trials=1"))
-    (dataset,) = runs("trial")[0].inputs.dataset_inputs
-    assert json.loads(dataset.dataset.source) == {"dataset": "imdb", "source": "standin"}
-
-
-def happened(job: Job, engine: FakeEngine) -> list[Event]:
-    """A sweep that no store was told of."""
-    search = Search(plan(job), Oracle(job.config, plan(job).space))
-    driver.run([search], engine)
-    return journal.read(search.plan.directory)
-
-
-class InterruptedEngine(FakeEngine):
-    """Ctrl-C when the fifth trial would run."""
-
-    def next(self, timeout: float) -> Message | None:
-        if len(self.specs) > 4:
-            raise KeyboardInterrupt
-        return super().next(timeout)
-
-
-def interrupted(job: Job) -> None:
-    tracker = opened(job)
-    search = Search(plan(job), Oracle(job.config, plan(job).space), [tracker])
-    with pytest.raises(KeyboardInterrupt):
-        driver.run([search], InterruptedEngine())
-    search.close()
-    assert tracker.close()
-
-
-def resumed(job: Job, trial: Trial = learn) -> Search:
-    past = journal.read(plan(job).directory)
-    tracker = opened(job)
-    tracker.recall(plan(job).directory, past)
-    search = Search(plan(job), Oracle(job.config, plan(job).space), [tracker], past)
-    driver.run([search], FakeEngine(trial))
-    assert tracker.close()
-    return search
-
-
-def ids() -> dict[str, str]:
-    return {run.data.tags.get("trial", "sweep"): run.info.run_id for run in [*runs("sweep"), *runs("trial")]}
-
-
-def test_a_sweep_that_is_resumed_goes_on_in_the_same_runs(composed: Callable[..., Job]) -> None:
-    job = composed("trials=6", "epochs=2")
-    interrupted(job)
-    before = ids()
-    states = {run.data.tags["trial"]: run.info.status for run in runs("trial")}
-    assert [run.info.status for run in runs("sweep")] == ["KILLED"]
-    assert sorted(states.values()) == ["FINISHED"] * 3 + ["KILLED"] * 2
-    search = resumed(job)
-    assert before.items() <= ids().items()
-    assert len(ids()) == 7
-    assert {run.info.status for run in [*runs("sweep"), *runs("trial")]} == {"FINISHED"}
-    for run in runs("trial"):
-        for metric in CURVES:
-            trial = search.record.trials[int(run.data.tags["trial"])]
-            assert history(run, metric) == list(enumerate(trial.curves[metric], start=1))
-
-
-def test_what_a_store_has_is_not_logged_again(composed: Callable[..., Job], monkeypatch: pytest.MonkeyPatch) -> None:
-    job = composed("trials=3", "epochs=2")
-    search = tracked(job)
-    before = ids(), [run.info.end_time for run in [*runs("sweep"), *runs("trial")]]
-
-    def refuse(*_: object, **__: object) -> None:
-        raise AssertionError("nothing is to be written")
-
-    with monkeypatch.context() as patched:
-        for name in WRITES:
-            patched.setattr(MlflowClient, name, refuse)
-        tracker = opened(job)
-        tracker.recall(search.plan.directory, journal.read(search.plan.directory))
-        assert tracker.close()
-    assert before == (ids(), [run.info.end_time for run in [*runs("sweep"), *runs("trial")]])
-
-
-def test_an_attempt_with_other_numbers_replaces_the_run_of_the_one_before(composed: Callable[..., Job]) -> None:
-    def another_machine(spec: TrialSpec, report: Report) -> TrialResult:
-        return learn(spec._replace(model_values={"lstm_units": 7}), report)
-
-    def half_a_trial(spec: TrialSpec, report: Report) -> TrialResult:
-        if spec.attempt == 1:
-            learn(spec._replace(epochs=2), report)
-            raise WorkerDiedError
-        return another_machine(spec, report)
-
-    search = tracked(composed("trials=1", "epochs=3"), FakeEngine(half_a_trial))
-    (run,) = runs("trial")
-    assert history(run, "val/loss") == list(enumerate(search.record.trials[0].curves["val/loss"], start=1))
-    assert run.info.status == "FINISHED"
-
-
-def test_of_two_runs_for_one_trial_one_is_left(composed: Callable[..., Job]) -> None:
-    job = composed("trials=6", "epochs=2")
-    interrupted(job)
-    first = runs("trial")[0]
-    client().create_run(first.info.experiment_id, tags=first.data.tags)
-    client().create_run(first.info.experiment_id, tags=runs("sweep")[0].data.tags)
-    resumed(job)
-    assert len(runs("sweep")) == 1
-    assert sorted(run.data.tags["trial"] for run in runs("trial")) == list("012345")

@@ -1,3 +1,5 @@
+"""The model as MLflow serves it: raw text in, labels out."""
+
 import json
 from types import SimpleNamespace
 
@@ -21,7 +23,7 @@ def test_words_are_encoded_as_the_archives_documents_are(ranks: list[int], maxle
     (expected,) = dataset.encode([ranks], num_words=NUM_WORDS, maxlen=maxlen)
     words = [f"w{rank}" for rank in ranks]
     assert served_model.encode(words, RANKS, NUM_WORDS, maxlen) == expected.tolist()
-    # What the index has not got is left out, as Keras's tokenizer did.
+    # A word that the index does not have is left out, as Keras's tokenizer did.
     assert served_model.encode(["new", *words, "newer"], RANKS, NUM_WORDS, maxlen) == expected.tolist()
 
 
@@ -42,12 +44,12 @@ class Recorder:
 def classifier(tmp_path, monkeypatch: pytest.MonkeyPatch) -> served_model.Classifier:
     (tmp_path / "words.json").write_text(json.dumps(RANKS))
     monkeypatch.setattr(served_model.keras.saving, "load_model", lambda _: Recorder())
-    made = served_model.Classifier()
+    model = served_model.Classifier()
     settings = {"labels": ["bad", "good"], "num_words": NUM_WORDS, "maxlen": 5}
-    made.load_context(
+    model.load_context(
         SimpleNamespace(artifacts={"network": "", "words": tmp_path / "words.json"}, model_config=settings)
     )
-    return made
+    return model
 
 
 @pytest.mark.parametrize(
@@ -77,6 +79,6 @@ def test_an_answer_says_how_much_was_understood(
     }
 
 
-def test_what_is_no_text_is_refused(classifier: served_model.Classifier) -> None:
+def test_anything_but_text_is_refused(classifier: served_model.Classifier) -> None:
     with pytest.raises(MlflowException, match="every text must be a string"):
         classifier.predict(None, pd.DataFrame(["a text", None]))

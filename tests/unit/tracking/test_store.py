@@ -1,4 +1,5 @@
-import multiprocessing
+"""The choice of a store, and the creation of a local one."""
+
 import sqlite3
 from contextlib import closing
 from pathlib import Path
@@ -10,7 +11,7 @@ from sweeps.tracking import store
 from sweeps.tracking.tracker import Tracker
 
 
-def test_the_environments_store_is_taken_and_the_configured_one_before_it(
+def test_the_environments_store_is_used_and_a_configured_one_before_it(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     assert store.uri(None) == f"sqlite:///{tmp_path}/mlflow.db"
@@ -19,22 +20,11 @@ def test_the_environments_store_is_taken_and_the_configured_one_before_it(
     assert store.uri("sqlite:////x.db") == "sqlite:////x.db"
 
 
-def test_a_store_is_read_while_it_is_written(tmp_path: Path) -> None:
-    Tracker(store.uri(None)).wait_until_opened()
+@pytest.mark.usefixtures("fresh_store")
+def test_a_store_can_be_read_while_it_is_written(tmp_path: Path) -> None:
     with sqlite3.connect(tmp_path / "mlflow.db") as connection:
         assert connection.execute("PRAGMA journal_mode").fetchone() == ("wal",)
     connection.close()
-
-
-def open_store(_: int) -> str:
-    tracker = Tracker(store.uri(None))
-    assert tracker.close()
-    return tracker.uri
-
-
-def test_processes_that_open_a_new_store_at_once_all_succeed(tmp_path: Path) -> None:
-    with multiprocessing.get_context("spawn").Pool(3) as pool:
-        assert pool.map(open_store, range(3), chunksize=1) == [f"sqlite:///{tmp_path}/mlflow.db"] * 3
 
 
 def test_a_store_whose_creation_was_killed_is_created_anew(tmp_path: Path) -> None:
@@ -67,7 +57,7 @@ def test_a_store_that_was_there_is_never_taken_for_half_made(tmp_path: Path) -> 
 @pytest.mark.parametrize(
     "uri", ["mlruns", "/tmp/mlruns", "file:///tmp/mlruns", "nonsense://x", "sqlite", "localhost:5000"]
 )
-def test_what_mlflow_would_take_for_a_folder_of_files_is_refused(uri: str) -> None:
+def test_an_address_that_mlflow_would_take_for_a_folder_of_files_is_refused(uri: str) -> None:
     with pytest.raises(ConfigError, match=rf"^tracking\.uri={uri}: must be sqlite:///"):
         store.uri(uri)
 

@@ -1,3 +1,5 @@
+"""The thread between the journal and the store."""
+
 import random
 import shutil
 import threading
@@ -8,17 +10,14 @@ import pytest
 from mlflow import MlflowClient
 from mlflow.exceptions import MlflowException
 
-from conf.compose import Job
-from conf.schema import ConfigError
+from conf.schema import ConfigError, Job
 from sweeps import driver, journal
 from sweeps.tracking import driver_process, store
-from sweeps.driver import Search
-from sweeps.search.oracle import Oracle
-from sweeps.metrics import CURVES
-from sweeps.trials.spec import Report, TrialResult, TrialSpec
-from sweeps.tracking.tracker import Tracker
-from tests.fakes import FakeEngine, learn, plan
-from tests.tracked import client, history, opened, runs, tracked
+from sweeps.tracking.extras import Extras
+from sweeps.tracking.tracker import Tracker, end_project_run
+from sweeps.trials.spec import OnEpoch, TrialResult, TrialSpec
+from tests.fakes import FakeEngine, learn
+from tests.tracked import artifacts, assert_curves_logged_once, client, opened, runs, search_of, tracked
 
 pytestmark = pytest.mark.usefixtures("fresh_store")
 
@@ -27,7 +26,8 @@ def test_a_store_that_is_away_for_a_while_gets_everything_once(
     composed: Callable[..., Job], monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ) -> None:
     job = composed("trials=3", "epochs=3")
-    tracker = opened(job)
+    extras = {"extras": lambda record, trial: Extras(files={"loss_curves.png": b"PNG"} if trial else {})}
+    tracker = opened(job, **extras)
     calls, chance = 0, random.Random(1)
 
     def flaky(real: Callable[..., object]) -> Callable[..., object]:
@@ -44,24 +44,24 @@ def test_a_store_that_is_away_for_a_while_gets_everything_once(
 
         return call
 
-    search = Search(plan(job), Oracle(job.config, plan(job).space), [tracker])
+    search = search_of(job, tracker)
     with monkeypatch.context() as patched:
-        patched.setattr("sweeps.tracking.RETRY_AFTER", 0)
+        for name in ("RETRY_AFTER", "LAST_RETRY_AFTER"):
+            patched.setattr(f"sweeps.tracking.tracker.{name}", 0)
         for name in ("create_run", "log_batch", "log_artifact", "set_terminated", "set_tag"):
             patched.setattr(MlflowClient, name, flaky(getattr(MlflowClient, name)))
         driver.run([search], FakeEngine())
         while not tracker.close():
-            tracker = opened(job)
-            tracker.recall(search.plan.directory, journal.read(search.plan.directory))
+            tracker = opened(job, **extras)
+            tracker.catch_up(search.plan.directory, journal.read(search.plan.directory))
     assert calls > 21
     (parent,) = runs("sweep")
     children = runs("trial")
     assert len(children) == 3
     assert {run.info.status for run in [parent, *children]} == {"FINISHED"}
     for run in children:
-        trial = search.record.trials[int(run.data.tags["trial"])]
-        for metric in CURVES:
-            assert history(run, metric) == list(enumerate(trial.curves[metric], start=1))
+        assert_curves_logged_once(run, search.record.trials[int(run.data.tags["trial"])])
+        assert artifacts(run).keys() == {"loss_curves.png"}
     assert f"{tracker.uri} does not answer; the sweep goes on without: away" in caplog.messages
 
 
@@ -74,8 +74,9 @@ def test_a_store_that_stays_away_does_not_stop_the_sweep(
     def away(*_: object, **__: object) -> None:
         raise OSError("unreachable")
 
+    monkeypatch.setattr("sweeps.tracking.tracker.LAST_TRIES", 0.5)
     monkeypatch.setattr(MlflowClient, "create_run", away)
-    search = Search(plan(job), Oracle(job.config, plan(job).space), [tracker])
+    search = search_of(job, tracker)
     driver.run([search], FakeEngine())
     assert search.record.ended is not None
     assert not tracker.close()
@@ -84,21 +85,24 @@ def test_a_store_that_stays_away_does_not_stop_the_sweep(
 def test_an_experiment_whose_artifacts_a_server_keeps_is_named(
     composed: Callable[..., Job], monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ) -> None:
-    monkeypatch.setattr("sweeps.tracking.LAST_TRIES", 0)
+    monkeypatch.setattr("sweeps.tracking.tracker.LAST_TRIES", 0)
     client().create_experiment("imdb-standin", "mlflow-artifacts:/7")
     job = composed("trials=1", "epochs=1")
     tracker = opened(job)
-    search = Search(plan(job), Oracle(job.config, plan(job).space), [tracker])
-    driver.run([search], FakeEngine())
+    driver.run([search_of(job, tracker)], FakeEngine())
     assert not tracker.close()
-    (told,) = caplog.messages
-    assert "a server made the experiment imdb-standin and keeps its artifacts: log to the server, tracking.uri=" in told
+    (warning,) = caplog.messages
+    assert "a server made the experiment imdb-standin and keeps its artifacts: log to the server, " in warning
     assert runs("sweep") == []
 
 
-def test_stand_in_data_have_an_experiment_of_their_own(composed: Callable[..., Job]) -> None:
+def test_stand_in_data_have_an_experiment_of_their_own_beside_the_store(
+    composed: Callable[..., Job], tmp_path: Path
+) -> None:
     tracked(composed("trials=1"))
-    assert client().get_experiment_by_name("imdb-standin") is not None
+    experiment = client().get_experiment_by_name("imdb-standin")
+    # Absolute, so that artifacts are found wherever the user is later.
+    assert experiment.artifact_location == (tmp_path / "mlruns" / "imdb-standin").as_uri()
     assert client().get_experiment_by_name("imdb") is None
 
 
@@ -108,26 +112,21 @@ def test_the_experiment_can_be_named(composed: Callable[..., Job]) -> None:
     assert {run.info.experiment_id for run in [*runs("sweep"), *runs("trial")]} == {experiment.experiment_id}
 
 
-def test_artifacts_lie_beside_the_store_wherever_the_user_is_later(
-    composed: Callable[..., Job], tmp_path: Path
-) -> None:
-    tracked(composed("trials=1"))
-    assert (tmp_path / "mlflow.db").exists()
-    location = client().get_experiment_by_name("imdb-standin").artifact_location
-    assert location == (tmp_path / "mlruns" / "imdb-standin").as_uri()
-
-
 def test_under_mlflow_run_the_projects_run_is_the_parent_of_all(
     composed: Callable[..., Job], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    project = MlflowClient(store.uri(None))
-    experiment = project.create_experiment("project")
-    run = project.create_run(experiment)
+    experiment = client().create_experiment("project")
+    run = client().create_run(experiment)
     monkeypatch.setenv("MLFLOW_RUN_ID", run.info.run_id)
     tracked(composed("trials=2"))
     (parent,) = runs("sweep")
     assert parent.data.tags["mlflow.parentRunId"] == run.info.run_id
     assert {r.info.experiment_id for r in [parent, *runs("trial")]} == {experiment}
+    project = client().get_run(run.info.run_id)
+    assert (project.data.tags["kind"], project.info.status) == ("project", "RUNNING")
+    for status in ("KILLED", "FAILED"):  # what has ended stays as it is
+        end_project_run(status)
+        assert client().get_run(run.info.run_id).info.status == "KILLED"
 
 
 def test_a_project_run_of_another_store_is_no_parent(
@@ -137,11 +136,9 @@ def test_a_project_run_of_another_store_is_no_parent(
     monkeypatch.setenv("MLFLOW_RUN_ID", "0" * 32)
     tracker = Tracker(f"sqlite:///{tmp_path}/other.db")
     tracked(composed("trials=1"), tracker=tracker)
-    other = MlflowClient(tracker.uri)
-    (experiment,) = [e for e in other.search_experiments() if e.name == "imdb-standin"]
-    parents = [run.data.tags.get("mlflow.parentRunId") for run in other.search_runs([experiment.experiment_id])]
-    assert len(parents) == 2
-    assert "0" * 32 not in parents
+    both = [*runs("sweep", tracker.uri), *runs("trial", tracker.uri)]
+    assert len(both) == 2
+    assert "0" * 32 not in [run.data.tags.get("mlflow.parentRunId") for run in both]
 
 
 def test_a_store_that_cannot_be_used_is_named() -> None:
@@ -171,12 +168,12 @@ def test_the_comparison_is_announced_once_as_soon_as_it_is_there(composed: Calla
         announced.append((sweep, address))
         began.set()
 
-    def wait(spec: TrialSpec, report: Report) -> TrialResult:
+    def wait(spec: TrialSpec, on_epoch: OnEpoch) -> TrialResult:
         assert began.wait(60)  # while the first trial runs, not at the end
-        return learn(spec, report)
+        return learn(spec, on_epoch)
 
     job = composed("trials=2", "epochs=1")
-    tracker = Tracker(store.uri(None), announce=announce)
+    tracker = opened(job, announce=announce)
     assert tracker.comparison("sweep/imdb") is None
     tracked(job, FakeEngine(wait), tracker)
     assert announced == [("sweep/imdb", tracker.comparison("sweep/imdb"))]
@@ -188,25 +185,24 @@ def test_the_comparison_is_announced_once_as_soon_as_it_is_there(composed: Calla
     ("other", "status"),
     [
         ({}, "RUNNING"),  # this very process
-        ({"start": "1"}, "KILLED"),  # its id was given again
+        ({"start": "1"}, "KILLED"),  # another process has its id by now
         ({"boot_id": "before"}, "KILLED"),
         ({"host": "elsewhere", "start": "1"}, "RUNNING"),
         ({"pid_namespace": "container", "start": "1"}, "RUNNING"),
     ],
 )
-def test_what_a_dead_driver_left_running_is_killed_at_the_next_start_and_nothing_elses(
+def test_runs_that_a_dead_driver_left_running_are_killed_at_the_next_start_and_no_others(
     other: dict[str, str], status: str
 ) -> None:
     experiment = client().create_experiment("e")
-    driver_tags = {f"driver.{key}": value for key, value in (driver_process.identity() | other).items()}
-    sweep = client().create_run(experiment, 1000, {"kind": "sweep", "sweep": "s/imdb", **driver_tags})
+    tags = {f"driver.{key}": value for key, value in (driver_process.identity() | other).items()}
+    sweep = client().create_run(experiment, 1000, {"kind": "sweep", "sweep": "s/imdb", **tags})
     trial = client().create_run(experiment, 2000, {"kind": "trial", "sweep": "s/imdb", "trial": "0"})
-    project = client().create_run(experiment, 1000, {"kind": "project", **driver_tags})
+    project = client().create_run(experiment, 1000, {"kind": "project", **tags})
     somebody_elses = client().create_run(experiment, 1000)
     for step, when in ((1, 5000), (2, 7000)):
         client().log_metric(trial.info.run_id, "val/loss", 0.5, when, step)
-    tracker = Tracker(store.uri(None))
-    assert tracker.close()
+    assert Tracker(store.uri(None)).close()
     states = [client().get_run(run.info.run_id).info for run in (sweep, trial, somebody_elses, project)]
     assert [info.status for info in states] == [status, status, "RUNNING", status]
     if status == "KILLED":
@@ -225,7 +221,7 @@ def test_training_does_not_wait_for_the_store(composed: Callable[..., Job], monk
     monkeypatch.setattr(MlflowClient, "create_run", slow)
     job = composed("trials=3", "epochs=2")
     tracker = opened(job)
-    search = Search(plan(job), Oracle(job.config, plan(job).space), [tracker])
+    search = search_of(job, tracker)
     driver.run([search], FakeEngine())
     assert search.record.ended is not None
     assert not tracker.close(limit=0.1)

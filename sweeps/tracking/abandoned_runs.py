@@ -1,0 +1,46 @@
+"""The runs that a driver of this machine left RUNNING when it was killed."""
+
+from __future__ import annotations
+
+from mlflow import MlflowClient
+from mlflow.entities import Run
+
+from sweeps.journal import INTERRUPTED
+from sweeps.tracking import driver_process
+from sweeps.tracking.client import search_runs
+from sweeps.tracking.naming import REASON
+
+RUNNING = "attributes.status = 'RUNNING'"
+
+
+def close(client: MlflowClient) -> None:
+    """End them as KILLED, at the time of their last sign of life."""
+    here = f"{RUNNING} and tags.`{driver_process.TAG}host` = '{driver_process.identity()['host']}'"
+    for kind in ("sweep", "confirm"):
+        for sweep in search_runs(client, f"{here} and tags.kind = '{kind}'"):
+            if _is_abandoned(sweep):
+                _kill(client, sweep, sweep.info.run_id, _close_trials(client, sweep))
+    for project in search_runs(client, f"{here} and tags.kind = 'project'"):
+        _kill(client, project, project.info.run_id, None)
+
+
+def _close_trials(client: MlflowClient, sweep: Run) -> int:
+    """Return the time of the last sign of life of the sweep's trials, in milliseconds."""
+    ended = int(sweep.info.start_time)
+    condition = f"{RUNNING} and tags.sweep = '{sweep.data.tags['sweep']}' and tags.kind = 'trial'"
+    for trial in search_runs(client, condition):
+        histories = [client.get_metric_history(trial.info.run_id, name) for name in trial.data.metrics]
+        last = max((point.timestamp for history in histories for point in history), default=trial.info.start_time)
+        ended = max(ended, last)
+        _kill(client, sweep, trial.info.run_id, last)
+    return ended
+
+
+def _is_abandoned(run: Run) -> bool:
+    return run.info.status == "RUNNING" and driver_process.is_known_dead(run.data.tags)
+
+
+def _kill(client: MlflowClient, owner: Run, run: str, when: int | None) -> None:
+    if _is_abandoned(client.get_run(owner.info.run_id)):  # another process may just have resumed it
+        client.set_tag(run, REASON, INTERRUPTED)
+        client.set_terminated(run, "KILLED", when)

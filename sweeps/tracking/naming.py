@@ -1,0 +1,73 @@
+"""The names and the tags of a sweep's runs."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+
+from mlflow.entities import Dataset, DatasetInput, InputTag, RunTag
+
+from sweeps.journal import SweepStarted, TrialRecord
+
+PARENT = "mlflow.parentRunId"
+REASON = "status.reason"
+LONGEST_REASON = 1000  # characters; MLflow refuses tags of more than 8,000
+
+
+def sweep_name(started: SweepStarted) -> str:
+    return f"{started.model} {'confirm' if started.confirms else started.tuner} {_short(started.sweep)}"
+
+
+def trial_name(started: SweepStarted, trial: TrialRecord) -> str:
+    return f"{started.model}-{_short(started.sweep)}-{trial.trial:02d}"
+
+
+def sweep_tags(started: SweepStarted, project_run: str | None) -> dict[str, str]:
+    tags = {"kind": started.kind, "objective": started.objective, "data.digest": started.digest, **_shared(started)}
+    environment = started.environment
+    if environment.git_commit:
+        tags |= {"git.commit": environment.git_commit, "git.dirty": str(environment.git_dirty).lower()}
+    if project_run:
+        tags[PARENT] = project_run
+    if started.confirms:
+        tags["confirms"] = started.confirms
+    return tags
+
+
+def trial_tags(started: SweepStarted, trial: TrialRecord, parent: str) -> dict[str, str]:
+    tags = {
+        "kind": "trial",
+        "trial": str(trial.trial),
+        "baseline": str(trial.baseline).lower(),
+        "trial.seed": str(trial.seed),
+        PARENT: parent,
+        **_shared(started),
+    }
+    return tags if trial.origin is None else {**tags, "origin": str(trial.origin)}
+
+
+def reason_tag(reason: str) -> RunTag:
+    return RunTag(REASON, reason[:LONGEST_REASON])
+
+
+def dataset_input(started: SweepStarted) -> DatasetInput:
+    """Describe the data without their arrays."""
+    source = json.dumps({"dataset": started.dataset, "source": started.source})
+    dataset = Dataset(started.dataset, started.digest, started.source, source)
+    return DatasetInput(dataset, [InputTag("mlflow.data.context", "train, validation, test")])
+
+
+def _shared(started: SweepStarted) -> dict[str, str]:
+    return {
+        "sweep": started.sweep,
+        "model": started.model,
+        "dataset": started.dataset,
+        "tuner": started.tuner,
+        "seed": str(started.seed),
+        "source": started.source,
+    }
+
+
+def _short(sweep: str) -> str:
+    """Return four hexadecimal digits that tell a sweep's runs from another's in a legend."""
+    return hashlib.sha256(sweep.encode()).hexdigest()[:4]

@@ -1,0 +1,164 @@
+"""A light MLflow server for the pages of a local store, and the address of the newest sweep's comparison.
+
+MLflow itself is never imported here, which would take seconds.
+"""
+
+from __future__ import annotations
+
+import importlib.util
+import json
+import os
+import re
+import signal
+import socket
+import sqlite3
+import subprocess
+import sys
+import tempfile
+import time
+from base64 import b64encode
+from collections.abc import Iterator
+from contextlib import closing, contextmanager
+from importlib import metadata
+from pathlib import Path
+from typing import IO, Any
+from urllib.error import HTTPError, URLError
+from urllib.request import Request, urlopen
+
+from conf.schema import ConfigError
+from sweeps.tracking import comparison_page, store
+from sweeps.tracking.comparison_page import Comparison
+
+HOST = "127.0.0.1"
+# MLflow's own settings take 43 s and 2 GB: four workers, and processes that evaluate prompts. These take 15 s, 0.5 GB.
+LIGHT = {"MLFLOW_SERVER_ENABLE_JOB_EXECUTION": "false", "MLFLOW_DISABLE_TELEMETRY": "true"}
+STARTING = 180.0  # seconds that the server may take
+ENDING = 5.0  # seconds that it gets to end in order
+
+
+def check(uri: str, port: int) -> None:
+    """Raise `ConfigError` for a fault of port or store that would otherwise show after the server's slow start."""
+    _check_port(port)
+    if uri.startswith(store.SQLITE):
+        check_database(uri)
+
+
+def check_database(uri: str) -> None:
+    """Raise `ConfigError` unless the file of a SQLite store is there and has the version of the installed MLflow."""
+    path = store.database(uri)
+    if not path.is_file():
+        raise ConfigError(f"tracking.uri={uri}: no such file; a sweep creates it: python -m pipelines.sweep")
+    try:
+        with closing(sqlite3.connect(f"{path.as_uri()}?mode=ro", uri=True)) as connection:
+            (revision,) = connection.execute("SELECT version_num FROM alembic_version").fetchone()
+    except (sqlite3.Error, TypeError) as error:
+        raise ConfigError(f"tracking.uri={uri}: not a store of MLflow's: {error}") from error
+    before = revisions()
+    installed = f"MLflow {metadata.version('mlflow')}"
+    if revision not in before:
+        raise ConfigError(
+            f"tracking.uri={uri}: made by a newer MLflow than {installed}, which is installed; install that one"
+        )
+    if revision in before.values():
+        raise ConfigError(
+            f"tracking.uri={uri}: made by an older MLflow than {installed}; to upgrade it: mlflow db upgrade {uri}"
+        )
+
+
+def revisions() -> dict[str, str]:
+    """Return the versions of MLflow's database, each with the one before it, as its migration scripts name them."""
+    package = importlib.util.find_spec("mlflow")
+    assert package is not None
+    assert package.origin is not None
+    scripts = (Path(package.origin).parent / "store/db_migrations/versions").glob("*.py")
+    texts = [script.read_text(encoding="utf-8") for script in scripts]
+    pattern = re.compile(r'^revision = "(\w+)"\ndown_revision = (?:"(\w+)"|None)', re.MULTILINE)
+    return {match[1]: match[2] or "" for text in texts if (match := pattern.search(text))}
+
+
+@contextmanager
+def serving(uri: str, port: int) -> Iterator[str]:
+    """Serve a store during the block, and yield the address of a server that answers; its children end with it."""
+    command = [sys.executable, "-m", "mlflow", "server", "--host", HOST, "--port", str(port), "--workers", "1"]
+    # The URI is no argument, which every user of the machine could read: it may hold a password.
+    environment = {**os.environ, **LIGHT, "MLFLOW_BACKEND_STORE_URI": uri}
+    address = f"http://{HOST}:{port}"
+    with tempfile.TemporaryFile("w+") as output:
+        # In a session of its own: Ctrl-C reaches this process alone, which then ends all of that session.
+        server = subprocess.Popen(
+            command, env=environment, stdout=output, stderr=subprocess.STDOUT, start_new_session=True
+        )
+        try:
+            _wait_until_it_answers(server, address, output)
+            yield address
+        finally:
+            _end(server)
+
+
+def newest_comparison(address: str) -> str:
+    """Return the page below a server's address that compares the newest sweep's trials.
+
+    Without any sweep it is the list of experiments. Raises `ConfigError` if the server does not answer.
+    """
+    experiments = _ask(address, "experiments/search", {"max_results": 1000}).get("experiments", [])
+    by_id = {experiment["experiment_id"]: experiment for experiment in experiments}
+    search = {"experiment_ids": list(by_id), "filter": "tags.kind = 'sweep'", "max_results": 1}
+    runs = _ask(address, "runs/search", {**search, "order_by": ["attributes.start_time DESC"]}).get("runs", [])
+    if not runs:
+        return "#/experiments"
+    experiment = by_id[runs[0]["info"]["experiment_id"]]
+    tags = {tag["key"]: tag["value"] for tag in runs[0]["data"]["tags"]}
+    comparison = Comparison(tags["sweep"], tags["objective"])
+    saved = comparison_page.tag_of(comparison.sweep) in {tag["key"] for tag in experiment.get("tags", [])}
+    return comparison_page.address(experiment["experiment_id"], comparison, saved=saved)
+
+
+def _check_port(port: int) -> None:
+    with socket.socket() as probe:
+        # As the server will have it: another one may just have ended on this port.
+        probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        try:
+            probe.bind((HOST, port))
+        except OSError as error:
+            another = port % 65535 + 1
+            raise ConfigError(f"port={port}: {error.strerror}; give another one, e.g. port={another}") from error
+
+
+def _wait_until_it_answers(server: subprocess.Popen[bytes], address: str, output: IO[str]) -> None:
+    until = time.monotonic() + STARTING
+    while time.monotonic() < until:
+        if server.poll() is not None:
+            output.seek(0)
+            *_, last = [line for line in output.read().splitlines() if line.strip()] or ["it printed nothing"]
+            raise ConfigError(f"MLflow's server ended with status {server.returncode}: {last.strip()}")
+        try:
+            with urlopen(f"{address}/health", timeout=5):
+                return
+        except OSError:
+            time.sleep(0.2)
+    raise ConfigError(f"MLflow's server does not answer within {STARTING:.0f} s")
+
+
+def _end(server: subprocess.Popen[bytes]) -> None:
+    for number in (signal.SIGTERM, signal.SIGKILL):
+        try:
+            os.killpg(server.pid, number)  # its workers too, even if it has ended itself
+            server.wait(ENDING)
+        except ProcessLookupError:
+            break
+        except subprocess.TimeoutExpired:
+            continue
+    server.wait()
+
+
+def _ask(address: str, method: str, body: dict[str, Any]) -> dict[str, Any]:
+    request = Request(f"{address}/api/2.0/mlflow/{method}", json.dumps(body).encode())
+    request.add_header("Content-Type", "application/json")
+    if "MLFLOW_TRACKING_USERNAME" in os.environ:  # the variables of MLflow's own clients
+        user, password = (os.environ.get(f"MLFLOW_TRACKING_{name}", "") for name in ("USERNAME", "PASSWORD"))
+        request.add_header("Authorization", f"Basic {b64encode(f'{user}:{password}'.encode()).decode()}")
+    try:
+        with urlopen(request, timeout=60) as answer:
+            return dict(json.load(answer))
+    except (HTTPError, URLError, OSError, ValueError) as error:
+        raise ConfigError(f"{address} does not answer as MLflow does: {error}") from error

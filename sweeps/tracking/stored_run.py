@@ -1,0 +1,55 @@
+"""One run as the store has it, and the changes of its state."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+
+from mlflow import MlflowClient
+from mlflow.entities import Run, RunTag
+
+from sweeps.tracking.client import milliseconds
+from sweeps.tracking.naming import reason_tag
+
+STATES = {"completed": "FINISHED", "failed": "FAILED"}  # of a trial or a sweep -> of its run
+
+
+@dataclass
+class StoredRun:
+    id: str
+    status: str = "RUNNING"
+    ended: int | None = None  # milliseconds
+    attempt: tuple[int, int] | None = None  # the last one that was logged, and until which epoch it may run
+    curves: dict[str, list[float]] | None = field(default_factory=dict)  # None: not read from the store yet
+
+    @classmethod
+    def create(
+        cls, client: MlflowClient, experiment: str, name: str, tags: Mapping[str, str], when: float
+    ) -> StoredRun:
+        return cls(str(client.create_run(experiment, milliseconds(when), dict(tags), name).info.run_id))
+
+    @classmethod
+    def of(cls, run: Run) -> StoredRun:
+        """Describe a run that the store had before."""
+        return cls(run.info.run_id, run.info.status, run.info.end_time, curves=None)
+
+    def has_ended(self, status: str, when: float) -> bool:
+        """Whether it ended with this status of the journal, at this time; a run that did is complete."""
+        return self.status == STATES.get(status, status) and self.ended == milliseconds(when)
+
+    def reopen(self, client: MlflowClient, tags: Mapping[str, str]) -> None:
+        """Let a run go on that has ended, or that another process worked on."""
+        client.log_batch(self.id, tags=[RunTag(key, value) for key, value in tags.items()])
+        client.update_run(self.id, "RUNNING")
+        self.status, self.ended = "RUNNING", None
+
+    def terminate(self, client: MlflowClient, status: str, when: float, reason: str) -> None:
+        if not self.has_ended(status, when):
+            client.log_batch(self.id, tags=[reason_tag(reason)])
+            self.end(client, status, when)
+
+    def end(self, client: MlflowClient, status: str, when: float) -> None:
+        """Set the final status; this has to be the last call for a run."""
+        status = STATES.get(status, status)
+        client.set_terminated(self.id, status, milliseconds(when))
+        self.status, self.ended = status, milliseconds(when)
