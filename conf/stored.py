@@ -122,7 +122,7 @@ def _upgrade(given: DictConfig) -> None:
         option = OPTIONS / "tuner" / f"{tuner.get('name')}.yaml"
         if option.is_file():
             defaults = OmegaConf.load(option)
-            given.tuner = {key: tuner.get(key, value) for key, value in defaults.items()}  # type: ignore[union-attr]
+            given.tuner = {key: tuner.get(key, value) for key, value in defaults.items()}
     for data in (given.get("datasets") or {}).values():
         if isinstance(data, DictConfig) and "load" in data:
             load = data.pop("load")

@@ -117,7 +117,7 @@ class Session:
         self._introduce(plans, tracker, engine, description)
         terminal = Terminal(self.console)
         address = store.without_password(tracker.uri)
-        listeners = [tracker, terminal, *self._listeners]
+        listeners: list[Listener] = [tracker, terminal, *self._listeners]
         searches = [driver.Search(s.plan._replace(store=address), s.oracle, listeners, s.past) for s in sweeps]
         limit = None
         try:

@@ -23,8 +23,8 @@ from omegaconf import DictConfig, OmegaConf
 
 import conf
 from sweeps import journal
-from sweeps.trials import early_stopping
 from sweeps.journal import SweepRecord, TrialRecord
+from sweeps.trials import early_stopping
 
 
 class Outcome(NamedTuple):
@@ -88,7 +88,9 @@ def gone_through(
                 median.add(curve)
         times = [trial.started_last, *trial.epoch_times]
         curve, bar = trial.curves[objective], median.bar() if median else ()
-        ended = next((n for n in range(1, len(curve)) if early_stopping.why_end(objective, curve[:n], None, bar)), len(curve))
+        ended = next(
+            (n for n in range(1, len(curve)) if early_stopping.why_end(objective, curve[:n], None, bar)), len(curve)
+        )
         epochs += ended
         until = now + sum(b - a for a, b in itertools.pairwise(times[: ended + 1]))
         heapq.heappush(running, (until, place, curve[:ended]))

@@ -52,7 +52,8 @@ def test_a_resumed_command_line_has_the_stored_configuration_and_the_keys_that_m
 
 
 @pytest.mark.parametrize(
-    ("text", "reason"), [("a: [", "not a configuration"), ("[]", "not a configuration"), ("x: 1", "not a configuration")]
+    ("text", "reason"),
+    [("a: [", "not a configuration"), ("[]", "not a configuration"), ("x: 1", "not a configuration")],
 )
 def test_a_damaged_configuration_is_told_with_its_file(
     text: str, reason: str, tmp_path: Path, composed: Callable[..., Job]
