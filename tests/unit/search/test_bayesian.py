@@ -51,6 +51,13 @@ def test_equal_scores_are_not_modelled(composed: Callable[..., Job]) -> None:
     assert proposed[7] != random[7]  # the seventh trial made the difference
 
 
+def test_a_single_initial_point_is_enough_for_a_model(composed: Callable[..., Job]) -> None:
+    random = proposals(composed("trials=3").config, workers=1)
+    proposed = proposals(composed("tuner=bayesian", "trials=3").config, workers=1)
+    assert proposed[0] == random[0]
+    assert proposed[1] != random[1]
+
+
 def test_the_proposal_is_as_good_as_keras_tuners_from_the_same_trials(composed: Callable[..., Job]) -> None:
     def with_hills_inside_of_the_space(values: dict[str, Any]) -> float:
         return math.sin(values["lstm_units"] / 20) + math.cos(20 * values["dropout"])

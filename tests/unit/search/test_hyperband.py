@@ -3,7 +3,7 @@ from collections.abc import Callable
 import pytest
 
 from conf.schema import Job
-from tests.searches import proposals, score
+from tests.searches import oracle, proposals, score
 
 
 def test_the_best_third_is_promoted_and_goes_on_where_it_stopped(composed: Callable[..., Job]) -> None:
@@ -22,6 +22,19 @@ def test_the_factor_decides_how_many_are_promoted(composed: Callable[..., Job]) 
     config = composed("tuner=hyperband", "tuner.factor=2", "trials=9", "epochs=8").config
     _, *proposed = proposals(config, workers=1)
     assert [sum(p.epochs == epochs for p in proposed) for epochs in (1, 2, 4, 8)] == [8, 4, 2, 1]
+
+
+def test_the_recorded_values_of_a_replayed_trial_are_promoted(composed: Callable[..., Job]) -> None:
+    config = composed("tuner=hyperband", "trials=13", "epochs=10").config
+    search = oracle(config)
+    for trial, proposal in enumerate(proposals(config, workers=1)[:13]):
+        recorded = {**proposal.values, "learning_rate": 0.00123456}
+        search.replay(trial, recorded if trial == 5 else proposal.values)
+        search.tell(trial, 0.9 if trial == 5 else 0.1)
+    promoted = search.ask()
+    assert promoted is not None
+    assert (promoted.trial, promoted.initial_epoch) == (5, 2)
+    assert promoted.values["learning_rate"] == 0.00123456
 
 
 @pytest.mark.parametrize("trials", [1, 2, 14, *(pytest.param(n, marks=pytest.mark.long) for n in (5, 23, 40))])

@@ -42,8 +42,11 @@ def test_as_many_configurations_as_trials_and_none_twice(tuner: str, composed: C
     assert len(set(configurations.values())) == trials
 
 
+@pytest.mark.parametrize("seed", [1, 2, 3])
 @pytest.mark.parametrize("tuner", ["random", "grid", "bayesian"])
-def test_a_small_space_is_exhausted_without_repeating_a_trial(tuner: str, composed: Callable[..., Job]) -> None:
+def test_a_small_space_is_exhausted_without_repeating_a_trial(
+    tuner: str, seed: int, composed: Callable[..., Job]
+) -> None:
     # Keras Tuner's own Bayesian oracle would propose the same point again and again.
     config = composed(
         *(f"model.space.{name}=8" for name in ("embedding_dim", "conv_filters")),
@@ -51,6 +54,7 @@ def test_a_small_space_is_exhausted_without_repeating_a_trial(tuner: str, compos
         "model.space.lstm_units={kind: Choice, values: [8, 16], default: 8}",
         "optimizer.space.learning_rate=0.01",
         f"tuner={tuner}",
+        f"seed={seed}",
         "trials=50",
     ).config
     proposed = proposals(config)
