@@ -50,8 +50,8 @@ def estimates(plans: Sequence[Plan], engine: Engine) -> list[Estimate]:
             raise ConfigError(f"model.space: the {size} model ({values}): {message.reason}")
         if isinstance(message, Finished):
             timings[message.spec.trial] = message.result
-    timed = [(model, timings[number]) for number, model in enumerate(models)]
-    return [_estimate(plan, [pair for pair in timed if pair[0].plan is plan], workers) for plan in plans]
+    results = [(model, timings[number]) for number, model in enumerate(models)]
+    return [_estimate(plan, [pair for pair in results if pair[0].plan is plan], workers) for plan in plans]
 
 
 def _models(plan: Plan) -> list[Model]:
@@ -63,8 +63,8 @@ def _models(plan: Plan) -> list[Model]:
     ]
 
 
-def _estimate(plan: Plan, timed: Sequence[tuple[Model, Timing]], workers: int) -> Estimate:
-    sizes = {model.size: (model.values, timing) for model, timing in timed}
+def _estimate(plan: Plan, results: Sequence[tuple[Model, Timing]], workers: int) -> Estimate:
+    sizes = {model.size: (model.values, timing) for model, timing in results}
     trials, epochs = planned(plan.config, plan.space)
     per_epoch = sum(timing.seconds_per_epoch for _, timing in sizes.values()) / len(sizes)
     return Estimate(trials, epochs, sizes, epochs * per_epoch / min(workers, trials))

@@ -26,15 +26,15 @@ def score(proposal: Proposal) -> float:
     return units / 1000 - abs(dropout - 0.3) / 10 + 0.01 * proposal.epochs
 
 
-def proposals(config: Config, workers: int = 2, failing: Collection[int] = ()) -> list[Proposal]:
+def proposals_of(config: Config, workers: int = 2, failing: Collection[int] = ()) -> list[Proposal]:
     """Every proposal of a search in which `workers` trials are out at a time and the oldest ends first."""
-    search, out, proposed = oracle(config), list[Proposal](), list[Proposal]()
+    search, out, proposals = oracle(config), list[Proposal](), list[Proposal]()
     while True:
         while len(out) < workers and (proposal := search.ask()) is not None:
             out.append(proposal)
-            proposed.append(proposal)
+            proposals.append(proposal)
         if not out:
-            return proposed
+            return proposals
         ended = out.pop(0)
         search.tell(ended.trial, None if ended.trial in failing else score(ended))
 

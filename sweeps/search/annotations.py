@@ -155,9 +155,9 @@ class SourceModule:
     def _bind(self, node: ast.AST) -> None:
         match node:
             case ast.Import(names=imports):
-                for imported in imports:
-                    top = imported.name.partition(".")[0]
-                    self.names[imported.asname or top] = imported.name if imported.asname else top
+                for alias in imports:
+                    top = alias.name.partition(".")[0]
+                    self.names[alias.asname or top] = alias.name if alias.asname else top
             case ast.ImportFrom(names=imports):
                 self._bind_imports_from(self._origin(node), imports)
             case ast.FunctionDef(name=name) | ast.AsyncFunctionDef(name=name) | ast.ClassDef(name=name):
@@ -170,12 +170,12 @@ class SourceModule:
                 self.names[node.name.id] = node.value
 
     def _bind_imports_from(self, origin: str, imports: list[ast.alias]) -> None:
-        for imported in imports:
-            if imported.name == "*":
+        for alias in imports:
+            if alias.name == "*":
                 module = _module(origin, self._readers)
                 self.names |= {name: f"{origin}.{name}" for name in (module.names if module else ()) if name[0] != "_"}
             else:
-                self.names[imported.asname or imported.name] = f"{origin}.{imported.name}"
+                self.names[alias.asname or alias.name] = f"{origin}.{alias.name}"
 
     def _origin(self, node: ast.ImportFrom) -> str:
         """Return the full name of the module that `from … import` names."""

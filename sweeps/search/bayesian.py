@@ -43,7 +43,7 @@ class BayesianOracle(BaseOracle, BayesianOptimizationOracle):
         super().__init__(
             settings, max_trials=settings.trials, num_initial_points=initial_points, alpha=alpha, beta=beta
         )  # fmt: skip
-        self._expected: Mapping[str, Value] | None = None
+        self._expected_values: Mapping[str, Value] | None = None
         self._blas = ThreadpoolController()  # once: it looks through all libraries of the process, for 6 ms
 
     @property
@@ -51,13 +51,13 @@ class BayesianOracle(BaseOracle, BayesianOptimizationOracle):
         return f"{self.num_initial_points} of {self.max_trials} trials are initial points, then a Gaussian process"
 
     def expect(self, values: Mapping[str, Value]) -> None:
-        self._expected = values
+        self._expected_values = values
 
     def populate_space(self, trial_id: str) -> dict[str, Any]:
         """Propose the most promising point, or a random one where that was tried already, as in a coarse space."""
-        expected, self._expected = self._expected, None
-        if expected is not None:
-            return {"status": "RUNNING", "values": dict(expected)}
+        values_of_journal, self._expected_values = self._expected_values, None
+        if values_of_journal is not None:
+            return {"status": "RUNNING", "values": dict(values_of_journal)}
         if self._has_something_to_model():
             values = self._vector_to_values(self.most_promising())
             if not self._duplicate(values):

@@ -47,8 +47,8 @@ def check_tuner(tuner: Mapping[str, Any]) -> None:
         if tuner.get(option) is not None:
             limit.check(f"tuner.{option}", tuner[option])
             continue
-        needed = not limit.optional if option in tuner else default is None
-        if needed:
+        is_needed = not limit.optional if option in tuner else default is None
+        if is_needed:
             raise ConfigError(f"tuner.{option}=null: tuner={name} needs a {'number' if limit.bounded else 'value'}")
 
 

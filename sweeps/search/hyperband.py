@@ -48,9 +48,9 @@ class HyperbandOracle(BaseOracle, KerasTunerHyperband):
         return {
             trial
             for bracket in self._brackets
-            for number, (ended, following) in enumerate(itertools.pairwise(bracket["rounds"]), start=1)
+            for number, (entries, following) in enumerate(itertools.pairwise(bracket["rounds"]), start=1)
             for trial in self._best(
-                [entry["id"] for entry in ended if entry["id"] not in {promoted["past_id"] for promoted in following}],
+                [entry["id"] for entry in entries if entry["id"] not in {place["past_id"] for place in following}],
                 self._get_size(bracket["bracket_num"], number) - len(following),
             )
         }

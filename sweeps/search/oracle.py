@@ -35,38 +35,38 @@ class Oracle:
 
     def ask(self) -> Proposal | None:
         # A slot of its own for each ask: Keras Tuner hands the same trial to the same slot until it ends.
-        asked = self._oracle.create_trial(f"slot-{len(self._oracle.trials)}")
-        if asked.status != "RUNNING":
+        trial = self._oracle.create_trial(f"slot-{len(self._oracle.trials)}")
+        if trial.status != "RUNNING":
             return None
-        values = asked.hyperparameters.values
+        values = trial.hyperparameters.values
         origin = values.get("tuner/trial_id")
-        trial = self._numbers[origin] if origin else next(self._count)
-        self._numbers[asked.trial_id] = trial
-        self._out[trial] = asked
+        number = self._numbers[origin] if origin else next(self._count)
+        self._numbers[trial.trial_id] = number
+        self._out[number] = trial
         return Proposal(
-            trial=trial,
+            trial=number,
             values=self._space.complete(values),
             initial_epoch=values.get("tuner/initial_epoch", 0),
             epochs=values.get("tuner/epochs", self._epochs),
         )
 
     def tell(self, trial: int, objective: float | None) -> None:
-        ended = self._out.pop(trial)
+        out = self._out.pop(trial)
         if objective is None:
-            ended.status = "FAILED"
+            out.status = "FAILED"
         else:
-            self._oracle.update_trial(ended.trial_id, {self._objective: objective})
-            ended.status = "COMPLETED"
-        self._oracle.end_trial(ended)
+            self._oracle.update_trial(out.trial_id, {self._objective: objective})
+            out.status = "COMPLETED"
+        self._oracle.end_trial(out)
 
     def replay(self, trial: int, values: Mapping[str, Value]) -> None:
-        recorded = {hp.name: values[hp.name] for hp in self._space.searched}
-        self._oracle.expect(recorded)
+        searched_values = {hp.name: values[hp.name] for hp in self._space.searched}
+        self._oracle.expect(searched_values)
         proposal = self.ask()
         if proposal is None or proposal.trial != trial:
             raise SweepError(f"the journal's trial {trial} does not follow from what came before it")
         if proposal.values != values:
-            self._oracle.correct(self._out[trial], recorded)
+            self._oracle.correct(self._out[trial], searched_values)
 
     def extend(self, trials: int) -> None:
         self._oracle.extend(trials)

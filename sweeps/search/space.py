@@ -130,8 +130,8 @@ def read(model: Buildable, optimizer: Buildable) -> Space:
     """Read both spaces and check them against what the builders take; raises `ConfigError`, imports neither builder."""
     searched: list[Hyperparameter] = []
     fixed: dict[str, Value] = {}
-    for group, part, decided in (("model", model, DATA_KEYWORDS), ("optimizer", optimizer, ())):
-        limits = _limits_of_keywords(group, part, decided)
+    for group, part, data_keywords in (("model", model, DATA_KEYWORDS), ("optimizer", optimizer, ())):
+        limits = _limits_of_keywords(group, part, data_keywords)
         for name, entry in part.space.items():
             key = f"{group}.space.{name}"
             if isinstance(entry, Mapping):
@@ -153,10 +153,10 @@ def recorded(model: Buildable, optimizer: Buildable) -> tuple[Hyperparameter, ..
     )
 
 
-def _limits_of_keywords(group: str, part: Buildable, decided: tuple[str, ...]) -> dict[str, Limits]:
-    """Return the limits of the keywords that a space must name: all but those that the data have decided."""
+def _limits_of_keywords(group: str, part: Buildable, data_keywords: tuple[str, ...]) -> dict[str, Limits]:
+    """Return the limits of the keywords that a space must name: all but those that the dataset decides."""
     limits = limits_of(f"{group}.build", part.build)
-    keywords = {name: limits[name] for name in limits if name not in decided}
+    keywords = {name: limits[name] for name in limits if name not in data_keywords}
     for name, entry in part.space.items():
         if name not in keywords:
             takes = ", ".join(keywords)

@@ -14,7 +14,7 @@ from conf.schema import Config, Job
 from sweeps.search import bayesian, keras_tuner_base, space
 from sweeps.search.ask_tell import Proposal
 from sweeps.search.bayesian import BayesianOracle
-from tests.searches import oracle, proposals, score
+from tests.searches import oracle, proposals_of, score
 
 
 def keras_tuner_oracle(config: Config) -> BayesianOracle:
@@ -33,22 +33,29 @@ def run(search: BayesianOracle, trials: int, objective: Callable[[dict[str, Any]
 
 
 def test_most_of_a_small_budget_is_left_to_the_gaussian_process(composed: Callable[..., Job]) -> None:
-    random = [p.values for p in proposals(composed("trials=6").config, workers=1)]
-    proposed = [p.values for p in proposals(composed("tuner=bayesian", "trials=6").config, workers=1)]
-    same = [a == b for a, b in zip(random, proposed, strict=True)]
+    random = [p.values for p in proposals_of(composed("trials=6").config, workers=1)]
+    proposals = [p.values for p in proposals_of(composed("tuner=bayesian", "trials=6").config, workers=1)]
+    same = [a == b for a, b in zip(random, proposals, strict=True)]
     assert same[:2] == [True] * 2
     assert not any(same[2:])
 
 
 def test_equal_scores_are_not_modelled(composed: Callable[..., Job]) -> None:
-    random = [p.values for p in proposals(composed("trials=8").config, workers=1)]
+    random = [p.values for p in proposals_of(composed("trials=8").config, workers=1)]
     search = oracle(composed("tuner=bayesian", "trials=8").config)
-    proposed = []
+    proposals = []
     while (proposal := search.ask()) is not None:
-        proposed.append(proposal.values)
+        proposals.append(proposal.values)
         search.tell(proposal.trial, 0.5 if proposal.trial < 6 else 0.6)
-    assert proposed[:7] == random[:7]
-    assert proposed[7] != random[7]  # the seventh trial made the difference
+    assert proposals[:7] == random[:7]
+    assert proposals[7] != random[7]  # the seventh trial made the difference
+
+
+def test_a_single_initial_point_is_enough_for_a_model(composed: Callable[..., Job]) -> None:
+    random = proposals_of(composed("trials=3").config, workers=1)
+    proposals = proposals_of(composed("tuner=bayesian", "trials=3").config, workers=1)
+    assert proposals[0] == random[0]
+    assert proposals[1] != random[1]
 
 
 def test_the_proposal_is_as_good_as_keras_tuners_from_the_same_trials(composed: Callable[..., Job]) -> None:
@@ -96,22 +103,22 @@ def test_a_resumed_search_goes_on_without_making_its_proposals_again(
 ) -> None:
     config = composed("tuner=bayesian", "tuner.initial_points=3", "trials=12", *space).config
     whole, out = oracle(config), list[Proposal]()
-    proposed: list[Proposal] = []
-    ended_after: dict[int, Proposal] = {}  # the last trial that was proposed before -> the trial that ended
-    while len(proposed) < trials:
+    proposals: list[Proposal] = []
+    ended_after: dict[int, Proposal] = {}  # the last trial that was proposals before -> the trial that ended
+    while len(proposals) < trials:
         if len(out) > 2:
-            ended_after[proposed[-1].trial] = ended = out.pop(len(ended_after) % 2)
+            ended_after[proposals[-1].trial] = ended = out.pop(len(ended_after) % 2)
             whole.tell(ended.trial, score(ended))
         proposal = whole.ask()
         assert proposal is not None
         out.append(proposal)
-        proposed.append(proposal)
+        proposals.append(proposal)
     assert len(out) == min(trials, 3)
     with monkeypatch.context() as patched:
         patched.setattr(keras_tuner_base, "MAX_COLLISIONS", 0)  # a draw would meet a known trial at once
         resumed = oracle(config)
         patched.setattr(BayesianOracle, "most_promising", lambda _: pytest.fail("the proposal is known already"))
-        for proposal in proposed:
+        for proposal in proposals:
             resumed.replay(proposal.trial, proposal.values)
             if proposal.trial in ended_after:
                 ended = ended_after[proposal.trial]

@@ -18,7 +18,7 @@ TYPING = "import typing as t\nfrom typing import TYPE_CHECKING, Annotated, Optio
 
 
 @pytest.fixture
-def written(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Callable[..., None]:
+def write_module(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Callable[..., None]:
     """Writes a module that can be found by its name."""
     monkeypatch.syspath_prepend(str(tmp_path))
 
@@ -72,11 +72,13 @@ def written(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Callable[..., No
     ],
 )
 def test_bounds_hold_however_the_annotation_is_spelled(
-    names: str, annotation: str, written: Callable[..., None]
+    names: str, annotation: str, write_module: Callable[..., None]
 ) -> None:
-    written("from .kinds import Units as Width\nfrom models import hyperparameters as numbers", "package/__init__.py")
-    written("from models.hyperparameters import Size\nUnits = Size", "package/kinds.py")
-    written(f"{names}\ndef build(*, units: {annotation}): ...")
+    write_module(
+        "from .kinds import Units as Width\nfrom models import hyperparameters as numbers", "package/__init__.py"
+    )
+    write_module("from models.hyperparameters import Size\nUnits = Size", "package/kinds.py")
+    write_module(f"{names}\ndef build(*, units: {annotation}): ...")
     limits = limits_of("model.build", "written.build")["units"]
     for value in (1, 200):
         limits.check("model.space.units", value)
@@ -86,10 +88,10 @@ def test_bounds_hold_however_the_annotation_is_spelled(
         assert str(error.value) == f"model.space.units={value}: must be an integer of at least 1"
 
 
-def test_a_relative_import_leads_to_its_own_package(written: Callable[..., None]) -> None:
-    written("", "package/__init__.py")
-    written("from models.hyperparameters import Fraction as Share", "package/kinds.py")
-    written(
+def test_a_relative_import_leads_to_its_own_package(write_module: Callable[..., None]) -> None:
+    write_module("", "package/__init__.py")
+    write_module("from models.hyperparameters import Fraction as Share", "package/kinds.py")
+    write_module(
         "from . import kinds\nfrom .kinds import Share\ndef build(*, a: Share, b: kinds.Share): ...", "package/net.py"
     )
     for limits in limits_of("model.build", "package.net.build").values():
@@ -97,8 +99,8 @@ def test_a_relative_import_leads_to_its_own_package(written: Callable[..., None]
             limits.check("key", 1)
 
 
-def test_a_search_space_is_held_against_bounds_of_any_spelling(written: Callable[..., None]) -> None:
-    written(f"{MODULE}def build(*, num_words, units: h.Size, dropout: h.Fraction | None): ...")
+def test_a_search_space_is_held_against_bounds_of_any_spelling(write_module: Callable[..., None]) -> None:
+    write_module(f"{MODULE}def build(*, num_words, units: h.Size, dropout: h.Fraction | None): ...")
     optimizer = Buildable("adam", "models.optimizers.adam", {"learning_rate": 0.001})
     units = {"kind": "Choice", "values": [8, -3], "default": 8}
     with pytest.raises(ConfigError, match=r"^model\.space\.units\.values=-3: must be an integer of at least 1$"):
@@ -116,9 +118,9 @@ def test_a_search_space_is_held_against_bounds_of_any_spelling(written: Callable
     ],
 )
 def test_bounds_add_up_as_the_annotation_says(
-    annotation: str, allowed: tuple[float, ...], refused: tuple[float, ...], written: Callable[..., None]
+    annotation: str, allowed: tuple[float, ...], refused: tuple[float, ...], write_module: Callable[..., None]
 ) -> None:
-    written(f"{MODULE}{TYPING}def build(*, units: {annotation}): ...")
+    write_module(f"{MODULE}{TYPING}def build(*, units: {annotation}): ...")
     limits = limits_of("model.build", "written.build")["units"]
     for value in allowed:
         limits.check("units", value)
@@ -146,9 +148,9 @@ def test_bounds_add_up_as_the_annotation_says(
     ],
 )
 def test_an_annotation_that_leads_to_no_bounds_allows_any_value(
-    names: str, annotation: str, written: Callable[..., None]
+    names: str, annotation: str, write_module: Callable[..., None]
 ) -> None:
-    written(f"{names}\ndef build(*, units: {annotation}): ...")
+    write_module(f"{names}\ndef build(*, units: {annotation}): ...")
     limits_of("model.build", "written.build")["units"].check("model.space.units", -3)
 
 
@@ -176,9 +178,9 @@ def test_an_annotation_that_leads_to_no_bounds_allows_any_value(
     ],
 )
 def test_a_builder_that_cannot_be_read_is_refused_in_one_line(
-    source: str, message: str, written: Callable[..., None]
+    source: str, message: str, write_module: Callable[..., None]
 ) -> None:
-    written(source)
+    write_module(source)
     with pytest.raises(ConfigError) as error:
         limits_of("model.build", "written.build")
     assert message in str(error.value)
@@ -202,8 +204,8 @@ def test_a_name_of_no_function_is_refused(target: str, message: str) -> None:
     assert message in str(error.value)
 
 
-def test_keywords_are_listed_with_their_annotations_as_written(written: Callable[..., None]) -> None:
-    written("def read(name, *, source: 'str', limit: int | None = None): ...")
+def test_keywords_are_listed_with_their_annotations_as_written(write_module: Callable[..., None]) -> None:
+    write_module("def read(name, *, source: 'str', limit: int | None = None): ...")
     assert keywords_of("datasets.imdb.read", "written.read") == {
         "name": "",
         "source": "'str'",
@@ -217,51 +219,63 @@ def test_the_options_of_every_configured_tuner_are_right(tuner: str, composed: C
 
 
 @pytest.mark.parametrize(
-    "arguments",
+    ("tuner", "options"),
     [
-        ("tuner=bayesian", "tuner.initial_points=1", "tuner.alpha=1", "tuner.beta=0"),
-        ("tuner=bayesian", "tuner.initial_points=11", "tuner.alpha=1e-9", "tuner.beta=10.5"),
-        ("tuner=hyperband", "tuner.factor=2"),
+        ("bayesian", {"initial_points": 1, "alpha": 1, "beta": 0}),
+        ("bayesian", {"initial_points": 11, "alpha": 1e-9, "beta": 10.5}),
+        ("hyperband", {"factor": 2}),
     ],
 )
-def test_right_options_are_taken(arguments: tuple[str, ...], composed: Callable[..., Job]) -> None:
-    check_tuner(composed(*arguments).config.tuner)
+def test_right_options_are_taken(tuner: str, options: dict[str, Any], composed: Callable[..., Job]) -> None:
+    check_tuner(composed(f"tuner={tuner}").config.tuner | options)
 
 
 @pytest.mark.parametrize(
-    ("arguments", "message"),
+    ("tuner", "options", "message"),
     [
-        (["tuner.factor=3"], "tuner.factor=3: tuner=random takes no options"),
-        (["tuner=grid", "tuner.size=3"], "tuner.size=3: tuner=grid takes no options"),
-        (["tuner=hyperband", "tuner.beta=1"], "tuner.beta=1: tuner=hyperband takes factor"),
-        (["tuner=hyperband", "tuner.factr=4"], "tuner.factr=4: tuner=hyperband takes factor; did you mean 'factor'?"),
-        (["tuner=hyperband", "tuner.factor=null"], "tuner.factor=null: tuner=hyperband needs a number"),
-        (["tuner=hyperband", "~tuner.factor"], "tuner.factor=null: tuner=hyperband needs a number"),
-        (["tuner=hyperband", "tuner.factor=1"], "tuner.factor=1: must be an integer of at least 2"),
-        (["tuner=hyperband", "tuner.factor=2.5"], "tuner.factor=2.5: must be an integer of at least 2"),
-        (["tuner=bayesian", "tuner.alpha=0"], "tuner.alpha=0: must be a number greater than 0"),
-        (["tuner=bayesian", "tuner.alpha=small"], "tuner.alpha=small: must be a number greater than 0"),
-        (["tuner=bayesian", "tuner.alpha=[1]"], "tuner.alpha=[1]: must be a number greater than 0"),
-        (["tuner=bayesian", "tuner.beta=-1"], "tuner.beta=-1: must be a number of at least 0"),
-        (["tuner=bayesian", "tuner.beta=inf"], "tuner.beta=inf: must be a number of at least 0"),
-        (["tuner=bayesian", "tuner.beta=null"], "tuner.beta=null: tuner=bayesian needs a number"),
-        (["tuner=bayesian", "tuner.initial_points=0"], "tuner.initial_points=0: must be an integer of at least 1"),
+        ("random", {"factor": 3}, "tuner.factor=3: tuner=random takes no options"),
+        ("grid", {"size": 3}, "tuner.size=3: tuner=grid takes no options"),
+        ("hyperband", {"beta": 1}, "tuner.beta=1: tuner=hyperband takes factor"),
+        ("hyperband", {"factr": 4}, "tuner.factr=4: tuner=hyperband takes factor; did you mean 'factor'?"),
+        ("hyperband", {"factor": None}, "tuner.factor=null: tuner=hyperband needs a number"),
+        ("hyperband", {"factor": 1}, "tuner.factor=1: must be an integer of at least 2"),
+        ("hyperband", {"factor": 2.5}, "tuner.factor=2.5: must be an integer of at least 2"),
+        ("bayesian", {"alpha": 0}, "tuner.alpha=0: must be a number greater than 0"),
+        ("bayesian", {"alpha": "small"}, "tuner.alpha=small: must be a number greater than 0"),
+        ("bayesian", {"alpha": [1]}, "tuner.alpha=[1]: must be a number greater than 0"),
+        ("bayesian", {"beta": -1}, "tuner.beta=-1: must be a number of at least 0"),
+        ("bayesian", {"beta": float("inf")}, "tuner.beta=inf: must be a number of at least 0"),
+        ("bayesian", {"beta": None}, "tuner.beta=null: tuner=bayesian needs a number"),
+        ("bayesian", {"initial_points": 0}, "tuner.initial_points=0: must be an integer of at least 1"),
         (
-            ["tuner.oracle=sweeps.search.random_search.orakle"],
+            "random",
+            {"oracle": "sweeps.search.random_search.orakle"},
             "tuner.oracle=sweeps.search.random_search.orakle: sweeps.search.random_search has no function 'orakle'; "
             "did you mean 'oracle'?",
         ),
-        (["tuner.oracle=oracle"], "tuner.oracle=oracle: must be the dotted name of a function, module.function"),
         (
-            ["tuner.oracle=models.lstm.build"],
+            "random",
+            {"oracle": "oracle"},
+            "tuner.oracle=oracle: must be the dotted name of a function, module.function",
+        ),
+        (
+            "random",
+            {"oracle": "models.lstm.build"},
             "tuner.oracle=models.lstm.build: must take one positional argument, the settings of the search",
         ),
     ],
 )
-def test_a_wrong_option_of_a_tuner_is_named(arguments: list[str], message: str, composed: Callable[..., Job]) -> None:
+def test_a_wrong_option_of_a_tuner_is_named(
+    tuner: str, options: dict[str, Any], message: str, composed: Callable[..., Job]
+) -> None:
     with pytest.raises(ConfigError) as error:
-        check_tuner(composed(*arguments).config.tuner)
+        check_tuner(composed(f"tuner={tuner}").config.tuner | options)
     assert str(error.value) == message
+
+
+def test_an_option_that_the_configuration_lacks_is_named(composed: Callable[..., Job]) -> None:
+    with pytest.raises(ConfigError, match=r"^tuner\.factor=null: tuner=hyperband needs a number$"):
+        check_tuner(composed("tuner=hyperband", "~tuner.factor").config.tuner)
 
 
 @pytest.mark.parametrize(
@@ -277,9 +291,9 @@ def test_a_wrong_option_of_a_tuner_is_named(arguments: list[str], message: str, 
     ],
 )
 def test_an_option_may_have_a_default_or_be_null(
-    options: dict[str, Any], message: str | None, written: Callable[..., None]
+    options: dict[str, Any], message: str | None, write_module: Callable[..., None]
 ) -> None:
-    written(f"{MODULE}def oracle(settings, *, order: str, size: h.Size = 2, limit: h.Size | None = None): ...")
+    write_module(f"{MODULE}def oracle(settings, *, order: str, size: h.Size = 2, limit: h.Size | None = None): ...")
     tuner = {"name": "own", "oracle": "written.oracle", "ends_trials": False, **options}
     if message is None:
         check_tuner(tuner)

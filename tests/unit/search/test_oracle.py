@@ -8,13 +8,13 @@ import pytest
 from conf.schema import Job
 from sweeps.search import space
 from sweeps.search.ask_tell import Proposal
-from tests.searches import TUNERS, oracle, proposals
+from tests.searches import TUNERS, oracle, proposals_of
 
 
 @pytest.mark.parametrize("tuner", TUNERS)
 def test_the_first_trial_is_the_baseline(tuner: str, composed: Callable[..., Job]) -> None:
     config = composed(f"tuner={tuner}", "trials=5").config
-    first, *others = proposals(config)
+    first, *others = proposals_of(config)
     defaults = space.read(config.model, config.optimizer).defaults()
     assert first == Proposal(0, defaults, 0, config.epochs)
     assert all(proposal.values != defaults for proposal in others)
@@ -26,24 +26,27 @@ def test_the_same_seed_gives_the_same_trials_and_another_seed_others(
     tuner: str, workers: int, composed: Callable[..., Job]
 ) -> None:
     arguments = f"tuner={tuner}", "trials=4"
-    first = proposals(composed(*arguments).config, workers)
-    assert proposals(composed(*arguments).config, workers) == first
+    first = proposals_of(composed(*arguments).config, workers)
+    assert proposals_of(composed(*arguments).config, workers) == first
     if tuner != "grid":
-        assert proposals(composed(*arguments, "seed=2").config, workers) != first
+        assert proposals_of(composed(*arguments, "seed=2").config, workers) != first
 
 
 @pytest.mark.parametrize("tuner", TUNERS)
 def test_as_many_configurations_as_trials_and_none_twice(tuner: str, composed: Callable[..., Job]) -> None:
     trials = 8 if tuner == "bayesian" else 30  # a Gaussian process takes longer
     configurations = {
-        p.trial: tuple(p.values.items()) for p in proposals(composed(f"tuner={tuner}", f"trials={trials}").config)
+        p.trial: tuple(p.values.items()) for p in proposals_of(composed(f"tuner={tuner}", f"trials={trials}").config)
     }
     assert sorted(configurations) == list(range(trials))
     assert len(set(configurations.values())) == trials
 
 
+@pytest.mark.parametrize("seed", [1, 2, 3])
 @pytest.mark.parametrize("tuner", ["random", "grid", "bayesian"])
-def test_a_small_space_is_exhausted_without_repeating_a_trial(tuner: str, composed: Callable[..., Job]) -> None:
+def test_a_small_space_is_exhausted_without_repeating_a_trial(
+    tuner: str, seed: int, composed: Callable[..., Job]
+) -> None:
     # Keras Tuner's own Bayesian oracle would propose the same point again and again.
     config = composed(
         *(f"model.space.{name}=8" for name in ("embedding_dim", "conv_filters")),
@@ -51,16 +54,17 @@ def test_a_small_space_is_exhausted_without_repeating_a_trial(tuner: str, compos
         "model.space.lstm_units={kind: Choice, values: [8, 16], default: 8}",
         "optimizer.space.learning_rate=0.01",
         f"tuner={tuner}",
+        f"seed={seed}",
         "trials=50",
     ).config
-    proposed = proposals(config)
-    assert len({tuple(p.values.items()) for p in proposed}) == len(proposed) == 12
+    proposals = proposals_of(config)
+    assert len({tuple(p.values.items()) for p in proposals}) == len(proposals) == 12
 
 
 @pytest.mark.parametrize("tuner", TUNERS)
 def test_failed_trials_do_not_end_the_search(tuner: str, composed: Callable[..., Job]) -> None:
-    proposed = proposals(composed(f"tuner={tuner}", "trials=9").config, failing=range(7))
-    assert {p.trial for p in proposed} == set(range(9))
+    proposals = proposals_of(composed(f"tuner={tuner}", "trials=9").config, failing=range(7))
+    assert {p.trial for p in proposals} == set(range(9))
 
 
 @pytest.mark.parametrize(
@@ -89,5 +93,5 @@ def test_the_description_is_that_of_an_extended_budget(tuner: str, composed: Cal
 
 @pytest.mark.parametrize("tuner", TUNERS)
 def test_nothing_is_written(tuner: str, composed: Callable[..., Job]) -> None:
-    proposals(composed(f"tuner={tuner}", "trials=3").config)
+    proposals_of(composed(f"tuner={tuner}", "trials=3").config)
     assert list(Path().iterdir()) == []
