@@ -5,8 +5,8 @@
     python -m pipelines.reproduce <run id> datasets.imdb.archive=/path/imdb.npz where the data lie here
     python -m pipelines.reproduce <run id> engine.threads=2                     TensorFlow threads
 
-The same as `python -m pipelines.sweep reproduce=<run id>`. The recorded configuration, seed and data hold. Exit status: 0
-if every number is equal.
+The same as `python -m pipelines.sweep reproduce=<run id>`. The recorded configuration, seed and data hold. Exit status:
+0 if every number is equal.
 """
 
 from __future__ import annotations

@@ -10,8 +10,8 @@
     python -m pipelines.sweep reproduce=<run id>                     repeat one trial of MLflow: is every epoch equal?
     python -m pipelines.sweep --help                                 every key
 
-Exit status: 0 if every sweep finished with at least one completed trial, 130 if interrupted and resumable, anything else
-if it failed.
+Exit status: 0 if every sweep finished with at least one completed trial, 130 if interrupted and resumable, anything
+else if it failed.
 """
 
 from __future__ import annotations

@@ -4,7 +4,8 @@
     python -m pipelines.sync outputs/<dir> …            these
     python -m pipelines.sync tracking.uri=http://…      into this store; otherwise the one that the sweep logged to
 
-However often it is called, each trial is one run and each epoch one point. Exit status: 0 if everything is in the store.
+However often it is called, each trial is one run and each epoch one point. Exit status: 0 if everything is in the
+store.
 """
 
 from __future__ import annotations
@@ -89,7 +90,8 @@ def sync(directory: Path, uri: str | None, console: Console) -> bool:
                 report.ensure_written(record)
         if complete:
             session = Session(console, word_index.find)
-            complete = all([session.register(uri, recorded_plan(config, record), record) for record in records])
+            registered = [session.register(uri, recorded_plan(config, record), record) for record in records]
+            complete = all(registered)
     progress = f"{directory}: {', '.join(progress_so_far(record) for record in records)}"
     outcome = "all of it is in" if complete else "not all of it could be logged to"
     message = f"{progress}; {outcome} {store.without_password(uri)}"
