@@ -1,6 +1,5 @@
 import random
 import time
-from collections.abc import Callable
 from pathlib import Path
 
 import pytest
