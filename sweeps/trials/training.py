@@ -142,7 +142,8 @@ class Confusion(keras.metrics.Metric):
     """Counts how often each true label was answered with each label; its result is a matrix (label, answer).
 
     The counts are float32, which are exact up to 2**24 in a cell. They are a product of matrices and not a histogram,
-    as TensorFlow has no deterministic histogram for GPUs.
+    as TensorFlow has no deterministic histogram for GPUs. A training step takes 0.06 to 0.08 ms more with it, of 36 ms
+    (`conv_lstm` on IMDB) or 66 ms (`lstm` on Reuters): the least of 21 and 40 runs in turn, one thread, 2026-11-27.
     """
 
     def __init__(self, num_classes: int) -> None:

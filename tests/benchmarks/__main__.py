@@ -1,13 +1,13 @@
-"""The sweep of this project against Keras Tuner's and Optuna's, in turn on the same machine, data, models and space.
+"""A comparison of this project's sweep with Keras Tuner's and Optuna's, in turn on the same machine and data.
 
     python -m tests.benchmarks model=conv_lstm data=imdb [trials=8] [epochs=6] [repetitions=3] [out=bench] [key=value …]
     … questions=equal_work                                      one of the two: equal_work, search
 
-Two questions: at equal work (the same trials, all epochs), how much longer do the others take? And when each searches
-as it does (this project with `stopping=median`, Keras Tuner with early stopping, Optuna with its median pruner), how
-long until it has the best validation accuracy that another came to? Other keys are this project's own, e.g. where an
-archive is. Writes bench.json and, of the searches, bench.png. Seconds mean little on a shared machine: read the ratios,
-which are of runs in turn.
+There are two questions. At equal work (the same trials, all epochs), how much longer do the others take? And when each
+searches in its own way (this project with `stopping=median`, Keras Tuner with early stopping, Optuna with its median
+pruner), how long does it take to reach another's best validation accuracy? Other keys are this project's own, e.g. the
+place of an archive. Writes bench.json and, for the searches, bench.png. Seconds mean little on a shared machine: read
+the ratios, which are of runs in turn.
 """
 
 from __future__ import annotations
@@ -16,18 +16,19 @@ import json
 import statistics
 import sys
 import tempfile
-from dataclasses import asdict, replace
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 from matplotlib.figure import Figure
 
-from conf.schema import Config
-from pipelines.sweep import check
+from conf.schema import Config, Job
+from sweeps import runtime
 from sweeps.search.oracle import Oracle
 from sweeps.search.space import Space
+from sweeps.session.checks import check
 from tests.benchmarks import commands
-from tests.benchmarks.rivals import Ended, Settings
+from tests.benchmarks.rivals import Ended, Task
 
 TOOLS = ("ours", "keras_tuner", "optuna")
 QUESTIONS = ("equal_work", "search")
@@ -35,36 +36,34 @@ COLORS = {"ours": "#0072B2", "keras_tuner": "#D55E00", "optuna": "#009E73"}
 
 
 def main() -> None:
-    given = dict(argument.partition("=")[::2] for argument in sys.argv[1:])
-    out, repetitions = Path(given.pop("out", "bench")), int(given.pop("repetitions", "3"))
-    questions = given.pop("questions", ",".join(QUESTIONS)).split(",")
-    arguments = [f"{key}={value}" for key, value in given.items()]
-    config = commands.job_of(arguments).config
-    searched = check(config)
-    found: dict[str, Any] = {"arguments": arguments, **{question: [] for question in QUESTIONS}}
+    options = dict(argument.partition("=")[::2] for argument in sys.argv[1:])
+    out, repetitions = Path(options.pop("out", "bench")), int(options.pop("repetitions", "3"))
+    questions = options.pop("questions", ",".join(QUESTIONS)).split(",")
+    arguments = [f"{key}={value}" for key, value in options.items()]
+    job = commands.job_of(arguments)
+    config, searched = job.config, check(job.config)
+    results: dict[str, Any] = {"arguments": arguments, **{question: [] for question in QUESTIONS}}
     for repetition in range(repetitions):
         for question in questions:
             seed = config.seed + repetition
-            runs = {tool: run(tool, question, config, searched, arguments=arguments, seed=seed) for tool in TOOLS}
-            found[question].append(runs)
+            runs = {tool: run(tool, question, job, searched, arguments=arguments, seed=seed) for tool in TOOLS}
+            results[question].append(runs)
             print(
                 question,
                 seed,
                 {tool: (round(runs[tool]["seconds"]), round(_best(runs[tool]), 4)) for tool in TOOLS},
                 flush=True,
             )
-            out.with_suffix(".json").write_text(json.dumps(found, indent=1))
-    found["ratios"] = ratios(found)
-    out.with_suffix(".json").write_text(json.dumps(found, indent=1))
-    if found["search"]:
-        figure(found, f"{config.model.name} on {', '.join(config.datasets)}", out.with_suffix(".png"))
-    print(json.dumps(found["ratios"], indent=1))
+            out.with_suffix(".json").write_text(json.dumps(results, indent=1))
+    results["ratios"] = ratios(results)
+    out.with_suffix(".json").write_text(json.dumps(results, indent=1))
+    if results["search"]:
+        figure(results, f"{config.model.name} on {', '.join(config.datasets)}", out.with_suffix(".png"))
+    print(json.dumps(results["ratios"], indent=1))
 
 
-def run(
-    tool: str, question: str, config: Config, searched: Space, *, arguments: list[str], seed: int
-) -> dict[str, Any]:
-    """One whole process: how long it took, and what its trials came to by when."""
+def run(tool: str, question: str, job: Job, searched: Space, *, arguments: list[str], seed: int) -> dict[str, Any]:
+    """Run one whole process; return its seconds, and when its trials ended with which accuracy."""
     with tempfile.TemporaryDirectory() as name:
         folder = Path(name)
         if tool == "ours":
@@ -73,55 +72,47 @@ def run(
             ended = commands.run(folder, "pipelines.sweep", *ours)
             trials = _ours(folder, ended.began)
         else:
-            (dataset, data), *_ = config.datasets.items()
-            values = proposals(config, searched, seed) if question == "equal_work" else None
-            settings = Settings(
-                model=asdict(config.model),
-                optimizer=asdict(config.optimizer),
-                data=data.arguments(dataset),
-                trials=config.trials,
-                epochs=config.epochs,
-                batch_size=config.batch_size,
-                patience=None if values else config.patience,
-                seed=seed,
-                values=values,
+            values = proposals(job.config, searched, seed) if question == "equal_work" else None
+            task = Task(job.yaml, seed, values)
+            (folder / "task.json").write_text(json.dumps(task._asdict()))
+            ended = commands.run(
+                folder, "tests.benchmarks.rivals", tool, "task.json", variables=runtime.MLFLOW_SETTINGS
             )
-            (folder / "settings.json").write_text(json.dumps(settings._asdict()))
-            ended = commands.run(folder, "tests.benchmarks.rivals", tool, "settings.json")
             trials = json.loads(ended.printed.splitlines()[-1])
         return {"seconds": ended.seconds, "trials": trials}
 
 
 def proposals(config: Config, searched: Space, seed: int) -> list[dict[str, Any]]:
-    """The trials of this project's random search."""
+    """Return the values of the trials of this project's random search."""
     names = [hyperparameter.name for hyperparameter in searched.searched]
     oracle = Oracle(replace(config, seed=seed), searched)
     return [{name: proposal.values[name] for name in names} for proposal in iter(oracle.ask, None)]
 
 
 def _ours(folder: Path, began: float) -> list[dict[str, Any]]:
-    trials = sorted(commands.recorded(folder).completed, key=lambda trial: trial.last)
-    return [Ended(t.last - began, max(t.curves["val/accuracy"]), t.epochs_run)._asdict() for t in trials]
+    trials = sorted(commands.recorded(folder).completed, key=lambda trial: trial.last_event)
+    return [Ended(t.last_event - began, max(t.curves["val/accuracy"]), t.epochs_run)._asdict() for t in trials]
 
 
-def _best(found: dict[str, Any]) -> float:
-    return float(max(trial["accuracy"] for trial in found["trials"]))
+def _best(run: dict[str, Any]) -> float:
+    return float(max(trial["accuracy"] for trial in run["trials"]))
 
 
-def _reached(found: dict[str, Any], accuracy: float) -> float | None:
-    """Seconds until a trial with this accuracy had ended."""
-    return next((trial["seconds"] for trial in found["trials"] if trial["accuracy"] >= accuracy), None)
+def _reached(run: dict[str, Any], accuracy: float) -> float | None:
+    """Return the seconds until a trial with this accuracy had ended."""
+    return next((trial["seconds"] for trial in run["trials"] if trial["accuracy"] >= accuracy), None)
 
 
-def ratios(found: dict[str, Any]) -> dict[str, Any]:
-    """How many times as long as ours each rival takes; medians over the repetitions, and every one of them."""
+def ratios(results: dict[str, Any]) -> dict[str, Any]:
+    """Return each rival's time divided by this project's: the median of the repetitions, and all of them."""
     return {
         rival: {
-            "equal work": _quotients(found["equal_work"], rival),
-            "whole search": _quotients(found["search"], rival),
-            "best accuracy": [{tool: _best(runs[tool]) for tool in ("ours", rival)} for runs in found["search"]],
+            "equal work": _quotients(results["equal_work"], rival),
+            "whole search": _quotients(results["search"], rival),
+            "best accuracy": [{tool: _best(runs[tool]) for tool in ("ours", rival)} for runs in results["search"]],
             "seconds until the rival's best accuracy": [
-                {tool: _reached(runs[tool], _best(runs[rival])) for tool in ("ours", rival)} for runs in found["search"]
+                {tool: _reached(runs[tool], _best(runs[rival])) for tool in ("ours", rival)}
+                for runs in results["search"]
             ],
         }
         for rival in TOOLS[1:]
@@ -133,12 +124,12 @@ def _quotients(repetitions: list[dict[str, Any]], rival: str) -> dict[str, Any]:
     return {"median": statistics.median(quotients) if quotients else None, "all": quotients}
 
 
-def figure(found: dict[str, Any], title: str, path: Path) -> None:
-    """Best validation accuracy so far over time, of every repetition of the search."""
-    drawn = Figure(figsize=(6.4, 4.2), layout="constrained")
-    axes = drawn.subplots()
+def figure(results: dict[str, Any], title: str, path: Path) -> None:
+    """Draw the best validation accuracy so far over time, for every repetition of the search."""
+    canvas = Figure(figsize=(6.4, 4.2), layout="constrained")
+    axes = canvas.subplots()
     for tool in TOOLS:
-        for number, runs in enumerate(found["search"]):
+        for number, runs in enumerate(results["search"]):
             best, points = 0.0, []
             for trial in runs[tool]["trials"]:
                 best = max(best, trial["accuracy"])
@@ -147,7 +138,7 @@ def figure(found: dict[str, Any], title: str, path: Path) -> None:
     axes.set(xlabel="time since the command (s)", ylabel="best validation accuracy so far", title=title)
     axes.grid(visible=True)
     axes.legend(loc="lower right")
-    drawn.savefig(path, dpi=120)
+    canvas.savefig(path, dpi=120)
 
 
 if __name__ == "__main__":

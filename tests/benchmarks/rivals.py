@@ -1,16 +1,14 @@
 """The sweep that a user would write without this project, with Keras Tuner or with Optuna, and MLflow's autologging.
 
-    python -m tests.benchmarks.rivals keras_tuner|optuna SETTINGS.json
+    python -m tests.benchmarks.rivals keras_tuner|optuna TASK.json
 
 The models, the data (already encoded), the space and the epochs are this project's, so that only the sweeps differ.
-Prints one line of JSON: when, after the start of the process, each trial ended, its best validation accuracy and its
-epochs. Needs the packages in requirements.txt beside this file.
+Prints one line of JSON with an entry for each trial: the seconds from the start of the process to its end, its best
+validation accuracy and its epochs. Needs the packages in requirements.txt beside this file.
 """
 
 from __future__ import annotations
 
-import atexit
-import gc
 import json
 import sys
 import time
@@ -23,27 +21,16 @@ import keras
 import mlflow
 import psutil
 
-from conf.schema import Buildable
+from conf import stored
 from pipelines.data import dataset
 from sweeps.search import space
-from sweeps.search.space import Space
-from sweeps.trials.spec import Dataset
-
-# As a user's own program has it; importing ours has set it otherwise.
-gc.set_threshold(700, 10, 10)
-atexit.unregister(gc.freeze)
+from tests.benchmarks import commands
 
 
-class Settings(NamedTuple):
-    """What all tools have to do. `values` are the trials to run; without them each tool searches as it does."""
+class Task(NamedTuple):
+    """The sweep to run: this project's configuration, the seed, and the trials; without those each tool searches."""
 
-    model: Mapping[str, Any]
-    optimizer: Mapping[str, Any]
-    data: Mapping[str, Any]
-    trials: int
-    epochs: int
-    batch_size: int
-    patience: int | None
+    yaml: str
     seed: int
     values: list[dict[str, Any]] | None
 
@@ -55,28 +42,32 @@ class Ended(NamedTuple):
 
 
 class Sweep:
-    def __init__(self, settings: Settings) -> None:
-        self.settings = settings
-        self.data: Dataset = dataset.load(**settings.data)
-        self.space: Space = space.read(Buildable(**settings.model), Buildable(**settings.optimizer))
+    """The parts of a sweep that both rivals share."""
+
+    def __init__(self, task: Task) -> None:
+        self.task = task
+        self.config = stored.parsed(task.yaml)
+        ((name, settings),) = self.config.datasets.items()
+        self.data = dataset.load(name=name, settings=settings)
+        self.space = space.read(self.config.model, self.config.optimizer)
         self.ended: list[Ended] = []
 
-    def build(self, values: Mapping[str, Any]) -> keras.Model:
-        of_model, of_optimizer = self.space.split(self.space.complete(values))
-        shape = {key: getattr(self.data, key) for key in ("num_words", "maxlen", "num_classes")}
-        model = _named(self.settings.model["build"])(**shape, **of_model)
-        optimizer = _named(self.settings.optimizer["build"])(**of_optimizer)
+    def build(self, proposed: Mapping[str, Any]) -> keras.Model:
+        values = self.space.complete(proposed)
+        model = commands.network(self.config, values)
+        module, _, function = self.config.optimizer.build.rpartition(".")
+        build = getattr(import_module(module), function)
+        optimizer = build(**{name: values[name] for name in self.config.optimizer.space})
         model.compile(optimizer, "sparse_categorical_crossentropy", metrics=["accuracy"])
         return model
 
     def fit_arguments(self) -> dict[str, Any]:
-        settings = self.settings
-        stop = [keras.callbacks.EarlyStopping("val_accuracy", patience=settings.patience)] if settings.patience else []
+        stop = keras.callbacks.EarlyStopping("val_accuracy", patience=self.config.patience)
         return {
             "validation_data": tuple(self.data.validation),
-            "epochs": settings.epochs,
-            "batch_size": settings.batch_size,
-            "callbacks": stop,
+            "epochs": self.config.epochs,
+            "batch_size": self.config.batch_size,
+            "callbacks": [] if self.task.values else [stop],
             "verbose": 0,
         }
 
@@ -88,16 +79,10 @@ class Sweep:
         self.ended.append(Ended(time.time() - psutil.Process().create_time(), max(curve), len(curve)))
 
 
-def _named(target: str) -> Any:
-    module, _, name = target.rpartition(".")
-    return getattr(import_module(module), name)
-
-
 def keras_tuner(sweep: Sweep) -> None:
     import keras_tuner as kt
 
-    settings = sweep.settings
-    listed = iter(settings.values or [])
+    listed = iter(sweep.task.values or [])
 
     class Listed(kt.oracles.RandomSearchOracle):
         def populate_space(self, trial_id: str) -> dict[str, Any]:
@@ -113,12 +98,12 @@ def keras_tuner(sweep: Sweep) -> None:
             sweep.end(histories[0].history["val_accuracy"])
             return histories
 
-    oracle = (Listed if settings.values else kt.oracles.RandomSearchOracle)(
+    oracle = (Listed if sweep.task.values else kt.oracles.RandomSearchOracle)(
         objective=kt.Objective("val_accuracy", "max"),
-        max_trials=settings.trials,
+        max_trials=sweep.config.trials,
         hyperparameters=sweep.space.hyperparameters(),
         tune_new_entries=False,
-        seed=settings.seed,
+        seed=sweep.task.seed,
     )
     tuner = Tuner(oracle=oracle, hypermodel=lambda hp: sweep.build(hp.values), directory="kt", overwrite=True)
     tuner.search(*sweep.data.train, **sweep.fit_arguments())
@@ -127,7 +112,7 @@ def keras_tuner(sweep: Sweep) -> None:
 def optuna(sweep: Sweep) -> None:
     import optuna
 
-    settings = sweep.settings
+    task = sweep.task
     optuna.logging.set_verbosity(optuna.logging.ERROR)
 
     class Prune(keras.callbacks.Callback):
@@ -155,12 +140,12 @@ def optuna(sweep: Sweep) -> None:
 
     study = optuna.create_study(
         direction="maximize",
-        sampler=optuna.samplers.RandomSampler(settings.seed),
-        pruner=optuna.pruners.NopPruner() if settings.values else optuna.pruners.MedianPruner(),
+        sampler=optuna.samplers.RandomSampler(task.seed),
+        pruner=optuna.pruners.NopPruner() if task.values else optuna.pruners.MedianPruner(),
     )
-    for values in settings.values or []:
+    for values in task.values or []:
         study.enqueue_trial(values)
-    study.optimize(objective, n_trials=settings.trials)
+    study.optimize(objective, n_trials=sweep.config.trials)
 
 
 def _suggest(trial: Any, name: str, kind: str, arguments: Mapping[str, Any]) -> Any:
@@ -172,7 +157,7 @@ def _suggest(trial: Any, name: str, kind: str, arguments: Mapping[str, Any]) -> 
 
 
 def main(tool: str, path: str) -> None:
-    sweep = Sweep(Settings(**json.loads(Path(path).read_text())))
+    sweep = Sweep(Task(**json.loads(Path(path).read_text())))
     mlflow.set_tracking_uri("sqlite:///mlflow.db")
     mlflow.set_experiment(tool)
     mlflow.tensorflow.autolog(log_models=False)

@@ -1,9 +1,10 @@
-"""What a trial costs the driver with its journal, and what MLflow's thread, when the trial itself does nothing.
+"""The cost of a trial for the driver with its journal, and for MLflow's thread, when the trial itself does nothing.
 
     python -m tests.benchmarks.scale [TRIALS] [key=value …]
 
-Prints, for each tenth of the sweep, processor milliseconds a trial of either thread: flat, unless something grows with
-what there is already. Then resumes the sweep with one more trial, and says how long it takes to go on.
+Prints, for each tenth of the sweep, processor milliseconds a trial of either thread; they stay the same unless the cost
+of a trial grows with the number of trials before it. Then resumes the sweep with one more trial, and prints how long
+that takes.
 """
 
 from __future__ import annotations
@@ -19,31 +20,31 @@ from pathlib import Path
 from typing import Any
 from unittest.mock import patch
 
-from mlflow import MlflowClient
-
 from conf.compose import compose
-from sweeps import driver, journal
+from sweeps import driver, journal, runtime
 from sweeps.driver import Search
 from sweeps.journal import Event, SweepRecord, TrialEnded
 from sweeps.search.oracle import Oracle
-from sweeps.tracking.tracker import Tracker
-from tests.fakes import FakeEngine, plan
+from tests.fakes import FakeEngine, Recorder, plan
 
 
-class Clock:
-    """A view that notes what the driver's thread has used at every trial's end."""
+class Clock(Recorder):
+    """A listener that notes the processor seconds of the driver's thread at every trial's end."""
 
     def __init__(self) -> None:
+        super().__init__()
         self.used = [time.thread_time()]
 
-    def show(self, record: SweepRecord, event: Event) -> None:
+    def on_event(self, record: SweepRecord, event: Event) -> None:
         if isinstance(event, TrialEnded):
             self.used.append(time.thread_time())
 
 
 @contextmanager
 def logged() -> Iterator[list[float]]:
-    """What MLflow's thread has used at every run's end, the sweep's own last."""
+    """Yield the processor seconds of MLflow's thread at every run's end, the sweep's own last."""
+    from mlflow import MlflowClient
+
     used: list[float] = []
     real = MlflowClient.set_terminated
 
@@ -56,7 +57,7 @@ def logged() -> Iterator[list[float]]:
 
 
 def by_tenths(used: Sequence[float]) -> str:
-    """Milliseconds a trial."""
+    """Return milliseconds a trial, for each tenth of the trials."""
     tenth = (len(used) - 1) // 10
     return " ".join(f"{(b - a) / tenth * 1e3:.1f}" for a, b in itertools.pairwise(used[: 10 * tenth + 1 : tenth]))
 
@@ -65,6 +66,9 @@ def main() -> None:
     trials = int(sys.argv[1]) if len(sys.argv) > 1 else 2000
     sys.argv = ["scale", "data=imdb", f"trials={trials}", "epochs=3", *sys.argv[2:]]
     (job,) = compose()
+    runtime.prepare()  # before MLflow is imported
+    from sweeps.tracking.tracker import Tracker
+
     with tempfile.TemporaryDirectory() as folder, logged() as tracked:
         directory = Path(folder, "sweep", "imdb")
         tracker = Tracker(f"sqlite:///{folder}/mlflow.db")

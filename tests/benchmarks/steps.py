@@ -1,12 +1,12 @@
-"""How long a training step takes, and how long its matrix products alone would take this processor.
+"""The time of a training step, and the time that its matrix products alone would take on this processor.
 
     python -m tests.benchmarks.steps model=lstm data=reuters [threads=1,2] [repetitions=3] [key=value …]
 
 The model is the baseline's, on random words of the dataset's shape. Each number of threads is a process of its own, in
-turn; in each the LSTM of `models.fused_lstm`, which one thread gets, and Keras's own, which more get, take turns. The limit
-is what no program of these layers can be faster than: the products of its dense, convolutional and recurrent layers,
-forward, for the gradient of their inputs and for that of their weights, at the rate that large products reach in the
-same process.
+turn; in each, the LSTM of `models.fused_lstm`, which is used with one thread, and Keras's own, which is used with more,
+take turns. No program of these layers can be faster than the limit: the products of its dense, convolutional and
+recurrent layers (forward, for the gradient of their inputs and for the gradient of their weights), at the rate that
+large products reach in the same process.
 """
 
 from __future__ import annotations
@@ -18,12 +18,11 @@ import statistics
 import sys
 import time
 from collections.abc import Callable
-from importlib import import_module
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from conf.schema import Config
-from pipelines.sweep import check
+from sweeps.session.checks import check
 from sweeps.trials.dask_engine import THREADS
 from tests.benchmarks import commands
 
@@ -31,14 +30,14 @@ if TYPE_CHECKING:
     import keras
 
 STEPS, TURNS = 40, 3  # of each measurement
-SIDE = 2000  # of the matrices that tell the processor's rate
+SIDE = 2000  # of the matrices that measure the processor's rate
 
 
 def main() -> None:
-    given = dict(argument.partition("=")[::2] for argument in sys.argv[1:])
-    threads = given.pop("threads", "1,2").split(",")
-    repetitions = int(given.pop("repetitions", "3"))
-    arguments = [f"{key}={value}" for key, value in given.items()]
+    options = dict(argument.partition("=")[::2] for argument in sys.argv[1:])
+    threads = options.pop("threads", "1,2").split(",")
+    repetitions = int(options.pop("repetitions", "3"))
+    arguments = [f"{key}={value}" for key, value in options.items()]
     if not set(THREADS) <= os.environ.keys():
         compare(threads, repetitions, arguments)
         return
@@ -51,8 +50,8 @@ def compare(threads: list[str], repetitions: int, arguments: list[str]) -> None:
         for number in threads:
             measured[number].append(_in_a_process(number, arguments))
     steps = {}
-    for number, found in measured.items():
-        rate, fused, keras, limit = (statistics.median(one[name] for one in found) for name in found[0])
+    for number, runs in measured.items():
+        rate, fused, keras, limit = (statistics.median(run[name] for run in runs) for name in runs[0])
         steps[number] = fused if number == "1" else keras
         print(
             f"threads={number}: ms a step {fused:.1f} with the fused LSTM, {keras:.1f} with Keras's own; "
@@ -66,19 +65,19 @@ def compare(threads: list[str], repetitions: int, arguments: list[str]) -> None:
 def _in_a_process(threads: str, arguments: list[str]) -> dict[str, float]:
     variables = {**dict.fromkeys(THREADS, threads), "TF_CPP_MIN_LOG_LEVEL": "3"}
     ended = commands.run(Path.cwd(), "tests.benchmarks.steps", *arguments, variables=variables)
-    found: dict[str, float] = json.loads(ended.printed.splitlines()[-1])
-    return found
+    measured: dict[str, float] = json.loads(ended.printed.splitlines()[-1])
+    return measured
 
 
 def measure(config: Config) -> dict[str, float]:
-    """The processor's rate (GFLOP/s), then milliseconds a step: with the fused LSTM, with Keras's, and the limit."""
+    """Return the processor's rate (GFLOP/s), then milliseconds a step: with the fused LSTM, Keras's own, the limit."""
     from keras.src import backend
 
     from models import fused_lstm
     from sweeps.trials import training
 
     steps: dict[str, Callable[[], Any]] = {}
-    for name, lstm in (("fused", fused_lstm.lstm), ("keras", fused_lstm._keras_lstm)):
+    for name, lstm in (("fused", fused_lstm.lstm), ("keras", fused_lstm.keras_lstm)):
         backend.lstm = lstm
         model, batches = _model(config), training.batches(_words(config, STEPS), config.batch_size)
         model.compile(config.optimizer.name, "sparse_categorical_crossentropy", metrics=["accuracy"])
@@ -86,12 +85,12 @@ def measure(config: Config) -> dict[str, float]:
         steps[name]()  # traces it
     rate = _rate()
     turns = [{name: _milliseconds(fit) / STEPS for name, fit in steps.items()} for _ in range(TURNS)]
-    taken = {name: statistics.median(turn[name] for turn in turns) for name in steps}
-    return {"rate": rate, **taken, "limit": products(_model(config), config.batch_size) / rate / 1e6}
+    medians = {name: statistics.median(turn[name] for turn in turns) for name in steps}
+    return {"rate": rate, **medians, "limit": products(_model(config), config.batch_size) / rate / 1e6}
 
 
 def products(model: keras.Model, batch_size: int) -> float:
-    """Floating-point operations of a training step's matrix products; of an embedding there are none."""
+    """Return the floating-point operations of a training step's matrix products; an embedding has none."""
     import keras
 
     total = 0
@@ -109,13 +108,7 @@ def products(model: keras.Model, batch_size: int) -> float:
 
 
 def _model(config: Config) -> keras.Model:
-    (data,) = config.datasets.values()
-    searched = check(config)
-    values, _ = searched.split(searched.defaults())
-    module, _, function = config.model.build.rpartition(".")
-    shape = {"num_words": data.num_words, "maxlen": data.maxlen, "num_classes": data.num_classes}
-    model: keras.Model = getattr(import_module(module), function)(**shape, **values)
-    return model
+    return commands.network(config, check(config).defaults())
 
 
 def _words(config: Config, steps: int) -> Any:
@@ -131,7 +124,7 @@ def _words(config: Config, steps: int) -> Any:
 
 
 def _rate() -> float:
-    """GFLOP/s of a large product."""
+    """Return the GFLOP/s of a large product."""
     import tensorflow as tf
 
     a = tf.random.normal((SIDE, SIDE))

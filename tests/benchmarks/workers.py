@@ -1,12 +1,13 @@
-"""How many trials an hour does this machine train with 1, 2, … workers?
+"""The number of trials that this machine trains in an hour with 1, 2, … workers.
 
     python -m tests.benchmarks.workers model=conv_lstm data=imdb trials=8 epochs=2 workers=1,2 [repetitions=3]
         [out=workers] [key=value …]
 
-The same trials to the same epochs (`stopping=none`) with each number of workers in turn; other keys are a sweep's own.
-Prints, for each, trials an hour, as medians over the repetitions: of the whole command, with start, data and store, and
-of the training alone, from the first trial's first second on a worker to the last one's end; and how many times those
-of the first number that is. Take several trials for each worker, or the last ones leave some idle. Writes workers.json.
+Runs the same trials to the same epochs (`stopping=none`) with each number of workers in turn; other keys are a sweep's
+own. Prints trials an hour for each, as medians over the repetitions: of the whole command, with start, data and store,
+and of the training alone, from the first trial's first second on a worker to the last one's end; and both as multiples
+of those of the first number of workers. Take several trials for each worker, or the last ones leave some idle. Writes
+workers.json.
 """
 
 from __future__ import annotations
@@ -23,24 +24,24 @@ from tests.benchmarks import commands
 
 
 def main() -> None:
-    given = dict(argument.partition("=")[::2] for argument in sys.argv[1:])
-    out, repetitions = Path(given.pop("out", "workers")), int(given.pop("repetitions", "3"))
-    counts = [int(count) for count in given.pop("workers", "1,2").split(",")]
-    arguments = [f"{key}={value}" for key, value in given.items()]
+    options = dict(argument.partition("=")[::2] for argument in sys.argv[1:])
+    out, repetitions = Path(options.pop("out", "workers")), int(options.pop("repetitions", "3"))
+    counts = [int(count) for count in options.pop("workers", "1,2").split(",")]
+    arguments = [f"{key}={value}" for key, value in options.items()]
     commands.job_of(arguments)
-    found: dict[str, Any] = {"arguments": arguments, "runs": {str(count): [] for count in counts}}
+    results: dict[str, Any] = {"arguments": arguments, "runs": {str(count): [] for count in counts}}
     for _ in range(repetitions):
         for count in counts:
-            found["runs"][str(count)].append(trials_an_hour(arguments, count))
-            found["medians"] = medians(found["runs"])
-            out.with_suffix(".json").write_text(json.dumps(found, indent=1))
-    for count, rates in found["medians"].items():
-        said = [f"{rate['trials an hour']:.0f} ({rate['times']:.2f} times)" for rate in rates.values()]
-        print(f"{count:>3} workers: {said[0]} trials an hour of the command, {said[1]} of its training")
+            results["runs"][str(count)].append(trials_an_hour(arguments, count))
+            results["medians"] = medians(results["runs"])
+            out.with_suffix(".json").write_text(json.dumps(results, indent=1))
+    for count, rates in results["medians"].items():
+        command, training = (f"{rate['trials an hour']:.0f} ({rate['times']:.2f} times)" for rate in rates.values())
+        print(f"{count:>3} workers: {command} trials an hour of the command, {training} of its training")
 
 
 def trials_an_hour(arguments: list[str], workers: int) -> dict[str, float]:
-    """Of the whole command, and of its training alone."""
+    """Run the command; return its trials an hour, and those of its training alone."""
     with tempfile.TemporaryDirectory() as name:
         folder = Path(name)
         options = (f"engine.workers={workers}", "stopping=none", "tracking.uri=sqlite:///mlflow.db")
@@ -51,21 +52,22 @@ def trials_an_hour(arguments: list[str], workers: int) -> dict[str, float]:
 
 
 def training_seconds(record: SweepRecord) -> float:
-    """A trial is journalled as started while its worker still loads TensorFlow: its own begin is taken."""
-    return max(t.last for t in record.completed) - min(t.last - t.cost["seconds"] for t in record.completed)
+    """Return the seconds from the first trial's own start, after its worker has loaded TensorFlow, to the last end."""
+    ends = [(trial.last_event, trial.cost["seconds"]) for trial in record.completed]
+    return max(end for end, _ in ends) - min(end - seconds for end, seconds in ends)
 
 
 def medians(runs: dict[str, list[dict[str, float]]]) -> dict[str, dict[str, dict[str, float]]]:
-    """For each number of workers that ran, and how many times the rate of the first one it is."""
-    middle = {
-        count: {part: statistics.median(rates[part] for rates in found) for part in found[0]}
-        for count, found in runs.items()
-        if found
+    """Return the median rates for each number of workers that ran, and as multiples of the first number's."""
+    rates_of = {
+        count: {part: statistics.median(rates[part] for rates in repetitions) for part in repetitions[0]}
+        for count, repetitions in runs.items()
+        if repetitions
     }
-    first = next(iter(middle.values()))
+    first = next(iter(rates_of.values()))
     return {
         count: {part: {"trials an hour": rate, "times": rate / first[part]} for part, rate in rates.items()}
-        for count, rates in middle.items()
+        for count, rates in rates_of.items()
     }
 
 

@@ -128,19 +128,20 @@ def test_curves_of_a_confusion_matrix_are_those_of_its_part_of_the_data() -> Non
 
 
 def test_a_new_row_of_the_table_becomes_a_curve_and_a_test_metric(monkeypatch: pytest.MonkeyPatch) -> None:
-    errors = metrics.Metric(
-        "errors", "documents", "min", ("val", "test"), (), lambda a: float(a.counts[a.labels != a.predicted].sum())
-    )
+    def missed(answers: metrics.Answers) -> float:
+        return float(answers.counts[(answers.labels == 0) & (answers.predicted != 0)].sum())
+
+    row = metrics.Metric("missed", "documents of class 0", "min", ("val", "test"), (), missed)
     for module in (metrics, training):
-        monkeypatch.setattr(module, "METRICS", (*METRICS, errors))
-    monkeypatch.setattr(training, "CURVES", (*CURVES, "val/errors"))
+        monkeypatch.setattr(module, "METRICS", (*METRICS, row))
+    monkeypatch.setattr(training, "CURVES", (*CURVES, "val/missed"))
     result = training.run(spec(epochs=1), quiet)
-    shares = [1 - result.curves["val/accuracy"][0], 1 - result.test["test/accuracy"]]
-    assert [result.curves["val/errors"][0] / tiny.VALIDATION, result.test["test/errors"] / tiny.TEST] == pytest.approx(
-        shares, abs=1e-6
-    )
-    monkeypatch.setattr(metrics, "METRICS", (*METRICS, errors._replace(compute=None)))
-    with pytest.raises(ValueError, match=r"^val/errors: neither Keras nor the table of metrics computes it$"):
+    data, model = training.rebuild(spec(), result.checkpoint.best_weights)
+    for value, split in ((result.curves["val/missed"][0], data.validation), (result.test["test/missed"], data.test)):
+        predicted = training.predict(model, split).argmax(axis=1)
+        assert value == ((split.y == 0) & (predicted != 0)).sum() != ((split.y != 0) & (predicted == 0)).sum()
+    monkeypatch.setattr(metrics, "METRICS", (*METRICS, row._replace(compute=None)))
+    with pytest.raises(ValueError, match=r"^val/missed: neither Keras nor the table of metrics computes it$"):
         training.run(spec(epochs=1), quiet)
 
 
