@@ -4,23 +4,35 @@ VENV := .venv
 ARGS ?= model=conv_lstm
 BENCH ?= model=conv_lstm data=imdb trials=8 epochs=6
 
-.PHONY: install sweep ui test chaos bench lint lock clean
+.PHONY: install sweep ui test test-unit test-system test-long chaos bench lint lock clean
 
 sweep: install
 	$(VENV)/bin/python -m pipelines.sweep $(ARGS)
 
-# MLflow's pages, opened at the comparison of the newest sweep's trials.
+# MLflow's pages at the comparison of the newest sweep's trials.
 ui: install
 	$(VENV)/bin/python -m pipelines.ui
 
+# The unit tests and those that start processes, beside each other.
 test: install
-	$(VENV)/bin/python -m pytest
+	$(MAKE) --no-print-directory --jobs=2 --output-sync=target test-unit test-system
 
-# Sweeps killed with SIGKILL and resumed, 200 and a few with training; takes half an hour, prints what was lost.
+test-unit: install
+	$(VENV)/bin/python -m pytest tests/unit tests/test_architecture.py
+
+test-system: install
+	$(VENV)/bin/python -m pytest tests/system
+
+# Fuzzing and repetition, which `make test` does with a few examples only.
+test-long: install
+	$(VENV)/bin/python -m pytest -m long
+
+# Kills sweeps with SIGKILL and resumes them, 200 times and a few times with training; prints what was lost. It takes half
+# an hour.
 chaos: install
 	$(VENV)/bin/python -m tests.chaos
 
-# This sweep against Keras Tuner's and Optuna's, in turn: bench.json, bench.png. Nothing else should run meanwhile.
+# This project's sweep against Keras Tuner's and Optuna's, in turn: bench.json, bench.png. Nothing else should run meanwhile.
 bench: install
 	$(VENV)/bin/python -m pip install --quiet -r tests/benchmarks/requirements.txt
 	$(VENV)/bin/python -m tests.benchmarks $(BENCH)

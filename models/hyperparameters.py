@@ -1,10 +1,10 @@
-"""What a hyperparameter may be, for builders to annotate their keywords with: a search space is held against it."""
+"""The kinds of numbers that a function can annotate its keywords with; a configuration is held against them."""
 
 from typing import Annotated, NamedTuple
 
 
 class Bounds(NamedTuple):
-    """The numbers that make sense, and how to say so."""
+    """The numbers that make sense, and the words for them in an error message."""
 
     allowed: str
     low: float
@@ -16,5 +16,8 @@ class Bounds(NamedTuple):
 
 
 Size = Annotated[int, Bounds("an integer of at least 1", 1)]
+AtLeastTwo = Annotated[int, Bounds("an integer of at least 2", 2)]
 Fraction = Annotated[float, Bounds("a number of at least 0 and less than 1", 0, 1)]
-Rate = Annotated[float, Bounds("a number greater than 0", 0, low_included=False)]
+Positive = Annotated[float, Bounds("a number greater than 0", 0, low_included=False)]
+NotNegative = Annotated[float, Bounds("a number of at least 0", 0)]
+Rate = Positive

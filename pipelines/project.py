@@ -1,11 +1,11 @@
-"""What `mlflow run .` starts: a pipeline, told what `-P key=value` said.
+"""The entry point of `mlflow run .`: starts a command with the parameters that were given as `-P key=value`.
 
     mlflow run . -P model=lstm -P engine.workers=1   pipelines.sweep model=lstm engine.workers=1
     mlflow run . -e report                           pipelines.report
     mlflow run . -e confirm                          pipelines.confirm
 
-MLflow hands on a parameter as `--key value`. The run that it made for this is the parent of the sweeps' runs, and ends
-as they do: MLflow itself marks it FINISHED or FAILED, unless it was interrupted or is gone; then it is KILLED.
+MLflow hands on a parameter as `--key value`. The run that it made for this is the parent of the sweeps' runs and ends
+as they do: MLflow itself marks it FINISHED or FAILED, unless it was interrupted or has been killed; then it is KILLED.
 """
 
 from __future__ import annotations
@@ -18,23 +18,24 @@ import time
 from collections.abc import Sequence
 from importlib import import_module
 
-PIPELINES = ("sweep", "report", "confirm")
-INTERRUPTED = 130
-LOOK = 1.0  # seconds between looks whether `mlflow run` is still there
+from pipelines.command import INTERRUPTED, SIGNALS
+
+COMMANDS = ("sweep", "report", "confirm")
+LOOK = 1.0  # seconds between two looks at whether `mlflow run` is still there
 
 
 def main() -> None:
-    pipeline, *parameters = sys.argv[1:] or [""]
-    if pipeline not in PIPELINES:
-        sys.exit(f"error: {pipeline}: allowed: {', '.join(PIPELINES)}")
-    sys.argv = [f"pipelines.{pipeline}", *arguments(parameters)]
-    for number in (signal.SIGINT, signal.SIGTERM):
+    command, *parameters = sys.argv[1:] or [""]
+    if command not in COMMANDS:
+        sys.exit(f"error: {command}: allowed: {', '.join(COMMANDS)}")
+    sys.argv = [f"pipelines.{command}", *arguments(parameters)]
+    for number in SIGNALS:
         signal.signal(number, signal.default_int_handler)
     mlflow = os.getppid()
     threading.Thread(target=_end_with, args=(mlflow,), daemon=True).start()
     status = 0
     try:
-        import_module(f"pipelines.{pipeline}").main()
+        import_module(f"pipelines.{command}").main()
     except SystemExit as exit_:
         status = exit_.code if isinstance(exit_.code, int) else int(bool(exit_.code))
         raise
@@ -47,13 +48,13 @@ def main() -> None:
 
 
 def arguments(parameters: Sequence[str]) -> list[str]:
-    """`--key value` as `key=value`."""
+    """Turn `--key value` into `key=value`."""
     keys, values = parameters[::2], parameters[1::2]
     return [f"{key.removeprefix('--')}={value}" for key, value in zip(keys, values, strict=True)]
 
 
 def _end_with(mlflow: int) -> None:
-    """When `mlflow run` has been killed, nobody waits for this process: end it as Ctrl-C does."""
+    """End this process as Ctrl-C does when `mlflow run` has been killed, as nobody waits for it any more."""
     while os.getppid() == mlflow:
         time.sleep(LOOK)
     os.kill(os.getpid(), signal.SIGTERM)

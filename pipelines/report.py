@@ -1,11 +1,11 @@
-"""What the sweeps in a store taught: a page for each, with its figures, and a table of all.
+"""Write a page for every sweep in a store, with its figures, and an overview of all.
 
     python -m pipelines.report                             every sweep, and the table of models and datasets
     python -m pipelines.report sweep=<name>                one, or those of one directory: conv_lstm-…/imdb, conv_lstm-…
     python -m pipelines.report tracking.uri=http://…       from this store; else MLFLOW_TRACKING_URI, else ./mlflow.db
 
-Needs nothing but the store. Writes reports/<sweep>/report.html, a file that can be mailed, with reports/<sweep>/*.png
-beside it, and reports/index.html. Exit status: 0 when every page was written.
+The store is all it needs. It writes reports/<sweep>/report.html, a file that can be mailed, with reports/<sweep>/*.png
+beside it, and reports/index.html. Exit status: 0 if every page was written.
 """
 
 from __future__ import annotations
@@ -18,15 +18,15 @@ from urllib.parse import quote
 
 from rich.console import Console
 
-from pipelines.command import read_options, show_help
 from conf.schema import ConfigError
-from sweeps import journal
-from sweeps.tracking import store
+from pipelines.command import execute, read_options, show_help
+from sweeps import files
 from sweeps.errors import SweepError
+from sweeps.tracking import store
 
 if TYPE_CHECKING:
     from sweeps.journal import SweepRecord
-    from sweeps.tracking.reader import Entry, Recorded
+    from sweeps.tracking.reader import StoredSweep, StoredSweeps
 
 REPORTS = Path("reports")
 KINDS = ("sweep", "confirm")
@@ -34,65 +34,59 @@ OPTIONS = ("sweep", "tracking.uri")
 
 
 class Arguments(NamedTuple):
+    """The options of the command line."""
+
     sweep: str | None
     uri: str
 
 
 def main() -> None:
-    console = Console()
-    try:
-        complete = report(read_arguments(sys.argv[1:]), console)
-    except (ConfigError, SweepError, OSError) as error:
-        sys.exit(f"error: {error}")
-    except KeyboardInterrupt:
-        sys.exit(130)
-    sys.exit(0 if complete else 1)
+    execute(lambda console: write_reports(read_arguments(sys.argv[1:]), console))
 
 
 def read_arguments(arguments: Sequence[str]) -> Arguments:
-    """Raises `ConfigError`."""
+    """Return the options; raises `ConfigError`."""
     show_help(arguments, __doc__)
-    given = read_options(arguments, OPTIONS)
-    return Arguments(given.get("sweep"), store.uri(given.get("tracking.uri")))
+    options = read_options(arguments, OPTIONS)
+    return Arguments(options.get("sweep"), store.uri(options.get("tracking.uri")))
 
 
-def report(arguments: Arguments, console: Console) -> bool:
-    """Write the pages; whether all of those asked for could be."""
-    from sweeps.tracking.reader import Recorded
+def write_reports(arguments: Arguments, console: Console) -> bool:
+    """Write the pages; returns whether all of them could be written."""
+    from sweeps.tracking.reader import StoredSweeps
 
-    recorded = Recorded(arguments.uri)
-    wanted = arguments.sweep
-    entries = recorded.entries(*KINDS) if wanted is None else recorded.chosen(wanted, *KINDS)
-    if not entries:
+    stored_sweeps = StoredSweeps(arguments.uri)
+    name = arguments.sweep
+    sweeps = stored_sweeps.sweeps(*KINDS) if name is None else stored_sweeps.chosen(name, *KINDS)
+    if not sweeps:
         raise ConfigError(f"tracking.uri={arguments.uri}: no sweep was recorded there")
-    records = [record for entry in entries if (record := _written(recorded, entry, console))]
-    if arguments.sweep is None and records:
+    records = [record for sweep in sweeps if (record := _write_page(stored_sweeps, sweep, console))]
+    if name is None and records:
         _write_overview(records, console)
-    return len(records) == len(entries)
+    return len(records) == len(sweeps)
 
 
-def _written(recorded: Recorded, entry: Entry, console: Console) -> SweepRecord | None:
-    """One that cannot be read is no reason to leave the others."""
-    from sweeps.report import write as reports
+def _write_page(stored_sweeps: StoredSweeps, sweep: StoredSweep, console: Console) -> SweepRecord | None:
+    """Write one page; a sweep that cannot be read must not keep the others from theirs."""
+    from sweeps.report import write as report
 
-    folder = REPORTS / entry.name
+    folder = REPORTS / sweep.name
     try:
-        record = recorded.record(entry)
+        record = stored_sweeps.record(sweep)
     except SweepError as error:
         console.print(f"error: {error}", soft_wrap=True, style="red")
         return None
-    made = reports.write(record, folder / reports.FILE, figures=folder)
-    console.print(f"{folder / reports.FILE}, {len(made.figures)} figures", soft_wrap=True, highlight=False)
+    written = report.write(record, folder / report.FILE, figures=folder)
+    console.print(f"{folder / report.FILE}, {len(written.figures)} figures", soft_wrap=True, highlight=False)
     return record
 
 
 def _write_overview(records: Sequence[SweepRecord], console: Console) -> None:
     from sweeps.report import overview_page
-    from sweeps.report import write as reports
+    from sweeps.report import write as report
 
-    names = [record.started.sweep for record in records if record.started is not None]
-    pages = {name: f"{quote(name)}/{reports.FILE}" for name in names}
-    journal.write_whole(REPORTS / "index.html", overview_page.render(overview_page.of(records), pages))
+    pages = {record.started.sweep: f"{quote(record.started.sweep)}/{report.FILE}" for record in records}
+    files.write_text(REPORTS / "index.html", overview_page.render(overview_page.build(records), pages))
     console.print(f"{REPORTS / 'index.html'}: models and datasets", soft_wrap=True, highlight=False)
 
 

@@ -1,98 +1,43 @@
-"""`python -m pipelines.sweep reproduce=<run id>`: a trial once more, from what its run recorded, and is it equal?
+"""Train one trial again from its run in MLflow, and compare every epoch to the last bit.
 
-The recorded configuration, seed and data hold. Only where things are may be given anew: `tracking.uri`,
-`engine.threads` and `datasets.<name>.archive`.
+    python -m pipelines.reproduce <run id>                                      the store of this folder
+    python -m pipelines.reproduce <run id> tracking.uri=http://…                another store
+    python -m pipelines.reproduce <run id> datasets.imdb.archive=/path/imdb.npz where the data lie here
+    python -m pipelines.reproduce <run id> engine.threads=2                     TensorFlow threads
+
+The same as `python -m pipelines.sweep reproduce=<run id>`. The recorded configuration, seed and data hold. Exit status: 0
+if every number is equal.
 """
 
 from __future__ import annotations
 
-import re
-from collections.abc import Iterable
-from dataclasses import replace
-from pathlib import Path
-from typing import TYPE_CHECKING
+import sys
 
 from rich.console import Console
 
 from conf import stored
-from conf.compose import Job
-from conf.schema import Config, ConfigError, Engine
-from pipelines import sweep as sweeping
-from sweeps.tracking import store
-
-if TYPE_CHECKING:
-    from sweeps.trials.dask_engine import DaskEngine
-    from sweeps.trials.engine import Failed
-    from sweeps.journal import SweepRecord
-    from sweeps.trials.spec import TrialResult, TrialSpec
-
-MAY_CHANGE = re.compile(r"reproduce|tracking\.uri|engine\.threads|datasets\.\w+\.archive")
+from conf.compose import compose
+from conf.schema import ConfigError
+from pipelines.command import execute, show_help
 
 
-def refuse_changes(arguments: Iterable[str]) -> None:
-    """Raises `ConfigError` for an override of what the run recorded."""
-    for argument in arguments:
-        key = argument.partition("=")[0].lstrip("+")
-        if not MAY_CHANGE.fullmatch(key):
-            raise ConfigError(
-                f"{argument}: reproduce= trains what the run recorded; "
-                "only tracking.uri, engine.threads and datasets.<name>.archive may be given"
-            )
+def main() -> None:
+    execute(reproduce)
 
 
-def reproduce(asked: Config, console: Console) -> bool:
-    """Train the trial of the run `asked.reproduce` again; whether every number is equal to the last bit."""
-    from sweeps import reproduction
-    from sweeps.tracking.reader import Recorded
+def reproduce(console: Console) -> bool:
+    """Repeat the trial that the command line names."""
+    from sweeps.session import reproduce as repeating
 
-    assert asked.reproduce is not None
-    record, number = Recorded(store.uri(asked.tracking.uri)).trial(asked.reproduce)
-    trial = record.trials[number]
-    config = _config(record, asked)
-    searched = sweeping.check(config)
-    (plan,) = sweeping.plans_of(Job(config, stored.as_yaml(config)), searched, Path("outputs/reproduce"))
-    assert record.started is not None
-    if plan.digest != record.started.digest:
-        raise ConfigError(
-            f"datasets.{plan.dataset}: the digest of the data is {plan.digest}, the run had "
-            f"{record.started.digest}; give it the same data"
-        )
-    spec = reproduction.spec(plan, record, trial)
-    console.print(f"trial {number} of {record.started.sweep}, seed {spec.seed}, {spec.epochs} epochs", soft_wrap=True)
-    with sweeping.workers([plan]) as engine:
-        outcome = _trained(engine, plan.function, spec)
-    equal, lines = reproduction.in_words(trial, outcome)
-    for line in lines:
-        console.print(line, soft_wrap=True, highlight=False)
-    differ = reproduction.environment_differences(reproduction.recorded_environment(record, trial), reproduction.here())
-    console.print("reproduced" if equal else "NOT reproduced", style="green" if equal else "red")
-    for line in differ:
-        console.print(f"another environment: {line}", soft_wrap=True, highlight=False)
-    if not equal and not differ:
-        console.print("the recorded environment is this one, as far as it is known", soft_wrap=True)
-    return equal
+    show_help(sys.argv[1:], __doc__)
+    runs = [argument for argument in sys.argv[1:] if "=" not in argument]
+    if len(runs) != 1:
+        raise ConfigError(f"{' '.join(runs) or 'no run'}: one run's id is needed, as MLflow shows it")
+    sys.argv[1:] = [f"reproduce={runs[0]}", *(argument for argument in sys.argv[1:] if argument != runs[0])]
+    stored.refuse_changes_of_a_trial(sys.argv[1:])
+    (job,) = compose()
+    return repeating.reproduce(job.config, console)
 
 
-def _config(record: SweepRecord, asked: Config) -> Config:
-    assert record.started is not None
-    dataset = record.started.dataset
-    config = stored.parsed(record.config)
-    data = replace(config.datasets[dataset], source=record.started.source)
-    given = asked.datasets.get(dataset)
-    if given is not None and given.archive is not None:
-        data = replace(data, archive=given.archive)
-    threads = asked.engine.threads if asked.engine.threads != 1 else config.engine.threads
-    return replace(config, datasets={dataset: data}, engine=Engine("local", 1, threads), dry_run=False)
-
-
-def _trained(engine: DaskEngine, function: str, spec: TrialSpec) -> TrialResult | Failed:
-    from sweeps.trials.engine import Failed, Finished
-
-    engine.submit(function, spec)
-    while True:
-        message = engine.next(1)
-        if isinstance(message, Failed):
-            return message
-        if isinstance(message, Finished):
-            result: TrialResult = message.result
-            return result
+if __name__ == "__main__":
+    main()

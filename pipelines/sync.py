@@ -1,10 +1,10 @@
-"""Bring MLflow up to date with the journals of sweeps: what a store that was away has missed, runs and chosen models.
+"""Bring MLflow up to date with the journals of sweeps: the runs and models that a store missed while it was away.
 
     python -m pipelines.sync                            every sweep under outputs/
     python -m pipelines.sync outputs/<dir> …            these
-    python -m pipelines.sync tracking.uri=http://…      into this store; else where the sweep itself logged
+    python -m pipelines.sync tracking.uri=http://…      into this store; otherwise the one that the sweep logged to
 
-However often it is called, each trial is one run, each epoch one point. Exit status: 0 when everything is in the store.
+However often it is called, each trial is one run and each epoch one point. Exit status: 0 if everything is in the store.
 """
 
 from __future__ import annotations
@@ -12,50 +12,31 @@ from __future__ import annotations
 import sys
 from collections.abc import Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING
 
 from rich.console import Console
 
 from conf import stored
-from pipelines.command import show_help
-from conf.schema import Config, ConfigError
+from conf.schema import ConfigError
+from pipelines.command import execute, show_help
 from pipelines.data import word_index
-from sweeps import journal, terminal
-from sweeps.search import space
-from sweeps.tracking import store
-from sweeps.journal import SweepRecord, SweepStarted
+from sweeps import journal
 from sweeps.errors import SweepError
+from sweeps.journal import SweepRecord
+from sweeps.session import extras, outputs
+from sweeps.session.plans import recorded_plan
+from sweeps.session.session import Session
+from sweeps.terminal import progress_so_far
+from sweeps.tracking import store
 
-if TYPE_CHECKING:
-    from sweeps.plan import Plan
-
-OUTPUTS = Path("outputs")
 OPTION = "tracking.uri="
 
 
 def main() -> None:
-    console = Console()
-    try:
-        directories, uri = read_arguments(sys.argv[1:])
-        logged = [_try(directory, uri, console) for directory in directories]
-    except (ConfigError, OSError) as error:
-        sys.exit(f"error: {error}")
-    except KeyboardInterrupt:
-        sys.exit(130)
-    sys.exit(0 if all(logged) else 1)
-
-
-def _try(directory: Path, uri: str | None, console: Console) -> bool:
-    """One that is in use, or damaged, is no reason to leave the others."""
-    try:
-        return sync(directory, uri, console)
-    except SweepError as error:
-        console.print(f"error: {error}", soft_wrap=True, style="red")
-        return False
+    execute(lambda console: synchronise(*read_arguments(sys.argv[1:]), console))
 
 
 def read_arguments(arguments: Sequence[str]) -> tuple[list[Path], str | None]:
-    """The directories and the store; raises `ConfigError`."""
+    """Return the directories and the store; raises `ConfigError`."""
     show_help(arguments, __doc__)
     uri = None
     directories = []
@@ -69,83 +50,51 @@ def read_arguments(arguments: Sequence[str]) -> tuple[list[Path], str | None]:
         else:
             directories.append(Path(argument))
     if not directories:
-        directories = sorted(path.parent for path in OUTPUTS.glob(f"*/{stored.FILE}"))
+        directories = sorted(path.parent for path in outputs.OUTPUTS.glob(f"*/{stored.FILE}"))
         if not directories:
-            raise ConfigError(f"{OUTPUTS.resolve()}: no sweep was started there")
+            raise ConfigError(f"{outputs.OUTPUTS.resolve()}: no sweep was started there")
     return directories, uri
 
 
+def synchronise(directories: Sequence[Path], uri: str | None, console: Console) -> bool:
+    """Bring the store up to date with each directory; one that is in use or damaged does not keep the others out."""
+    complete = []
+    for directory in directories:
+        try:
+            complete.append(sync(directory, uri, console))
+        except SweepError as error:
+            console.print(f"error: {error}", soft_wrap=True, style="red")
+            complete.append(False)
+    return all(complete)
+
+
 def sync(directory: Path, uri: str | None, console: Console) -> bool:
-    """Log all that the journals in a directory say, as far as the store has not got it; whether that succeeded."""
+    """Log everything in a directory's journals that the store lacks; returns whether that succeeded."""
     with journal.locked(directory):
-        tracking = stored.read(directory).tracking
-        pasts = [(path.parent, journal.read(path.parent)) for path in sorted(directory.glob(f"*/{journal.FILE}"))]
-        from sweeps.report import write
+        from sweeps.report import write as report
         from sweeps.tracking.tracker import Tracker
 
-        last = next((past[0].store for _, past in pasts if past and isinstance(past[0], SweepStarted)), None)
-        tracker = Tracker(uri or store.uri(tracking.uri, last), tracking.experiment)
+        config = stored.read(directory)
+        pasts = {path.parent: journal.read(path.parent) for path in sorted(directory.glob(f"*/{journal.FILE}"))}
+        records = [SweepRecord.of(path, past) for path, past in pasts.items() if past]
+        last = next((record.started.store for record in records), None)
+        uri = uri or store.uri(config.tracking.uri, last)
+        tracker = Tracker(uri, config.tracking.experiment, extras=extras.from_reports())
         tracker.wait_until_opened()
-        for path, past in pasts:
-            tracker.recall(path, past)
+        for record in records:
+            tracker.catch_up(record.directory, pasts[record.directory])
         complete = tracker.close()
-        records = [SweepRecord(path, past) for path, past in pasts if past]
         for record in records:
             if record.ended is not None:
-                write.kept(record)
+                report.ensure_written(record)
         if complete:
-            plans = [_plan(stored.read(directory), record) for record in records]
-            registered = [
-                register(tracker.uri, plan, record, console) for plan, record in zip(plans, records, strict=True)
-            ]
-            complete = all(registered)
-    where = f"{directory}: {', '.join(terminal.so_far(record) for record in records)}"
+            session = Session(console, word_index.find)
+            complete = all([session.register(uri, recorded_plan(config, record), record) for record in records])
+    progress = f"{directory}: {', '.join(progress_so_far(record) for record in records)}"
     outcome = "all of it is in" if complete else "not all of it could be logged to"
-    address = store.without_password(tracker.uri)
-    console.print(f"{where}; {outcome} {address}", soft_wrap=True, style="" if complete else "red")
+    message = f"{progress}; {outcome} {store.without_password(uri)}"
+    console.print(message, soft_wrap=True, style="" if complete else "red")
     return complete
-
-
-def _plan(config: Config, record: SweepRecord) -> Plan:
-    """That of a sweep which is only looked at: its data are not loaded."""
-    from sweeps.plan import Plan
-
-    started = record.started
-    assert started is not None
-    data = config.datasets[started.dataset]
-    return Plan(
-        sweep=started.sweep,
-        config=config,
-        yaml=started.config,
-        space=space.read(config.model, config.optimizer),
-        dataset=started.dataset,
-        load=data.load,
-        data={**data.arguments(started.dataset), "source": started.source},
-        digest=started.digest,
-        directory=record.directory,
-    )
-
-
-def register(uri: str, plan: Plan, record: SweepRecord, console: Console) -> bool:
-    """Have the chosen model in MLflow's registry, once; whether nothing of that is left to do."""
-    from sweeps.tracking import registration
-
-    text = plan.config.datasets[plan.dataset].text
-    if plan.data["source"] == "archive" and text.words is None and text.url is None:
-        # Such a model could not be asked anything; to give it a word index it takes a new sweep.
-        console.print(f"not registered: datasets.{plan.dataset}.text names no word index", soft_wrap=True)
-        return True
-    try:
-        version = registration.register(uri, plan, record, lambda: word_index.find(plan.dataset, text))
-    except (registration.NotRegisteredError, ConfigError) as error:
-        console.print(f"[red]not registered[/red], python -m pipelines.sync tries again: {error}", soft_wrap=True)
-        return False
-    if version is not None and version.new:
-        console.print(
-            f"registered trial {version.trial} as {version.name}, version {version.number}, the {version.alias}",
-            soft_wrap=True,
-        )
-    return True
 
 
 if __name__ == "__main__":

@@ -57,7 +57,7 @@ class Listener(Protocol):
 def run(searches: Sequence[Search], engine: Engine) -> None:
     """Run all sweeps to their end. Raises `SweepError` when the journal or the engine cannot go on."""
     by_name = {search.plan.sweep: search for search in searches}
-    deadline = time.monotonic() + _seconds_left(searches)
+    deadline = time.monotonic() + seconds_left(searches)
     while True:
         left = deadline - time.monotonic()
         for search in searches:
@@ -79,7 +79,7 @@ def _next_spec(searches: Sequence[Search], left: float) -> TrialSpec | None:
     return next((spec for search in order if (spec := search.propose(left)) is not None), None)
 
 
-def _seconds_left(searches: Sequence[Search]) -> float:
+def seconds_left(searches: Sequence[Search]) -> float:
     """Seconds left of `minutes`, which all sweeps share, after what earlier sessions used."""
     minutes = searches[0].plan.config.minutes
     if minutes is None:

@@ -1,72 +1,77 @@
-"""What a sweep would cost, measured before it runs."""
+"""The cost of a sweep, measured before it runs."""
 
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import replace
 from typing import NamedTuple
 
-from conf.schema import Config, ConfigError, Tuner
-from sweeps.trials.engine import Engine, Failed, Finished
-from sweeps.search.oracle import Oracle
+from conf.schema import Config, ConfigError, Value
 from sweeps.plan import Plan
+from sweeps.search.oracle import Oracle
 from sweeps.search.space import Space
+from sweeps.trials.engine import Engine, Failed, Finished
 from sweeps.trials.spec import Timing
-from conf.schema import Value
+
+MEASURE = "sweeps.trials.training.measure"
 
 
 class Estimate(NamedTuple):
-    """`seconds` is for all trials, none stopped early, on the workers there are."""
+    """The expected cost of a sweep none of whose trials ends early."""
 
     trials: int
     epochs: int  # of all trials together
     sizes: dict[str, tuple[dict[str, Value], Timing]]  # smallest, default, largest
-    seconds: float
+    seconds: float  # for all trials, on the workers there are
+
+
+class Model(NamedTuple):
+    """One of the models that are timed."""
+
+    plan: Plan
+    size: str  # smallest | default | largest
+    values: dict[str, Value]
 
 
 def estimates(plans: Sequence[Plan], engine: Engine) -> list[Estimate]:
-    """Builds and times the smallest, the default and the largest model of each plan on the engine's workers.
+    """Build and time the smallest, the default and the largest model of each plan on the engine's workers.
 
-    Raises `ConfigError` when one of them cannot be built or trained.
+    Raises `ConfigError` if one of them cannot be built or trained.
     """
     workers = max(1, engine.free)
-    points = {
-        (plan.sweep, size): values
-        for plan in plans
-        for size, values in (
-            ("smallest", plan.space.smallest()),
-            ("default", plan.space.defaults()),
-            ("largest", plan.space.largest()),
-        )
-    }
-    names = list(points)
-    for number, (sweep, size) in enumerate(names):
-        plan = next(plan for plan in plans if plan.sweep == sweep)
-        engine.submit("sweeps.trials.training.measure", plan.spec(number, points[sweep, size], 0, 1))
-    timings = {}
+    models = [model for plan in plans for model in _models(plan)]
+    for number, model in enumerate(models):
+        engine.submit(MEASURE, model.plan.spec(number, model.values, 0, 1))
+    timings: dict[int, Timing] = {}
     while engine.busy:
         message = engine.next(1)
         if isinstance(message, Failed):
-            values = ", ".join(f"{k}={v}" for k, v in points[names[message.spec.trial]].items())
-            raise ConfigError(f"model.space: the {names[message.spec.trial][1]} model ({values}): {message.reason}")
+            size = models[message.spec.trial].size
+            values = ", ".join(f"{name}={value}" for name, value in message.spec.values.items())
+            raise ConfigError(f"model.space: the {size} model ({values}): {message.reason}")
         if isinstance(message, Finished):
-            timings[names[message.spec.trial]] = message.result
-    return [_estimate(plan, points, timings, workers) for plan in plans]
+            timings[message.spec.trial] = message.result
+    timed = [(model, timings[number]) for number, model in enumerate(models)]
+    return [_estimate(plan, [pair for pair in timed if pair[0].plan is plan], workers) for plan in plans]
 
 
-def _estimate(
-    plan: Plan, points: dict[tuple[str, str], dict[str, Value]], timings: dict[tuple[str, str], Timing], workers: int
-) -> Estimate:
-    sizes = {size: (values, timings[sweep, size]) for (sweep, size), values in points.items() if sweep == plan.sweep}
+def _models(plan: Plan) -> list[Model]:
+    space = plan.space
+    return [
+        Model(plan, "smallest", space.smallest()),
+        Model(plan, "default", space.defaults()),
+        Model(plan, "largest", space.largest()),
+    ]
+
+
+def _estimate(plan: Plan, timed: Sequence[tuple[Model, Timing]], workers: int) -> Estimate:
+    sizes = {model.size: (model.values, timing) for model, timing in timed}
     trials, epochs = planned(plan.config, plan.space)
     per_epoch = sum(timing.seconds_per_epoch for _, timing in sizes.values()) / len(sizes)
     return Estimate(trials, epochs, sizes, epochs * per_epoch / min(workers, trials))
 
 
 def planned(config: Config, space: Space) -> tuple[int, int]:
-    """How many trials and epochs the tuner would run: asked until it ends, with every objective the same."""
-    if config.tuner.name == "bayesian":  # as many as at random, without a Gaussian process for each
-        config = replace(config, tuner=Tuner("random"))
+    """Count the trials and the epochs that the tuner would run: ask it until it ends, with every objective the same."""
     oracle = Oracle(config, space)
     trials, epochs = set(), 0
     while (proposal := oracle.ask()) is not None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import os
+import secrets
 from collections.abc import Callable, Iterable
 from pathlib import Path
 from typing import IO, Any
@@ -20,8 +21,11 @@ def write_text(path: Path, text: str) -> None:
 
 
 def write(path: Path, fill: Callable[[IO[bytes]], object]) -> None:
-    """Replace the file atomically with what `fill` writes; nothing is left behind when `fill` raises."""
-    unfinished = path.with_name(f"{path.name}.part")
+    """Replace the file atomically with what `fill` writes; nothing is left behind when `fill` raises.
+
+    Of several processes that write the same file at once, one wins whole.
+    """
+    unfinished = path.with_name(f"{path.name}.{secrets.token_hex(4)}.part")
     try:
         with unfinished.open("wb") as file:
             fill(file)

@@ -1,52 +1,53 @@
-"""What a confirmation trains: the best configurations of a sweep and its baseline, each with fresh seeds.
+"""The trials of a confirmation: the best configurations of a sweep and its baseline, each with fresh seeds.
 
-It is a sweep whose trials are a fixed list: the same driver, journal and engine run it. Trials go seed by seed, every
-configuration with the same seeds, so that they can be compared in pairs and more seeds can be added later.
+A confirmation is a sweep whose trials are a fixed list: the same driver, journal and engine run it. Trials go seed by
+seed, every configuration with the same seeds, so that they can be compared in pairs and more seeds can be added later.
 """
 
 from __future__ import annotations
 
+import hashlib
 import itertools
-from collections.abc import Iterator, Mapping
+import json
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import replace
 
 import numpy as np
 
-from sweeps.journal import SweepRecord, TrialRecord
-from sweeps.plan import Confirmed, Retraining
-from sweeps.search.ask_tell import Proposal
+from conf import stored
+from conf.schema import Config, Value
 from sweeps.errors import SweepError
-from conf.schema import Value
+from sweeps.journal import SweepRecord, TrialRecord
+from sweeps.plan import Confirmation, Retraining
+from sweeps.search.ask_tell import Proposal
 
-STREAM = 0x5EED  # tells these seeds from a sweep's, which are drawn from (seed, trial)
+STREAM = 0x5EED  # keeps these seeds apart from a sweep's, which are drawn from (seed, trial)
 
 
-def confirmed(record: SweepRecord, top: int, seeds: int) -> Confirmed:
-    """The baseline and the `top` configurations by validation.
+def confirmation_of(record: SweepRecord, top: int, seeds: int) -> Confirmation:
+    """Plan the retraining of the baseline and of the `top` configurations by validation.
 
     Raises `SweepError` where there is nothing to compare.
     """
-    assert record.started is not None
-    name, ranking = record.started.sweep, record.ranking()
-    baseline = next((trial for trial in ranking if trial.baseline), None)
+    name, ranking, baseline = record.started.sweep, record.ranking(), record.baseline
     if baseline is None:
         raise SweepError(f"{name}: its baseline has not completed, so there is nothing to compare with")
     if len(ranking) < 2:
         raise SweepError(f"{name}: only its baseline has completed, so there is nothing to confirm")
     best = ranking[:top]
     if best == [baseline]:
-        raise SweepError(f"{name}: validation's best is the baseline itself; with top=2 the next is compared with it")
+        raise SweepError(f"{name}: the baseline itself is best on validation; top=2 compares the next one with it")
     finalists = best if baseline in best else [*best, baseline]
     trials = [
         Retraining(trial.trial, trial.values, seed, trial.best_epoch or trial.epochs_run)
         for seed in itertools.islice(fresh_seeds(record), seeds)
         for trial in sorted(finalists, key=lambda trial: not trial.baseline)
     ]
-    return Confirmed(name, {str(trial.trial): _validation(trial) for trial in finalists}, tuple(trials))
+    return Confirmation(name, {str(trial.trial): _validation_accuracy(trial) for trial in finalists}, tuple(trials))
 
 
 def fresh_seeds(record: SweepRecord) -> Iterator[int]:
-    """Derived from the sweep's seed, none twice, and none that it used."""
-    assert record.started is not None
+    """Yield seeds derived from the sweep's seed, none twice and none that the sweep used."""
     used = {trial.seed for trial in record.trials.values()}
     for number in itertools.count():
         drawn = np.random.SeedSequence([record.started.seed, STREAM, number]).generate_state(1)[0]
@@ -56,38 +57,59 @@ def fresh_seeds(record: SweepRecord) -> Iterator[int]:
             yield seed
 
 
-def _validation(trial: TrialRecord) -> float:
+def _validation_accuracy(trial: TrialRecord) -> float:
     return trial.curves["val/accuracy"][(trial.best_epoch or 1) - 1]
 
 
-class FixedList:
-    """An oracle that proposes what it was given, whatever comes of it."""
+def configuration(records: Sequence[SweepRecord], trials: int) -> Config:
+    """Return the sweeps' own configuration for a list of `trials` that neither time nor a target cuts short."""
+    config = stored.parsed(records[0].started.config)
+    datasets = {record.started.dataset: config.datasets[record.started.dataset] for record in records}
+    return replace(
+        config, datasets=datasets, trials=trials, minutes=None, target=None, resume=None, dry_run=False
+    )  # fmt: skip
 
-    def __init__(self, confirmed: Confirmed) -> None:
-        self._trials = confirmed.trials
+
+def directory_name(records: Sequence[SweepRecord], confirmations: Sequence[Confirmation]) -> str:
+    """Name the directory of a confirmation: the same for the same finalists, so that more seeds can be added."""
+    finalists = [
+        [record.started.dataset, *confirmation.finalists]
+        for record, confirmation in zip(records, confirmations, strict=True)
+    ]
+    digest = hashlib.sha256(json.dumps(finalists).encode()).hexdigest()[:4]
+    return f"{records[0].started.sweep.partition('/')[0]}-confirm-{digest}"
+
+
+class FixedList:
+    """An oracle that proposes the trials of a confirmation, whatever their outcome."""
+
+    def __init__(self, confirmation: Confirmation) -> None:
+        self._trials = confirmation.trials
         self._asked = 0
+        seeds = len({retraining.seed for retraining in self._trials})
+        self.description = f"{len(confirmation.finalists)} configurations with {seeds} fresh seeds each"
 
     def ask(self) -> Proposal | None:
         if self._asked == len(self._trials):
             return None
-        number, again = self._asked, self._trials[self._asked]
+        number, retraining = self._asked, self._trials[self._asked]
         self._asked += 1
-        return Proposal(number, dict(again.values), 0, again.epochs)
+        return Proposal(number, dict(retraining.values), 0, retraining.epochs)
 
     def tell(self, trial: int, objective: float | None) -> None:
-        """Nothing depends on it."""
+        """Take no notice: the list is fixed."""
 
     def replay(self, trial: int, values: Mapping[str, Value]) -> None:
         proposal = self.ask()
         if proposal is None or proposal.trial != trial or proposal.values != dict(values):
             raise SweepError(
-                f"the journal's trial {trial} is none of those asked for: it had other finalists, or more seeds"
+                f"the journal's trial {trial} is not in the list: the confirmation had other finalists or more seeds"
             )
 
     def extend(self, trials: int) -> None:
-        """The list is as long as it is."""
+        """Take no notice: the list is fixed."""
 
     def candidates(self) -> set[int]:
-        """The first seed's trials: one of them may become the model that is used."""
+        """The first seed's trials: one of them may become the registered model."""
         asked = self._trials[: self._asked]
         return {number for number, again in enumerate(asked) if again.seed == self._trials[0].seed}

@@ -1,51 +1,44 @@
-"""Whether a trial, trained again from what was recorded of it, gives the same numbers, and if not, where they part."""
+"""The comparison of a trial with its repetition: whether the numbers are equal, and if not, where they part."""
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Sequence
 from typing import NamedTuple
 
-from sweeps import environment
-from sweeps.trials.engine import Failed
 from sweeps.journal import SweepRecord, TrialRecord
-from sweeps.plan import Plan
+from sweeps.journal.events import Environment
+from sweeps.plan import Plan, as_final
+from sweeps.trials.engine import Failed
 from sweeps.trials.spec import TrialResult, TrialSpec
 
 
-class Environment(NamedTuple):
-    """What a trial's numbers depend on besides its spec."""
-
-    versions: Mapping[str, str]
-    machine: Mapping[str, str]
-    git_commit: str | None
-    git_diff: str
-
-
 class Difference(NamedTuple):
-    """`epoch` 0: not of an epoch but of the whole trial."""
+    """A number that is not the recorded one."""
 
-    epoch: int
+    epoch: int  # 0 for a number of the whole trial
     metric: str
     recorded: float | None
     now: float | None
 
 
 def spec(plan: Plan, record: SweepRecord, trial: TrialRecord) -> TrialSpec:
-    """Everything the trial ran, in one go and no further: whatever ended it then has no say now."""
+    """Return a spec of the epochs that the trial ran, in one go; whatever ended it then does not end it now."""
     fresh = plan.spec(trial.trial, trial.values, 0, trial.epochs_run or trial.epochs)
     fresh = fresh._replace(seed=trial.seed, patience=None)
     if trial.origin is None:
         return fresh
-    assert record.started is not None
-    return fresh._replace(objective=record.started.objective, test_last_epoch=True, final=True, origin=trial.origin)
+    return as_final(fresh, objective=record.started.objective, seed=trial.seed, origin=trial.origin)
 
 
 def differences(trial: TrialRecord, result: TrialResult) -> list[Difference]:
-    """Every number that is not the recorded one to the last bit, epoch by epoch, then the test's."""
+    """List every recorded number that differs in any bit, epoch by epoch, then those of the test.
+
+    Metrics that were not recorded are not compared.
+    """
     found = []
     for epoch in range(max(trial.epochs_run, len(result.curves["train/loss"]))):
-        for name in trial.curves | dict(result.curves):
-            recorded, now = (_at(curves.get(name, []), epoch) for curves in (trial.curves, result.curves))
+        for name, curve in trial.curves.items():
+            recorded, now = _at(curve, epoch), _at(result.curves.get(name, []), epoch)
             if recorded != now:
                 found.append(Difference(epoch + 1, name, recorded, now))
     for name, value in trial.test.items():
@@ -54,51 +47,43 @@ def differences(trial: TrialRecord, result: TrialResult) -> list[Difference]:
     return found
 
 
-def _at(curve: list[float], epoch: int) -> float | None:
+def _at(curve: Sequence[float], epoch: int) -> float | None:
     return curve[epoch] if epoch < len(curve) else None
 
 
 def recorded_environment(record: SweepRecord, trial: TrialRecord) -> Environment:
-    """Of the process that ran the trial: a sweep that was resumed had several."""
-    latest = [origin for origin in record.origins if origin.time <= trial.started_last][-1]
-    return Environment(latest.versions, latest.machine, latest.git_commit, latest.git_diff)
-
-
-def here() -> Environment:
-    git = environment.git()
-    return Environment(
-        environment.versions(), environment.machine(), git.commit if git else None, git.diff if git else ""
-    )
+    """Return the environment of the process that ran the trial; a resumed sweep had several processes."""
+    return [start for start in record.session_starts if start.time <= trial.started_last][-1].environment
 
 
 def environment_differences(recorded: Environment, now: Environment) -> list[str]:
-    """A line for each thing that is not as it was, as far as it was recorded."""
-    said = [
+    """Describe, in a line each, what is not as it was, as far as it was recorded."""
+    lines = [
         f"{name}: {before or 'absent'} then, {after or 'absent'} now"
         for before, after, name in _pairs(recorded, now)
         if before != after
     ]
     if recorded.git_diff != now.git_diff:
-        said.append(
+        lines.append(
             "uncommitted changes: "
             f"{len(recorded.git_diff.splitlines())} lines of diff then, {len(now.git_diff.splitlines())} now"
         )
-    return said
+    return lines
 
 
 def _pairs(recorded: Environment, now: Environment) -> Iterator[tuple[str | None, str | None, str]]:
     for then, today in ((recorded.versions, now.versions), (recorded.machine, now.machine)):
-        for name in then and (dict(then) | dict(today)):  # nothing is said of what an older journal does not have
+        for name in then and (dict(then) | dict(today)):  # older journals do not have all of it
             yield then.get(name), today.get(name), name
     yield recorded.git_commit, now.git_commit, "git commit"
 
 
 def in_words(trial: TrialRecord, outcome: TrialResult | Failed) -> tuple[bool, list[str]]:
-    """Whether the trial is reproduced, and what there is to say, epoch by epoch."""
+    """Return whether the trial is reproduced, and a line for each epoch and for the test."""
     if isinstance(outcome, Failed):
-        same = trial.status == "failed" and trial.reason == outcome.reason
+        same = trial.failed and trial.reason == outcome.reason
         return same, [f"failed: {outcome.reason}; {'as' if same else 'unlike'} the recorded trial"]
-    if trial.status == "failed":
+    if trial.failed:
         return False, [f"completed, but the recorded trial failed: {trial.reason}"]
     found = differences(trial, outcome)
     epochs = range(1, max(trial.epochs_run, len(outcome.curves["train/loss"])) + 1)
@@ -108,11 +93,11 @@ def in_words(trial: TrialRecord, outcome: TrialResult | Failed) -> tuple[bool, l
     return not found, lines
 
 
-def _line(what: str, found: list[Difference]) -> str:
+def _line(subject: str, found: Sequence[Difference]) -> str:
     if not found:
-        return f"{what}: equal to the last bit"
-    said = ", ".join(f"{d.metric} {_number(d.recorded)} then, {_number(d.now)} now" for d in found)
-    return f"{what}: differs: {said}"
+        return f"{subject}: equal to the last bit"
+    parts = ", ".join(f"{d.metric} {_number(d.recorded)} then, {_number(d.now)} now" for d in found)
+    return f"{subject}: differs: {parts}"
 
 
 def _number(value: float | None) -> str:

@@ -28,7 +28,7 @@ def prepare() -> None:
 
     TensorFlow, Keras and MLflow are 400,000 objects that live as long as the process. Python's garbage collector would
     go through them again and again while they are imported, and once more at exit: a third of a short command
-    (`pipelines.predict` of one text took 5.2 instead of 7.4 s, 2026-11-26).
+    (`pipelines.predict` of one text took 5.2 instead of 7.4 s).
     """
     gc.set_threshold(COLLECT_AFTER)
     atexit.register(gc.freeze)

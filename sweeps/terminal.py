@@ -1,7 +1,8 @@
-"""Journal -> terminal: what runs now, what came out, and the table at the end."""
+"""The terminal: bars for what is running, a line for each finished trial, and tables at the end."""
 
 from __future__ import annotations
 
+from pathlib import Path
 from types import TracebackType
 from typing import TYPE_CHECKING, Self
 
@@ -10,6 +11,8 @@ from rich.progress import BarColumn, MofNCompleteColumn, Progress, TaskID, TextC
 from rich.table import Table
 from rich.text import Text
 
+from sweeps import metrics
+from sweeps.analysis.wording import duration, gain, number
 from sweeps.journal import (
     EpochEnded,
     Event,
@@ -25,17 +28,18 @@ from sweeps.journal import (
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
+    from conf.schema import Values
+    from sweeps.analysis.confirmation import Outcome
     from sweeps.estimate import Estimate
     from sweeps.plan import Plan
-    from sweeps.analysis.confirmation import Outcome
 
 SHOWN = 5  # trials in a table, besides the baseline
-# Twice a second; drawing costs the processor time that trials could use.
+# Drawing costs processor time that trials could use.
 REFRESH_PER_SECOND = 2
 
 
 class Terminal:
-    """A bar for each sweep and each running trial, and a line for each trial that ended."""
+    """A listener that shows a bar for each sweep and each running trial, and a line for each trial that ended."""
 
     def __init__(self, console: Console) -> None:
         self._console = console
@@ -59,157 +63,156 @@ class Terminal:
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
+        self.close()
+
+    def close(self) -> None:
+        """Leave the bars as they are; nothing is drawn any more."""
         self._bars.stop()
 
-    def show(self, record: SweepRecord, event: Event) -> None:
+    def catch_up(self, directory: Path, events: Sequence[Event]) -> None:
+        """Print that a sweep goes on. Its bar appears with its next event."""
+        progress = progress_so_far(SweepRecord.of(directory, events))
+        self._console.print(f"resumed {progress}", soft_wrap=True, highlight=False, markup=False)
+
+    def on_event(self, record: SweepRecord, event: Event) -> None:
         started = record.started
-        assert started is not None
         match event:
             case SweepStarted() | SweepResumed():
                 name = f"[bold]{started.model} on {started.dataset}"
-                self._add(started.sweep, None, name, total=event.trials, unit="trials", done=_count_ended(record))
+                self._add((started.sweep, None), name, total=event.trials, unit="trials", done=record.finished)
             case TrialStarted():
                 name = f"  {started.dataset} trial {event.trial}{' (baseline)' if event.trial == 0 else ''}"
-                self._remove(started.sweep, event.trial)
-                self._update(started.sweep, None, _count_ended(record), _best_note(record))
-                self._add(started.sweep, event.trial, name, total=event.epochs, unit="epochs", done=event.initial_epoch)
+                bar = started.sweep, event.trial
+                self._remove(bar)  # an earlier attempt's
+                self._update_sweep(record)
+                self._add(bar, name, total=event.epochs, unit="epochs", done=event.initial_epoch)
             case EpochEnded():
                 note = f"{started.objective} {event.metrics[started.objective]:.4f}"
-                self._update(started.sweep, event.trial, event.epoch, note)
+                self._bars.update(self._tasks[started.sweep, event.trial], completed=event.epoch, note=note)
             case TrialEnded():
-                self._remove(started.sweep, event.trial)
+                self._remove((started.sweep, event.trial))
                 self._bars.console.print(_ended_line(record, record.trials[event.trial]), soft_wrap=True)
-                self._update(started.sweep, None, _count_ended(record), _best_note(record))
+                self._update_sweep(record)
             case SweepEnded():
-                self._remove(started.sweep, None)
+                self._remove((started.sweep, None))
 
-    def _add(self, sweep: str, trial: int | None, text: str, *, total: int, unit: str, done: int = 0) -> None:
-        self._tasks[sweep, trial] = self._bars.add_task(text, total=total, completed=done, unit=unit, note="")
+    def _add(self, bar: tuple[str, int | None], text: str, *, total: int, unit: str, done: int) -> None:
+        self._tasks[bar] = self._bars.add_task(text, total=total, completed=done, unit=unit, note="")
 
-    def _update(self, sweep: str, trial: int | None, done: int, note: str) -> None:
-        self._bars.update(self._tasks[sweep, trial], completed=done, note=note)
+    def _update_sweep(self, record: SweepRecord) -> None:
+        self._bars.update(self._tasks[record.started.sweep, None], completed=record.finished, note=_best_so_far(record))
 
-    def _remove(self, sweep: str, trial: int | None) -> None:
-        if (sweep, trial) in self._tasks:
-            self._bars.remove_task(self._tasks.pop((sweep, trial)))
-
-
-def _count_ended(record: SweepRecord) -> int:
-    return sum(not trial.running for trial in record.trials.values())
+    def _remove(self, bar: tuple[str, int | None]) -> None:
+        if bar in self._tasks:
+            self._bars.remove_task(self._tasks.pop(bar))
 
 
-def so_far(record: SweepRecord) -> str:
-    """What is known of a sweep that goes on."""
-    assert record.started is not None
-    return f"{record.started.dataset} with {_count_ended(record)} of {record.budget} trials ended"
+def progress_so_far(record: SweepRecord) -> str:
+    """Say how far a sweep has come: `imdb: 3 of 12 trials finished`."""
+    return f"{record.started.dataset}: {record.finished} of {record.budget} trials finished"
 
 
 def ending(record: SweepRecord) -> Text | None:
-    """Why a sweep ended before all of its trials."""
-    assert record.started is not None
-    assert record.ended is not None
-    name = f"{record.started.model} on {record.started.dataset}"
-    if record.ended.reason == "max_failures":
-        last = max(
-            (trial for trial in record.trials.values() if trial.status == "failed"), key=lambda trial: trial.last
+    """Say why a sweep ended before all of its trials; None if all of them ran or it has not ended."""
+    if record.ended is None:
+        return None
+    name, reason = f"{record.started.model} on {record.started.dataset}", record.ended.reason
+    if reason == "max_failures":
+        last = max(record.failed, key=lambda trial: trial.last_event)
+        message = (
+            f"{name}: ended early, too many trials failed in a row; the last was trial {last.trial}: {last.reason}"
         )
-        return Text(
-            f"{name}: ended, too many trials failed in a row; the last, {last.trial}: {last.reason}", style="red"
-        )
-    reasons = {"minutes": "minutes are up", "target": "the target is reached"}
-    return Text(f"{name}: ended, {reasons[record.ended.reason]}") if record.ended.reason in reasons else None
-
-
-def _best_note(record: SweepRecord) -> str:
-    if record.started is not None and record.started.confirms:
-        return ""
-    best = record.best
-    return f"best {best.objective:.4f} (trial {best.trial})" if best else "none completed yet"
-
-
-def _ended_line(record: SweepRecord, trial: TrialRecord) -> Text:
-    assert record.started is not None
-    name = f"{record.started.dataset} trial {trial.trial}"
-    if trial.status == "failed":
-        return Text(f"{name}: failed: {trial.reason}", style="red")
-    return Text(
-        f"{name}: {record.started.objective} {trial.objective:.4f} (epoch {trial.best_epoch} of {trial.epochs_run}), "
-        f"test/accuracy {trial.test['test/accuracy']:.4f}, {trial.cost['seconds']:.0f} s"
-    )
+        return Text(message, style="red")
+    reasons = {"minutes": "the time is up", "target": "the target is reached"}
+    return Text(f"{name}: ended early, {reasons[reason]}") if reason in reasons else None
 
 
 def results(record: SweepRecord) -> Table:
-    """The best trials by the objective, and the baseline, with the hyperparameters that were searched."""
-    assert record.started is not None
-    objective, ranking = record.started.objective, record.ranking()
-    failed = sum(trial.status == "failed" for trial in record.trials.values())
-    title = f"{record.started.model} on {record.started.dataset}: {len(ranking)} trials completed, {failed} failed"
+    """The best trials by the objective, and the baseline, with the hyperparameters that differ between trials."""
+    ranking = record.ranking()
+    title = f"{_heading(record)}: {len(ranking)} trials completed, {len(record.failed)} failed"
     if record.started.source == "standin":
         title += "; generated STAND-IN data, not the real corpus"
-    table = _table(title, "trial", objective, "gain", "test/accuracy", "macro_f1", "epoch")
-    baseline = next((trial for trial in ranking if trial.baseline), None)
+    tests = metrics.shown_in("terminal")
+    table = _table(title, "trial", record.started.objective, "gain", *tests, "epoch")
     varied = {name for trial in ranking for name, value in trial.values.items() if value != ranking[0].values[name]}
     for trial in ranking[:SHOWN] + [trial for trial in ranking[SHOWN:] if trial.baseline]:
-        values = " ".join(f"{name}={value}" for name, value in trial.values.items() if name in varied)
-        table.add_row(*_row(trial, baseline), Text(values))
+        values = {name: value for name, value in trial.values.items() if name in varied}
+        table.add_row(
+            "baseline" if trial.baseline else str(trial.trial),
+            number(trial.objective),
+            gain(trial, record.baseline),
+            *(number(trial.test.get(name)) for name in tests),
+            f"{trial.best_epoch}/{trial.epochs_run}",
+            _assignments(values),
+        )
     return table
 
 
-def confirmation_table(record: SweepRecord, found: Sequence[Outcome]) -> Table:
-    """Each configuration's test accuracy over its seeds, against the baseline's."""
-    assert record.started is not None
-    table = Table(
-        title=f"{record.started.model} on {record.started.dataset}, confirmed: means ± 95 % intervals",
-        title_justify="left", title_style="bold", box=None, padding=(0, 1, 0, 0),
-    )  # fmt: skip
+def confirmation_table(record: SweepRecord, outcomes: Sequence[Outcome]) -> Table:
+    """The test accuracy of each configuration over its seeds, compared with the baseline's."""
+    table = _titled(f"{_heading(record)}, confirmation: means ± 95 % intervals")
     for column in ("configuration", "search's\nval/accuracy", "test/accuracy", "gain (points)", "seeds"):
         table.add_column(column, justify="left" if column == "configuration" else "right", no_wrap=True)
-    for outcome in found:
-        gain = "" if outcome.baseline else f"{100 * outcome.gain:+.1f} ± {100 * outcome.gain_half:.1f}"
-        score = f"{outcome.mean:.4f} ± {outcome.half:.4f}"
-        table.add_row(outcome.name, f"{outcome.search:.4f}", score, gain, str(len(outcome.scores)))
+    for outcome in outcomes:
+        points = f"{number(100 * outcome.gain, '+.1f')} ± {number(100 * outcome.gain_half_width, '.1f')}"
+        table.add_row(
+            outcome.name,
+            number(outcome.search_accuracy),
+            f"{number(outcome.mean)} ± {number(outcome.half_width)}",
+            "" if outcome.baseline else points,
+            str(len(outcome.scores)),
+        )
     return table
+
+
+def estimate_table(plan: Plan, estimate: Estimate) -> Table:
+    """The sizes and times that a dry run measured."""
+    title = (
+        f"{plan.config.model.name} on {plan.dataset}: {estimate.trials} trials, {estimate.epochs} epochs, "
+        f"about {duration(estimate.seconds)} if no trial stops early"
+    )
+    table = _table(title, "model", "parameters", "seconds/epoch")
+    for size, (values, timing) in estimate.sizes.items():
+        table.add_row(size, f"{timing.parameters:,}", f"{timing.seconds_per_epoch:.1f}", _assignments(values))
+    return table
+
+
+def _best_so_far(record: SweepRecord) -> str:
+    if record.started.confirms:
+        return ""
+    best = record.best
+    return f"best {number(best.objective)} (trial {best.trial})" if best else "none completed yet"
+
+
+def _ended_line(record: SweepRecord, trial: TrialRecord) -> Text:
+    name = f"{record.started.dataset} trial {trial.trial}"
+    if trial.failed:
+        return Text(f"{name} failed: {trial.reason}", style="red")
+    tested = metrics.shown_in("terminal")[0]
+    return Text(
+        f"{name}: {record.started.objective} {number(trial.objective)} "
+        f"(epoch {trial.best_epoch} of {trial.epochs_run}), "
+        f"{tested} {number(trial.test.get(tested))}, {trial.cost['seconds']:.0f} s"
+    )
+
+
+def _heading(record: SweepRecord) -> str:
+    return f"{record.started.model} on {record.started.dataset}"
 
 
 def _table(title: str, *columns: str) -> Table:
-    """Narrow columns of numbers, and the hyperparameters in what the terminal leaves."""
-    table = Table(title=title, title_justify="left", title_style="bold", box=None, padding=(0, 1, 0, 0))
+    """Make a table with narrow columns of numbers; the hyperparameters take the rest of the terminal's width."""
+    table = _titled(title)
     for column in columns:
         table.add_column(column.replace("/", "/\n"), justify="right", no_wrap=True)
     table.add_column("hyperparameters", overflow="fold")
     return table
 
 
-def _row(trial: TrialRecord, baseline: TrialRecord | None) -> list[str]:
-    assert trial.objective is not None
-    difference = ""
-    if baseline is not None and baseline.objective is not None and not trial.baseline:
-        difference = f"{trial.objective - baseline.objective:+.4f}"
-    return [
-        "baseline" if trial.baseline else str(trial.trial),
-        f"{trial.objective:.4f}",
-        difference,
-        f"{trial.test['test/accuracy']:.4f}",
-        f"{trial.test['test/macro_f1']:.4f}",
-        f"{trial.best_epoch}/{trial.epochs_run}",
-    ]
+def _titled(title: str) -> Table:
+    return Table(title=title, title_justify="left", title_style="bold", box=None, padding=(0, 1, 0, 0))
 
 
-def estimate_table(plan: Plan, estimate: Estimate) -> Table:
-    """What a dry run found."""
-    title = (
-        f"{plan.config.model.name} on {plan.dataset}: {estimate.trials} trials, {estimate.epochs} epochs, "
-        f"about {_duration(estimate.seconds)} when none stops early"
-    )
-    table = _table(title, "model", "parameters", "seconds/epoch")
-    for size, (values, timing) in estimate.sizes.items():
-        cells = [size, f"{timing.parameters:,}", f"{timing.seconds_per_epoch:.1f}"]
-        table.add_row(*cells, Text(" ".join(f"{name}={value}" for name, value in values.items())))
-    return table
-
-
-def _duration(seconds: float) -> str:
-    hours, minutes = divmod(round(seconds / 60), 60)
-    if hours:
-        return f"{hours} h {minutes:02d} min"
-    return f"{minutes} min" if minutes > 1 else f"{seconds:.0f} s"
+def _assignments(values: Values) -> Text:
+    return Text(" ".join(f"{name}={value}" for name, value in values.items()))

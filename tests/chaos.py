@@ -1,10 +1,10 @@
-"""Sweeps that are killed with SIGKILL at random instants and resumed until they are done: is anything lost?
+"""Kill sweeps with SIGKILL at random instants and resume them until they are done: is anything lost?
 
     python -m tests.chaos [RUNS] [TRAINED]      RUNS with a quick stand-in trial function, TRAINED with real training
 
-Both go through the whole product: the command line, the journal, an oracle of each kind, the MLflow store, which all
-of them share, two at a time. Afterwards every journal is compared with its runs in the store, and with the sweep that
-nobody killed. Exit status: 0 when nothing was lost, doubled or left open.
+Both go through the whole product: the command line, the journal, an oracle of each kind, and one MLflow store that two
+sweeps at a time share. Afterwards every journal is compared with its runs in the store, and with the same sweep that
+nobody killed. Exit status: 0 if nothing was lost, doubled or left open.
 """
 
 from __future__ import annotations
@@ -21,30 +21,33 @@ import tempfile
 import threading
 import time
 from collections import Counter
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 import numpy as np
 from rich.console import Console
 
-import sweeps.oracle  # imports TensorFlow, once for all that are forked
+import sweeps.search.oracle  # imports TensorFlow once for all processes that are forked
 from conf.compose import compose
+from conf.schema import Engine
 from pipelines import sweep
-from sweeps import driver, journal
+from pipelines.data.corpus import Corpus, Documents
+from sweeps import driver, journal, runtime
+from sweeps.journal import SweepRecord
+from sweeps.metrics import CURVES
+from sweeps.session import checks, session
+from sweeps.session.plans import plans_of
 from sweeps.tracking import tracker
 from sweeps.trials.engine import Finished, Message, Started
-from sweeps.journal import SweepRecord
-from sweeps.plan import Plan
-from sweeps.metrics import CURVES
-from sweeps.trials.spec import Dataset, EpochReport, Split, TrialSpec
+from sweeps.trials.spec import EpochReport, TrialSpec
 from tests.fakes import FakeEngine, learn
 
 ROOT = Path(__file__).parent.parent
 TUNERS = ("random", "grid", "bayesian", "hyperband")
-LONGEST = 2.5  # seconds that a quick session is left alone at most
-ONE = np.zeros((1, 1), np.int32), np.zeros(1, np.int64)
+LONGEST = 2.5  # seconds until a quick session is killed at the latest
+LABELS = np.arange(10) % 2
 
 
 class Case(NamedTuple):
@@ -61,7 +64,7 @@ class Case(NamedTuple):
         trials = 5 if self.tuner == "bayesian" else 8
         initial = ["tuner.initial_points=3"] if self.tuner == "bayesian" else []
         epochs = 9 if self.tuner == "hyperband" else 3
-        data = ["data=imdb", "datasets.imdb.load=tests.chaos.load", f"tracking.uri={self.store}"]
+        data = ["data=imdb", "datasets.imdb.read=tests.chaos.read", f"tracking.uri={self.store}"]
         return [
             *data,
             f"tuner={self.tuner}",
@@ -73,14 +76,17 @@ class Case(NamedTuple):
 
 
 class Outcome(NamedTuple):
+    """A sweep that came to its end."""
+
     case: Case
     kills: int
     directory: Path
 
 
-def load(**_: Any) -> Dataset:
-    split = Split(*ONE)
-    return Dataset(split, split, split, 1, 1, 2, "no-data", "standin")
+def read() -> Corpus:
+    """A dataset that is there at once."""
+    documents = [[number] for number in range(1, len(LABELS) + 1)]
+    return Corpus("chaos", "standin", lambda: Documents(documents, LABELS, documents, LABELS))
 
 
 class ThreadEngine:
@@ -114,30 +120,29 @@ class ThreadEngine:
         return message
 
     def _run(self, spec: TrialSpec) -> None:
-        def report(ended: EpochReport) -> str | None:
+        def on_epoch(report: EpochReport) -> str | None:
             time.sleep(random.uniform(0.0, 0.05))
-            self._messages.put(ended)
+            self._messages.put(report)
             return None
 
         self._messages.put(Started(spec))
-        self._messages.put(Finished(spec, learn(spec, report)))
+        self._messages.put(Finished(spec, learn(spec, on_epoch)))
 
 
-def session(case: Case) -> None:
-    """One process of a sweep, from its command line on; ends the process."""
+def run_session(case: Case) -> None:
+    """Run one process of a sweep, from its command line on, and end it."""
     os.chdir(case.folder)
     begun = sorted(path.parent for path in case.folder.glob("outputs/*/config.yaml"))
     arguments = [f"resume={begun[0]}"] if begun else case.arguments
     sys.argv = ["sweep", *arguments]
 
     @contextmanager
-    def workers(plans: Sequence[Plan]) -> Iterator[ThreadEngine]:
+    def workers(config: Engine) -> Iterator[ThreadEngine]:
         yield ThreadEngine(case.workers)
 
-    sweep.workers = workers  # type: ignore[assignment]
+    session.workers = workers  # type: ignore[assignment]
     tracker.RETRY_AFTER = 0.5
-    (job,) = compose()
-    records = sweep.run(job, sweep.check(job.config), Console(file=io.StringIO()))
+    records = sweep.run(compose(), Console(file=io.StringIO()))
     os._exit(0 if all(record.ended for record in records) else 1)
 
 
@@ -150,8 +155,8 @@ def until_done(case: Case) -> Outcome:
         child = os.fork()
         if child == 0:
             try:
-                session(case)
-            finally:  # an exception was printed by now; what the parent has on its stack is not to be run here
+                run_session(case)
+            finally:  # the parent's stack must not run on here
                 sys.excepthook(*sys.exc_info())  # type: ignore[arg-type]
                 os._exit(70)
         ends = time.monotonic() + chance.uniform(0, LONGEST) * (1 + kills / 3)  # or it might never come to an end
@@ -173,7 +178,7 @@ def until_done(case: Case) -> Outcome:
 
 
 def train_until_done(case: Case) -> Outcome:
-    """The same with the real command, real workers and real training."""
+    """Do the same with the real command, real workers and real training."""
     case.folder.mkdir(parents=True)
     chance = random.Random(case.number)
     kills = 0
@@ -206,26 +211,19 @@ def train_until_done(case: Case) -> Outcome:
 
 
 def undisturbed(case: Case) -> SweepRecord:
-    """The same sweep when nobody kills it, without workers and store."""
+    """Run the same sweep without killing it, without workers and store."""
     sys.argv = ["sweep", *case.arguments]
     (job,) = compose()
-    directory = case.folder / "undisturbed" / "imdb"
-    plan = Plan(
-        "undisturbed/imdb", job.config, job.yaml, sweep.check(job.config), "imdb", "", _DATA, "no-data", directory
-    )
-    search = driver.Search(plan, sweeps.oracle.Oracle(job.config, plan.space))
+    (plan,) = plans_of(job, checks.check(job.config), case.folder / "undisturbed")
+    search = driver.Search(plan, sweeps.search.oracle.Oracle(job.config, plan.space))
     driver.run([search], FakeEngine(workers=case.workers))
     return search.record
 
 
-_DATA = {"source": "standin", "validation": 0.2}
-
-
 def differences(outcome: Outcome, client: tracker.MlflowClient) -> Counter[str]:
-    """What is wrong with a sweep that has ended, counted."""
+    """Count the faults of a sweep that has ended."""
     wrong: Counter[str] = Counter()
-    record = SweepRecord(outcome.directory, journal.read(outcome.directory / "imdb"))
-    assert record.started is not None
+    record = SweepRecord.of(outcome.directory, journal.read(outcome.directory / "imdb"))
     wrong["trials"] = len(record.trials)
     wrong["trials lost"] = record.budget - len(record.trials)
     wrong["trials not completed"] = sum(trial.status != "completed" for trial in record.trials.values())
@@ -252,21 +250,23 @@ def differences(outcome: Outcome, client: tracker.MlflowClient) -> Counter[str]:
 
 
 def parted(outcome: Outcome) -> bool:
-    """Whether a sweep whose trials do not depend on who is first came to something else than undisturbed."""
+    """Whether a sweep whose trials do not depend on which one ends first differs from the undisturbed one."""
     if outcome.case.tuner not in ("random", "grid") and outcome.case.workers > 1:
         return False
-    record = SweepRecord(outcome.directory, journal.read(outcome.directory / "imdb"))
+    record = SweepRecord.of(outcome.directory, journal.read(outcome.directory / "imdb"))
     expected = undisturbed(outcome.case)
-    mine, other = (
+    killed, whole = (
         {n: (trial.values, trial.seed, trial.curves, trial.objective) for n, trial in r.trials.items()}
         for r in (record, expected)
     )
-    return mine != other
+    return killed != whole
 
 
 def main(runs: int = 200, trained: int = 4) -> int:
     began = time.monotonic()
+    runtime.prepare()
     with tempfile.TemporaryDirectory() as folder:
+        os.environ["XDG_CACHE_HOME"] = f"{folder}/cache"
         store = f"sqlite:///{folder}/mlflow.db"
         cases = [Case(n, TUNERS[n % 4], 1 + n // 4 % 4, Path(folder, str(n)), store) for n in range(runs + trained)]
         with multiprocessing.get_context("fork").Pool(2) as pool:  # two at once into one store, from its first use on

@@ -1,28 +1,41 @@
-"""Small archives as Keras makes them, and what is loaded of them."""
+"""Small archives as Keras makes them, the real ones, and the datasets that are loaded from them."""
 
 import io
 
 import numpy as np
+import pytest
 
+from conf.schema import Data
 from pipelines.data.dataset import load
+from tests.conftest import ROOT
 
-
-def ragged(documents):
-    array = np.empty(len(documents), dtype=object)
-    for i, document in enumerate(documents):
-        array[i] = document
-    return array
+REAL = ROOT.parent / "shared" / "data"
+REUTERS = {
+    "archive": str(REAL / "reuters.npz"),
+    "sha256": "d6586e694ee56d7a4e65172e12b3e987c03096cb01eab99753921ef915959916",
+    "num_words": 1000,
+    "maxlen": 100,
+    "num_classes": 46,
+}
+IMDB = {"archive": str(REAL / "imdb.npz"), "num_words": 5000, "maxlen": 100, "num_classes": 2}
+needs_real_archives = pytest.mark.skipif(not REAL.exists(), reason=f"the real archives are not at {REAL}")
 
 
 def npz(**members):
-    """An archive as Keras makes them: lists become object arrays, everything else plain ones."""
+    """Make an archive as Keras does: lists become object arrays, everything else plain ones."""
     content = io.BytesIO()
-    np.savez(content, **{name: ragged(m) if isinstance(m, list) else np.asarray(m) for name, m in members.items()})
+    np.savez(content, **{name: _ragged(m) if isinstance(m, list) else np.asarray(m) for name, m in members.items()})
     return content.getvalue()
 
 
+def _ragged(documents):
+    array = np.empty(len(documents), dtype=object)
+    array[:] = documents
+    return array
+
+
 def toy(size=40, num_classes=2, seed=0):
-    """The members of a small archive with two splits."""
+    """Return the members of a small archive with two splits."""
     rng = np.random.default_rng(seed)
 
     def documents():
@@ -33,25 +46,12 @@ def toy(size=40, num_classes=2, seed=0):
 
 
 def load_toy(**changes):
-    given = {
-        "name": "toy",
-        "source": "auto",
-        "archive": None,
-        "url": None,
-        "sha256": None,
-        "num_words": 30,
-        "maxlen": 10,
-        "num_classes": 2,
-        "validation": 0.2,
-        "split_seed": 113,
-    }
-    return load(**given | changes)
+    settings = {"num_words": 30, "maxlen": 10, "num_classes": 2} | changes
+    return load(name="toy", settings=Data(**settings))
 
 
 def load_bytes(directory, content, **changes):
-    path = directory / "toy.npz"
-    path.write_bytes(content)
-    return load_toy(archive=str(path), **changes)
+    return load_toy(archive=str(put(directory / "toy.npz", content)), **changes)
 
 
 def arrays_of(dataset):
@@ -71,3 +71,4 @@ def files_under(directory):
 def put(path, content):
     path.parent.mkdir(parents=True, exist_ok=True)
     path.write_bytes(content)
+    return path

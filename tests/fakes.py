@@ -39,7 +39,9 @@ def learn(spec: TrialSpec, on_epoch: OnEpoch) -> TrialResult:
     curve = list(spec.checkpoint.curves["val/accuracy"]) if spec.checkpoint else []
     for epoch in range(spec.initial_epoch, spec.epochs):
         curve.append(float(spec.values.get("lstm_units", 1)) / 1000 + epoch / 100)
-        answer = on_epoch(EpochReport(spec.sweep, spec.trial, spec.attempt, epoch + 1, dict.fromkeys(CURVES, curve[-1])))
+        answer = on_epoch(
+            EpochReport(spec.sweep, spec.trial, spec.attempt, epoch + 1, dict.fromkeys(CURVES, curve[-1]))
+        )
         reason = answer or early_stopping.reason_to_end(spec.objective, curve, spec.patience, spec.bar)
         if reason:
             return result(spec, curve, reason=reason)

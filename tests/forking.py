@@ -1,7 +1,7 @@
 """`python -m pipelines.sweep` for many command lines, each in a fresh process, without starting Python for each.
 
-Reads a JSON object a line, `{"folder": …, "arguments": […]}`, and answers with one: the exit status, what was printed,
-and which packages of `SLOW` were loaded. A command line with which a sweep would begin ends with status 0 instead.
+It reads a JSON object a line, `{"folder": …, "arguments": […]}`, and answers with another: the exit status, the printed
+text, and the packages of `SLOW` that were loaded. A command line with which a sweep would begin ends with status 0.
 """
 
 from __future__ import annotations
@@ -14,6 +14,7 @@ from tempfile import TemporaryFile
 from typing import NoReturn
 
 from pipelines import sweep
+from sweeps.session.session import Session
 
 SLOW = ("tensorflow", "keras", "keras_tuner", "mlflow", "distributed", "dask", "matplotlib", "sklearn")
 
@@ -25,7 +26,7 @@ def _accept(*_: object) -> NoReturn:
 def _run(folder: str, arguments: list[str]) -> int:
     os.chdir(folder)
     sys.argv = ["sweep", *arguments]
-    sweep.run = _accept
+    Session.search = Session.dry_run = _accept  # type: ignore[method-assign,assignment]
     try:
         sweep.main()
     except SystemExit as exit_:
@@ -39,7 +40,7 @@ def _run(folder: str, arguments: list[str]) -> int:
 
 
 def answer(folder: str, arguments: list[str]) -> dict[str, object]:
-    """What one command line comes to."""
+    """Run one command line."""
     with TemporaryFile() as out, TemporaryFile() as err, TemporaryFile() as loaded:
         child = os.fork()
         if child == 0:

@@ -12,6 +12,8 @@ from conf.schema import Value
 from sweeps.journal import EpochEnded, Event, SweepEnded, SweepRecord, SweepStarted, TrialEnded, TrialStarted
 from sweeps.journal.events import Environment
 
+# A sweep on stand-in data that was interrupted before journals had a format: config.yaml and imdb/journal.jsonl.
+BEFORE_FORMATS = Path(__file__).parent / "data" / "before_formats"
 ENVIRONMENT = Environment(versions={"keras": "3"}, git_commit="c0ffee", git_dirty=False)
 BEGAN = 1_790_000_000.0
 SIZES = {"train": 20_000, "validation": 5_000, "test": 25_000}

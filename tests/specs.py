@@ -1,4 +1,4 @@
-"""Specs of tiny trials, and functions that a worker can run in a trial's place. Imports no TensorFlow."""
+"""Specs of tiny trials, and functions that a worker can run in place of a trial. Imports no TensorFlow."""
 
 import gc
 import os
@@ -7,9 +7,9 @@ import sys
 import time
 from typing import Any
 
-from sweeps.metrics import CURVES
-from sweeps.trials.spec import EpochReport, Report, TrialResult, TrialSpec
 from sweeps.errors import TrialFailedError
+from sweeps.metrics import CURVES
+from sweeps.trials.spec import EpochReport, OnEpoch, TrialResult, TrialSpec
 from tests.fakes import learn
 
 MODELS = {
@@ -25,18 +25,17 @@ MODELS = {
 }
 
 
-def spec(model: str = "lstm", **changes: Any) -> TrialSpec:
+def spec(model: str = "lstm", *, learning_rate: float = 0.02, **changes: Any) -> TrialSpec:
     base = TrialSpec(
         sweep="s/tiny",
         trial=1,
         attempt=1,
         seed=7,
         build=f"models.{model}.build",
-        model_values=MODELS[model],
         optimizer="models.optimizers.adam",
-        optimizer_values={"learning_rate": 0.02},
-        load="tests.unit.trials.test_training.tiny",
-        data={"validation": 0.2},
+        values={**MODELS[model], "learning_rate": learning_rate},
+        load="tests.tiny.load",
+        data={},
         digest="tiny",
         batch_size=16,
         objective="val/accuracy",
@@ -48,63 +47,79 @@ def spec(model: str = "lstm", **changes: Any) -> TrialSpec:
     return base._replace(**changes)
 
 
-def environment(spec: TrialSpec, report: Report) -> dict[str, str]:
-    report(EpochReport(spec.sweep, spec.trial, spec.attempt, 1, {"val/accuracy": 0.5}))
-    return dict(os.environ) | {"pid": str(os.getpid()), "loaded": " ".join(sys.modules)}
+def report(spec: TrialSpec, epoch: int = 1) -> EpochReport:
+    return EpochReport(spec.sweep, spec.trial, spec.attempt, epoch, dict.fromkeys(CURVES, 0.5))
 
 
-def slow(spec: TrialSpec, report: Report) -> str:
+def environment(spec: TrialSpec, on_epoch: OnEpoch) -> dict[str, str]:
+    """The worker's environment, its process, its imported modules and how often its garbage collector runs."""
+    on_epoch(report(spec))
+    process = {"pid": str(os.getpid()), "loaded": " ".join(sys.modules), "collect after": str(gc.get_threshold()[0])}
+    return dict(os.environ) | process
+
+
+def slow(spec: TrialSpec, on_epoch: OnEpoch) -> str:
     time.sleep(0.5)
     return str(os.getpid())
 
 
-def failing(spec: TrialSpec, report: Report) -> None:
+def failing(spec: TrialSpec, on_epoch: OnEpoch) -> None:
     raise TrialFailedError("diverged: train/loss is nan in epoch 1")
 
 
-def broken(spec: TrialSpec, report: Report) -> None:
+def broken(spec: TrialSpec, on_epoch: OnEpoch) -> None:
     raise ZeroDivisionError("a\nb")
 
 
-def dying(spec: TrialSpec, report: Report) -> None:
+def dying(spec: TrialSpec, on_epoch: OnEpoch) -> None:
     os.kill(os.getpid(), signal.SIGKILL)
 
 
-def sleeping(spec: TrialSpec, report: Report) -> None:
+def sleeping(spec: TrialSpec, on_epoch: OnEpoch) -> None:
     time.sleep(3600)
 
 
-def greedy(spec: TrialSpec, report: Report) -> None:
-    """Takes 50 MB more every 50 ms."""
-    taken = []
+def greedy(spec: TrialSpec, on_epoch: OnEpoch) -> None:
+    """Take 50 MB more every 50 ms."""
+    blocks = []
     while True:
-        taken.append(bytearray(b"x" * 50_000_000))
+        blocks.append(bytearray(b"x" * 50_000_000))
         time.sleep(0.05)
 
 
-def until_stopped(spec: TrialSpec, report: Report) -> tuple[int, str]:
-    """Epochs of 50 ms; which one was the last, and why."""
+def until_stopped(spec: TrialSpec, on_epoch: OnEpoch) -> tuple[int, str]:
+    """Run epochs of 50 ms; return the last one and the reason to end."""
     epoch = 0
     while True:
         epoch += 1
         time.sleep(0.05)
-        if reason := report(EpochReport(spec.sweep, spec.trial, spec.attempt, epoch, {"val/accuracy": 0.5})):
+        if reason := on_epoch(report(spec, epoch)):
             return epoch, reason
 
 
-def one_of_each(spec: TrialSpec, report: Report) -> TrialResult:
-    """A trial for each way to fail, and others that do not."""
+def one_of_each(spec: TrialSpec, on_epoch: OnEpoch) -> TrialResult:
+    """Fail in a different way in each of the first trials, and succeed in the others."""
     ways = {1: diverging, 2: broken, 3: dying, 4: greedy, 5: sleeping}
     if spec.trial in ways:
-        ways[spec.trial](spec, report)
-    return learn(spec, report)
+        ways[spec.trial](spec, on_epoch)
+    return learn(spec, on_epoch)
 
 
-def diverging(spec: TrialSpec, report: Report) -> None:
-    report(EpochReport(spec.sweep, spec.trial, spec.attempt, 1, dict.fromkeys(CURVES, 0.5)))
+def diverging(spec: TrialSpec, on_epoch: OnEpoch) -> None:
+    on_epoch(report(spec))
     raise TrialFailedError("diverged: train/loss is nan in epoch 2")
 
 
-def frozen(spec: TrialSpec, report: Report) -> tuple[int, int]:
-    """The worker, and how many objects its garbage collector leaves alone."""
+def frozen(spec: TrialSpec, on_epoch: OnEpoch) -> tuple[int, int]:
+    """The worker's process, and the number of objects that its garbage collector leaves alone."""
     return os.getpid(), gc.get_freeze_count()
+
+
+def warm_up() -> None:
+    """Mark the worker's process as warmed up."""
+    os.environ["WARMED_UP"] = str(os.getpid())
+
+
+def set_environment(variables: dict[str, str]) -> None:
+    """Change the environment of a worker's process."""
+    os.environ.update(variables)

@@ -1,4 +1,4 @@
-"""A worker that preloads this has a machine with two GPUs."""
+"""A worker that preloads this module takes its machine for one with two GPUs."""
 
 from sweeps.trials import gpus
 from sweeps.trials.gpus import Gpus

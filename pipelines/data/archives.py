@@ -1,115 +1,72 @@
-"""Keras's archives of labelled documents: where they lie, whether they are the ones meant, and what is in them.
+"""Keras's archives of labelled documents: how they are found, checked and parsed, and what stands in for them.
 
-Nothing in a file is believed: its hash is checked first, and its pickles can build nothing but lists of numbers.
+A file is not trusted: its hash is checked first, and its pickles can build nothing but lists of numbers.
 """
 
 from __future__ import annotations
 
-import hashlib
 import io
 import logging
-import os
 import pickle
-import tempfile
-import urllib.request
 import zipfile
-from http.client import HTTPException
-from itertools import chain
-from pathlib import Path, PurePosixPath
-from typing import Any, NamedTuple
-from urllib.parse import urlsplit
+from typing import Any
 
 import numpy as np
 from numpy.lib import format as npy
 from numpy.typing import NDArray
 
 from conf.schema import ConfigError
-from pipelines.data.corpus import Corpus
+from pipelines.data import keras_cache, standin
+from pipelines.data.corpus import Corpus, Documents, check_labels, joined_ranks
+from pipelines.data.keras_cache import File, Source
 
 KERAS_SEED = 113  # of `keras.datasets.reuters.load_data`
-TIMEOUT = 30  # seconds without a byte, after which a download is given up
+STANDIN_SEED = 1
 LARGEST_MEMBER = 2 * 2**30  # bytes unpacked; IMDB's largest has 14 million
 
 log = logging.getLogger(__name__)
 
 
-class File(NamedTuple):
-    """An archive whose hash was checked. The bytes that were hashed are the bytes that are parsed."""
+def read(
+    *,
+    name: str,
+    source: str,
+    archive: str | None,
+    url: str | None,
+    sha256: str | None,
+    num_words: int,
+    num_classes: int,
+) -> Corpus:
+    """Return the corpus of an archive, or with `source="standin"` the generated one.
 
-    path: str
-    content: bytes
-    sha256: str
+    The archive is the file `archive`, else the one in Keras's cache, else a download. `source="auto"` takes the
+    stand-in where there is no archive and no network, and logs a warning; `source="archive"` raises `ConfigError`.
+    """
+    file = None
+    if source != "standin":
+        try:
+            file = keras_cache.find(Source(f"datasets.{name}", "archive", archive, url, sha256))
+        except keras_cache.UnavailableError as error:
+            if source == "archive":
+                raise ConfigError(f"datasets.{name}.source=archive: {error}") from error
+            log.warning(
+                "datasets.%s.source=auto: %s; taking a small generated STAND-IN corpus instead of the real one",
+                name,
+                error.reason,
+            )
+    if file is None:
+        return Corpus("standin", "standin", lambda: _stand_in(name, num_words, num_classes))
+    return Corpus(file.sha256, "archive", lambda: _parsed(name, file, num_classes))
 
 
-def find(name: str, source: str, archive: str | None, url: str | None, sha256: str | None) -> File | None:
-    """The archive; None where `source=auto` must do without."""
-    if archive is not None:
-        path = Path(archive).expanduser()
-        return _verified(name, str(path), _content(name, path), sha256)
-    if url is None:
-        _do_without(name, source, "neither archive nor url is set", f"or datasets.{name}.url=https://…")
-        return None
-    path = keras_cache() / PurePosixPath(urlsplit(url).path).name
-    if os.path.exists(path):  # not Path.exists, which raises where the directory may not be entered
-        return _verified(name, str(path), _content(name, path), sha256)
+def _stand_in(name: str, num_words: int, num_classes: int) -> Documents:
     try:
-        content = fetch(url)
-    except (OSError, HTTPException, ValueError) as error:
-        reason = f"{path} does not exist and {url} cannot be fetched ({error})"
-        _do_without(name, source, reason, f"put the file at {path}, or allow the network to reach {url}")
-        return None
-    file = _verified(name, url, content, sha256)
-    save(path, content)
-    return file
+        return standin.generate(num_words=num_words, num_classes=num_classes, seed=STANDIN_SEED)
+    except ValueError as error:
+        raise ConfigError(f"datasets.{name}.num_words={num_words}: {error}") from error
 
 
-def _content(name: str, path: Path) -> bytes:
-    try:
-        return path.read_bytes()
-    except OSError as error:
-        raise ConfigError(f"datasets.{name}.archive={path}: cannot be read ({error.strerror})") from error
-
-
-def _verified(name: str, path: str, content: bytes, sha256: str | None) -> File:
-    actual = hashlib.sha256(content).hexdigest()
-    if sha256 is not None and actual != sha256.lower():
-        raise ConfigError(f"datasets.{name}.sha256={sha256}: {path} has {actual}; it is another file, or a damaged one")
-    return File(path, content, actual)
-
-
-def _do_without(name: str, source: str, reason: str, remedy: str) -> None:
-    """Stop, or where `source=auto` warn."""
-    if source == "archive":
-        set_archive = f"set datasets.{name}.archive=/path/to/{name}.npz"
-        raise ConfigError(f"datasets.{name}.source=archive: {reason}; {set_archive}, {remedy}")
-    log.warning(
-        "datasets.%s.source=auto: %s; taking a small generated STAND-IN corpus instead of the real one", name, reason
-    )
-
-
-def keras_cache() -> Path:
-    return Path(os.environ.get("KERAS_HOME") or Path.home() / ".keras") / "datasets"
-
-
-def fetch(url: str) -> bytes:
-    with urllib.request.urlopen(url, timeout=TIMEOUT) as response:
-        content: bytes = response.read()  # whole: only then does http.client tell a body that was cut short
-    return content
-
-
-def save(path: Path, content: bytes) -> None:
-    """Write `path` so that it is never seen half-written."""
-    try:
-        path.parent.mkdir(parents=True, exist_ok=True)
-        with tempfile.TemporaryDirectory(dir=path.parent, prefix=".download-") as temporary:
-            fresh = Path(temporary, path.name)
-            fresh.write_bytes(content)
-            fresh.replace(path)
-    except OSError as error:
-        raise ConfigError(f"KERAS_HOME={path.parent.parent}: cannot be written ({error})") from error
-
-
-def read(name: str, file: File, num_classes: int) -> Corpus:
+def _parsed(name: str, file: File, num_classes: int) -> Documents:
     try:
         return parse(file.content, num_classes)
     except Exception as error:  # on altered bytes zipfile, zlib, pickle and NumPy raise a dozen kinds between them
@@ -117,15 +74,15 @@ def read(name: str, file: File, num_classes: int) -> Corpus:
         raise ConfigError(f"datasets.{name}.archive={file.path}: not a sound archive: {reason}") from error
 
 
-def parse(content: bytes, num_classes: int) -> Corpus:
-    """The documents and labels of a Keras archive (.npz), in either of its forms, split as Keras splits them.
+def parse(content: bytes, num_classes: int) -> Documents:
+    """Return the documents and labels of a Keras archive (.npz), in either of its forms, split as Keras splits them.
 
     On bytes that are no such archive it raises whatever the libraries raise, and executes nothing.
     """
     with zipfile.ZipFile(io.BytesIO(content)) as archive:
         names = {member.removesuffix(".npy") for member in archive.namelist()}
         if names >= {"x_train", "y_train", "x_test", "y_test"}:
-            return Corpus(
+            return Documents(
                 *_labelled(archive, "x_train", "y_train", num_classes),
                 *_labelled(archive, "x_test", "y_test", num_classes),
             )
@@ -134,20 +91,19 @@ def parse(content: bytes, num_classes: int) -> Corpus:
     raise ValueError(f"it holds {', '.join(sorted(names)) or 'nothing'}; expected x and y, or x_train … y_test")
 
 
-def _split_like_keras(documents: list[list[int]], labels: NDArray[np.int64]) -> Corpus:
+def _split_like_keras(documents: list[list[int]], labels: NDArray[np.int64]) -> Documents:
     order = np.arange(len(documents))
     np.random.RandomState(KERAS_SEED).shuffle(order)
     train, test = np.split(order, [int(len(documents) * (1 - 0.2))])
     if not len(train):
         raise ValueError("x holds too few documents to split")
-    return Corpus([documents[i] for i in train], labels[train], [documents[i] for i in test], labels[test])
+    return Documents([documents[i] for i in train], labels[train], [documents[i] for i in test], labels[test])
 
 
 def _labelled(archive: zipfile.ZipFile, x: str, y: str, num_classes: int) -> tuple[list[list[int]], NDArray[np.int64]]:
-    documents, labels = _documents(archive, x), _labels(archive, y, num_classes)
-    if len(documents) != len(labels) or not documents:
-        raise ValueError(f"{x} holds {len(documents)} documents and {y} {len(labels)} labels")
-    return documents, labels
+    documents, labels = _documents(archive, x), _labels(archive, y)
+    check_labels(x, documents, y, labels, num_classes)
+    return documents, labels.astype(np.int64)
 
 
 def _documents(archive: zipfile.ZipFile, name: str) -> list[list[int]]:
@@ -160,25 +116,17 @@ def _documents(archive: zipfile.ZipFile, name: str) -> list[list[int]]:
         raise ValueError(f"{name} does not hold the {shape[0]} documents it claims")
     if not all(type(document) is list for document in documents):
         raise ValueError(f"{name} must hold nothing but lists")
-    ranks = np.array(list(chain.from_iterable(documents)))
-    if ranks.size and (ranks.dtype.kind != "i" or ranks.ndim != 1 or ranks.min() < 0):
-        raise ValueError(f"{name} must hold word ranks: whole numbers, none negative")
+    joined_ranks(name, documents)
     return documents
 
 
-def _labels(archive: zipfile.ZipFile, name: str, num_classes: int) -> NDArray[np.int64]:
+def _labels(archive: zipfile.ZipFile, name: str) -> NDArray[Any]:
     dtype, shape, body = _member(archive, name)
-    if dtype.kind not in "iu" or len(shape) != 1:
-        raise ValueError(f"{name} must be a row of whole numbers, is {dtype} of shape {shape}")
-    labels = np.frombuffer(body.read(), dtype).reshape(shape)
-    wrong = labels[(labels < 0) | (labels >= num_classes)]
-    if wrong.size:
-        raise ValueError(f"{name} holds label {wrong[0]}; num_classes={num_classes} allows 0 to {num_classes - 1}")
-    return labels.astype(np.int64)
+    return np.frombuffer(body.read(), dtype).reshape(shape)
 
 
 def _member(archive: zipfile.ZipFile, name: str) -> tuple[np.dtype[Any], tuple[int, ...], io.BytesIO]:
-    """What the header of a member claims, and the bytes that follow it."""
+    """Return the dtype and the shape that the header of a member claims, and the bytes that follow it."""
     info = archive.getinfo(f"{name}.npy")
     if info.file_size > LARGEST_MEMBER:
         raise ValueError(f"{name} claims {info.file_size:,} bytes, more than the {LARGEST_MEMBER:,} allowed")
@@ -189,7 +137,7 @@ def _member(archive: zipfile.ZipFile, name: str) -> tuple[np.dtype[Any], tuple[i
 
 
 class _Inert:
-    """Stands for everything NumPy in a pickle: takes any arguments, does nothing, keeps an array's items.
+    """The replacement of every NumPy object in a pickle: it takes any arguments and keeps an array's items.
 
     Restoring NumPy's own classes would trust the pickle with an array's dtype flags and memory.
     """

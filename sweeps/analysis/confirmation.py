@@ -1,32 +1,35 @@
-"""What a confirmation showed: every configuration against the baseline, seed by seed and example by example."""
+"""The outcome of a confirmation: each configuration against the baseline, seed by seed and example by example."""
 
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
 
-from sweeps.trials import predictions
 from sweeps.analysis import statistics
-from sweeps.journal import SweepRecord, TrialRecord
 from sweeps.analysis.statistics import Interval
+from sweeps.journal import SweepRecord, TrialRecord
+from sweeps.trials import predictions
 
 
 class Outcome(NamedTuple):
-    """A configuration's test accuracies, one for each seed, and its gain over the baseline. Half widths are of 95 %."""
+    """The test accuracies of one configuration, one for each seed, and its gain over the baseline.
 
-    origin: int  # the sweep's trial
-    search: float  # val/accuracy there
+    Every half width is half of a 95 % interval.
+    """
+
+    origin: int  # the sweep's trial that had the configuration
+    search_accuracy: float  # its val/accuracy in the search
     scores: tuple[float, ...]
-    half: float
+    half_width: float  # of the mean of the scores
     pairs: int  # seeds that both it and the baseline completed
-    gain: float  # nan for the baseline, and where there is no pair
-    gain_half: float  # over seeds (Student's t, paired)
-    examples: Interval | None  # of the gain over test examples (bootstrap, paired), None where they are not known
-    curse: float  # what its lead over the baseline lost between the search's validation and here
+    gain: float  # the mean difference; nan for the baseline, and where there is no pair
+    gain_half_width: float  # over seeds (Student's t, paired)
+    gain_over_examples: Interval | None  # over test examples (bootstrap, paired); None where they are not known
+    lost_lead: float  # the part of its lead over the baseline on the search's validation that was not found again
 
     @property
     def baseline(self) -> bool:
@@ -41,108 +44,137 @@ class Outcome(NamedTuple):
         return float(np.mean(self.scores)) if self.scores else math.nan
 
     @property
-    def better(self) -> bool:
-        """Than the baseline, beyond what seeds and, as far as they are known, test examples explain."""
-        return self.gain - self.gain_half > 0 and (self.examples is None or self.examples.low > 0)
+    def beats_baseline(self) -> bool:
+        """Whether seeds and, as far as they are known, test examples do not explain the gain."""
+        examples = self.gain_over_examples
+        return self.gain - self.gain_half_width > 0 and (examples is None or examples.low > 0)
+
+
+class Choice(NamedTuple):
+    """The trial whose model is registered, and the tags that say why."""
+
+    trial: TrialRecord
+    why: Mapping[str, str]
 
 
 def outcomes(record: SweepRecord) -> list[Outcome]:
-    """Of each finalist, in the order of the search's validation."""
-    assert record.started is not None
+    """The outcome of each finalist, in the order of the search's validation."""
+    finalists = record.started.finalists
     baseline = _completed(record, 0)
-    found = []
-    for name, search in record.started.finalists.items():
-        origin, trials = int(name), _completed(record, int(name))
-        scores = tuple(trial.test["test/accuracy"] for trial in trials.values())
-        shared = sorted(trials.keys() & baseline.keys()) if origin else []
-        gains = [trials[seed].test["test/accuracy"] - baseline[seed].test["test/accuracy"] for seed in shared]
-        gain = float(np.mean(gains)) if gains else math.nan
-        found.append(
-            Outcome(
-                origin=origin,
-                search=search,
-                scores=scores,
-                half=statistics.half_width(scores),
-                pairs=len(shared),
-                gain=gain,
-                gain_half=statistics.half_width(gains),
-                examples=_over_examples(record, [(trials[seed], baseline[seed]) for seed in shared]),
-                curse=search - record.started.finalists["0"] - gain,
-            )
-        )
-    return found
+    return [
+        _outcome(record, int(name), accuracy, baseline, lead=accuracy - finalists["0"])
+        for name, accuracy in finalists.items()
+    ]
 
 
-def confirmed_winner(found: Sequence[Outcome]) -> Outcome | None:
-    """The configuration that deserves to be used: validation's first if it is better than the baseline, else none.
+def winner(outcomes: Sequence[Outcome]) -> Outcome | None:
+    """The configuration to use: validation's first choice if it beats the baseline, otherwise none.
 
-    The test set is a gate and no judge: among finalists it chooses nothing, so only validation's first can pass it.
+    The test set can reject validation's first choice. It never chooses among the other finalists.
     """
-    return found[0] if not found[0].baseline and found[0].better else None
+    first = outcomes[0]
+    return first if not first.baseline and first.beats_baseline else None
 
 
-def metrics(found: Sequence[Outcome]) -> dict[str, float]:
-    """Of the search's own choice, for a run: its mean test accuracy, and its gain as far as it has an interval."""
-    if not found or not found[0].scores:
+def choice(record: SweepRecord) -> Choice | None:
+    """The trial whose model a sweep or a confirmation recommends, or None.
+
+    That is a sweep's best trial; of a confirmation's winner the trial with the first of the fresh seeds.
+    """
+    if not record.started.confirms:
+        return None if record.best is None else Choice(record.best, {})
+    finalists = outcomes(record)
+    best = winner(finalists)
+    if best is None:
+        return None
+    trial = min((trial for trial in record.trials.values() if trial.origin == best.origin), key=lambda t: t.trial)
+    gains = {name: f"{value:.6g}" for name, value in metrics(finalists).items() if name.startswith("confirm/")}
+    return Choice(trial, {"confirms": record.started.confirms, "origin": str(best.origin), **gains})
+
+
+def metrics(outcomes: Sequence[Outcome]) -> dict[str, float]:
+    """The metrics of a confirmation's run: the mean test accuracy of validation's first choice, and its gain.
+
+    A value that is not finite, such as the half width of a single pair, is left out.
+    """
+    if not outcomes or not outcomes[0].scores:
         return {}
-    said = {"test/accuracy": found[0].mean, "confirm/gain": found[0].gain, "confirm/half_width": found[0].gain_half}
-    return {name: value for name, value in said.items() if math.isfinite(value)}
+    first = outcomes[0]
+    values = {"test/accuracy": first.mean, "confirm/gain": first.gain, "confirm/half_width": first.gain_half_width}
+    return {name: value for name, value in values.items() if math.isfinite(value)}
 
 
-def conclusions(found: Sequence[Outcome]) -> list[str]:
-    """All there is to say, a sentence each."""
-    said = [f"{in_words(outcome)}." for outcome in found if not outcome.baseline]
-    if found[0].pairs:
-        said.append(f"{curse_in_words(found[0])}.")
-    winner = confirmed_winner(found)
-    if found[0].baseline:
-        said.append("The search's own choice was the baseline: there was no gain to confirm.")
-    elif winner is not None:
-        said.append(f"Confirmed: {winner.name}, the search's choice, is better than the baseline.")
+def conclusions(outcomes: Sequence[Outcome]) -> list[str]:
+    """The result in whole sentences: each configuration against the baseline, the winner's curse, the verdict."""
+    sentences = [f"{comparison(outcome)}." for outcome in outcomes if not outcome.baseline]
+    if outcomes[0].pairs:
+        sentences.append(f"{winners_curse(outcomes[0])}.")
+    confirmed = winner(outcomes)
+    if outcomes[0].baseline:
+        sentences.append("The search's own choice was the baseline: there was no gain to confirm.")
+    elif confirmed is not None:
+        sentences.append(f"Confirmed: {confirmed.name}, the search's choice, is better than the baseline.")
     else:
-        said.append("Not confirmed: the search's choice is not shown to be better than the baseline.")
-    return [sentence[0].upper() + sentence[1:] for sentence in said]
+        sentences.append("Not confirmed: the search's choice is not shown to be better than the baseline.")
+    return [sentence[0].upper() + sentence[1:] for sentence in sentences]
 
 
-def in_words(outcome: Outcome) -> str:
-    """How it compares with the baseline."""
-    seeds = f"{outcome.pairs} {'seed' if outcome.pairs == 1 else 'seeds'}"
+def comparison(outcome: Outcome) -> str:
+    """Compare a configuration with the baseline, as one sentence without its full stop."""
+    name, gain, half_width = outcome.name, 100 * outcome.gain, 100 * outcome.gain_half_width
     if not outcome.pairs:
-        return f"{outcome.name}: nothing can be said, no seed completed both it and the baseline"
-    points = f"{100 * outcome.gain:+.1f} points"
-    if math.isinf(outcome.gain_half):
-        return f"{outcome.name}: {points} to the baseline, but one seed cannot show a difference"
-    interval = f"{abs(100 * outcome.gain):.1f} ± {100 * outcome.gain_half:.1f} points"
-    if abs(outcome.gain) <= outcome.gain_half:
-        return (
-            f"{outcome.name}: no difference that {seeds} can show ({100 * outcome.gain:+.1f} ± "
-            f"{100 * outcome.gain_half:.1f} points)"
-        )
-    said = f"{outcome.name}: {'better' if outcome.gain > 0 else 'worse'} than the baseline by {interval}"
-    if outcome.examples is not None and not outcome.examples.excludes_zero:
-        said += "; but other test examples might not show it"
-    return said
+        return f"{name}: nothing can be said, because no seed completed both it and the baseline"
+    if math.isinf(half_width):
+        return f"{name}: {gain:+.1f} points compared with the baseline, but one seed cannot show a difference"
+    if abs(gain) <= half_width:
+        return f"{name}: no difference that {outcome.pairs} seeds can show ({gain:+.1f} ± {half_width:.1f} points)"
+    direction = "better" if gain > 0 else "worse"
+    sentence = f"{name}: {direction} than the baseline by {abs(gain):.1f} ± {half_width:.1f} points"
+    if outcome.gain_over_examples is not None and not outcome.gain_over_examples.excludes_zero:
+        sentence += "; but other test examples might not show it"
+    return sentence
 
 
-def curse_in_words(outcome: Outcome) -> str:
-    """The winner's curse: how much of the lead was luck."""
-    search, now = 100 * (outcome.gain + outcome.curse), 100 * outcome.gain
-    held = (
-        "all of its lead held" if outcome.curse <= 0 else f"{100 * outcome.curse:.1f} points of its lead did not hold"
+def winners_curse(outcome: Outcome) -> str:
+    """Say how much of a configuration's lead in the search was luck, as one sentence without its full stop."""
+    lead, gain = 100 * (outcome.gain + outcome.lost_lead), 100 * outcome.gain
+    lost = (
+        f"{100 * outcome.lost_lead:.1f} points of its lead were lost" if outcome.lost_lead > 0 else "no lead was lost"
     )
     return (
-        f"the winner's curse: {outcome.name} led the baseline by {search:+.1f} points on the search's validation, and "
-        f"by {now:+.1f} on the test set when trained again; {held}"
+        f"the winner's curse: {outcome.name} led the baseline by {lead:+.1f} points on the search's validation data, "
+        f"and by {gain:+.1f} points on the test set when both were trained again; {lost}"
+    )
+
+
+def _outcome(
+    record: SweepRecord, origin: int, accuracy: float, baseline: Mapping[int, TrialRecord], *, lead: float
+) -> Outcome:
+    trials = _completed(record, origin)
+    scores = tuple(trial.test["test/accuracy"] for trial in trials.values())
+    seeds = sorted(trials.keys() & baseline.keys()) if origin else []
+    gains = [trials[seed].test["test/accuracy"] - baseline[seed].test["test/accuracy"] for seed in seeds]
+    gain = float(np.mean(gains)) if gains else math.nan
+    return Outcome(
+        origin=origin,
+        search_accuracy=accuracy,
+        scores=scores,
+        half_width=statistics.half_width(scores),
+        pairs=len(seeds),
+        gain=gain,
+        gain_half_width=statistics.half_width(gains),
+        gain_over_examples=_over_examples(record, [(trials[seed], baseline[seed]) for seed in seeds]),
+        lost_lead=lead - gain,
     )
 
 
 def _completed(record: SweepRecord, origin: int) -> dict[int, TrialRecord]:
-    """Seed -> trial."""
+    """Map each seed to the completed trial that repeats trial `origin` with it."""
     return {trial.seed: trial for trial in record.completed if trial.origin == origin}
 
 
 def _over_examples(record: SweepRecord, pairs: Sequence[tuple[TrialRecord, TrialRecord]]) -> Interval | None:
-    """Of the mean difference in correctness, an example's averaged over the seeds."""
+    """The interval of the mean difference in correctness, which is averaged over the seeds for each example."""
     differences: list[NDArray[np.float64]] = []
     for trial, baseline in pairs:
         ours, theirs = _correct(record, trial), _correct(record, baseline)
@@ -153,5 +185,6 @@ def _over_examples(record: SweepRecord, pairs: Sequence[tuple[TrialRecord, Trial
 
 
 def _correct(record: SweepRecord, trial: TrialRecord) -> NDArray[np.float64] | None:
-    found = predictions.load(record.directory, trial.trial, trial.predictions)
-    return None if found is None else (found.predicted == found.labels).astype(np.float64)
+    """Mark the test examples that a trial answered correctly, as ones and zeros; None without its predictions."""
+    stored = predictions.load(record.directory, trial.trial, trial.predictions)
+    return None if stored is None else (stored.predicted == stored.labels).astype(np.float64)

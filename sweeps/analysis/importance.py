@@ -1,8 +1,8 @@
-"""How much each hyperparameter mattered: permutation importance of a random forest, with bootstrap intervals.
+"""The importance of each hyperparameter: permutation importance of a random forest, with bootstrap intervals.
 
-A forest learns the objective from the hyperparameters of a resample of the trials; then one hyperparameter at a time is
-shuffled among the trials that it did not see. By how much its error grows, as a share of the objective's variance, is
-that hyperparameter's importance. The spread over resamples is the uncertainty.
+A forest learns the objective from the hyperparameters of a resample of the trials. Then one hyperparameter at a time is
+shuffled among the trials that the forest did not see. Its importance is the growth of the forest's squared error, as a
+share of the objective's variance; the spread over resamples is the uncertainty.
 """
 
 from __future__ import annotations
@@ -13,13 +13,13 @@ from typing import NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-from sweeps.journal import TrialRecord
 from conf.schema import Value
 from sweeps.analysis.statistics import LEVEL, SEED
+from sweeps.journal import TrialRecord
 
 FEWEST, FEWEST_PER_HYPERPARAMETER = 10, 3  # completed trials
 RESAMPLES, TREES, SHUFFLES = 30, 20, 3
-EPOCHS = "(epochs it might run)"  # what Hyperband gives to some trials and not to others
+EPOCHS = "(epochs it might run)"  # Hyperband gives some trials more epochs than others
 
 
 class Importance(NamedTuple):
@@ -32,16 +32,19 @@ class Importance(NamedTuple):
 
 
 class Importances(NamedTuple):
-    """Most important first. `unknown` says why nothing can be said; then there are none."""
+    """The importance of each hyperparameter, most important first.
+
+    If nothing can be said about it, `unknown` says why and `ranked` is empty.
+    """
 
     trials: int
-    skill: float  # the share of the variance of unseen trials that the forest explains
+    skill: float  # the share of the objective's variance in unseen trials that the forest explains
     ranked: tuple[Importance, ...]
     unknown: str = ""
 
 
 def importances(trials: Sequence[TrialRecord], names: Sequence[str]) -> Importances:
-    """Of the hyperparameters `names` in completed trials."""
+    """Estimate the importance of the hyperparameters `names` from completed trials."""
     needed = max(FEWEST, FEWEST_PER_HYPERPARAMETER * len(names))
     if not names:
         return Importances(len(trials), 0.0, (), "nothing was searched")
@@ -50,16 +53,17 @@ def importances(trials: Sequence[TrialRecord], names: Sequence[str]) -> Importan
         return Importances(len(trials), 0.0, (), unknown)
     y = np.array([trial.objective for trial in trials], dtype=np.float64)
     if not y.std():
-        return Importances(len(trials), 0.0, (), "every trial came to the same objective")
+        return Importances(len(trials), 0.0, (), "every trial reached the same objective")
     columns = {name: _numbers([trial.values[name] for trial in trials]) for name in names}
     if len({trial.epochs for trial in trials}) > 1:
         columns[EPOCHS] = np.array([float(trial.epochs) for trial in trials])
     skills, growths = _resampled(np.column_stack(list(columns.values())), y)
     skill = float(np.mean(skills))
     if skill <= 0:
-        # Of noise, or of too few trials: which of the two cannot be told from here.
+        # Either the objective is noise or the trials are too few: this number cannot distinguish the two.
         unknown = (
-            f"from {len(trials)} trials a random forest foretells nothing of others; more of them may show what matters"
+            f"from {len(trials)} trials a random forest cannot predict the objective of others; "
+            "more trials may show what matters"
         )
         return Importances(len(trials), skill, (), unknown)
     ranked = [_interval(name, growths[:, j]) for j, name in enumerate(columns)]
@@ -72,7 +76,7 @@ def _interval(name: str, growth: NDArray[np.float64]) -> Importance:
 
 
 def _numbers(values: Sequence[Value]) -> NDArray[np.float64]:
-    """A column for a tree, to which only the order counts: numbers as they are, names in the order of the alphabet."""
+    """A column for a tree, to which only the order counts: numbers as they are, names in alphabetical order."""
     if all(isinstance(value, int | float) for value in values):
         return np.array(values, dtype=np.float64)
     order = sorted({str(value) for value in values})
@@ -80,7 +84,7 @@ def _numbers(values: Sequence[Value]) -> NDArray[np.float64]:
 
 
 def _resampled(x: NDArray[np.float64], y: NDArray[np.float64]) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
-    """Of each resample the forest's skill, (RESAMPLES,), and the growth of its error, (RESAMPLES, hyperparameters)."""
+    """Return the forest's skill, (RESAMPLES,), and the growth of its error, (RESAMPLES, hyperparameters)."""
     from sklearn.ensemble import RandomForestRegressor
 
     rng, n = np.random.default_rng(SEED), len(y)
@@ -101,7 +105,7 @@ def _resampled(x: NDArray[np.float64], y: NDArray[np.float64]) -> tuple[NDArray[
 
 
 def _shuffled(x: NDArray[np.float64], rng: np.random.Generator) -> NDArray[np.float64]:
-    """The rows as they are, then with each column shuffled, SHUFFLES times."""
+    """Return the rows as they are, then with each column shuffled, SHUFFLES times each."""
     variants = np.repeat(x[None], 1 + x.shape[1] * SHUFFLES, axis=0)
     for index in range(1, len(variants)):
         column = (index - 1) // SHUFFLES

@@ -1,4 +1,4 @@
-"""How far a number can be trusted: standard errors, intervals, and the luck of the best of many."""
+"""The uncertainty of a number: standard errors, intervals, and the luck of the best of many."""
 
 from __future__ import annotations
 
@@ -25,21 +25,21 @@ class Interval(NamedTuple):
 
 
 def standard_error(accuracy: float, examples: int) -> float:
-    """Of a share of correct answers among independent examples (binomial)."""
+    """The standard error of a share of correct answers among independent examples (binomial)."""
     return math.sqrt(max(0.0, accuracy * (1 - accuracy)) / examples)
 
 
 def luck_of_the_best(n: int) -> float:
-    """By how many standard errors the best of `n` equally good ones is expected to exceed their mean.
+    """The number of standard errors by which the best of `n` equally good ones is expected to exceed their mean.
 
-    Blom's approximation of the largest normal order statistic (Statistical Estimates and Transformed Beta-Variables,
-    1958): within 0.02 of the exact value for every n.
+    It is Blom's approximation of the largest normal order statistic (Statistical Estimates and Transformed
+    Beta-Variables, 1958), within 0.02 of the exact value for every n.
     """
     return NormalDist().inv_cdf((n - 0.375) / (n + 0.25)) if n > 1 else 0.0
 
 
 def half_width(values: Sequence[float]) -> float:
-    """Of the 95 % interval of the mean of a few values (Student's t); infinite for one value."""
+    """Half the width of the 95 % interval of the mean of a few values (Student's t); infinite for one value."""
     if len(values) < 2:
         return math.inf
     from scipy.stats import t
@@ -49,8 +49,8 @@ def half_width(values: Sequence[float]) -> float:
 
 def bootstrap_mean(values: NDArray[np.float64]) -> Interval:
     """The 95 % percentile interval of the mean of (n,) values, resampled with replacement."""
-    # That many draws of n among n, counted per value, are multinomial: equal values are drawn together, so 25,000
-    # examples with a dozen different values cost no more than a dozen do.
+    # How often each value is drawn in n draws among n values is multinomial. Equal values are drawn together, so
+    # 25,000 examples with a dozen different values cost no more than a dozen examples.
     distinct, counts = np.unique(values, return_counts=True)
     drawn = np.random.default_rng(SEED).multinomial(len(values), counts / len(values), size=RESAMPLES)
     means = drawn @ distinct / len(values)

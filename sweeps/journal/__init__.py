@@ -4,6 +4,7 @@ The journal is the sweep; MLflow, the terminal and the reports are views of it. 
 and reads them, `record` says what they amount to so far.
 """
 
+from sweeps.journal.events import Environment as Environment
 from sweeps.journal.events import EpochEnded as EpochEnded
 from sweeps.journal.events import Event as Event
 from sweeps.journal.events import SweepEnded as SweepEnded

@@ -127,7 +127,8 @@ class LaterFormatError(ValueError):
 def to_entry(event: Event) -> dict[str, Any]:
     """Turn an event into its JSON object, in which the environment's fields stand beside the event's own."""
     entry = {"event": event.event, **asdict(event)}
-    return {**entry, **entry.pop("environment", {})}
+    environment = entry.pop("environment", {})
+    return {**entry, **environment}
 
 
 def from_entry(entry: dict[str, Any]) -> Event:

@@ -1,28 +1,48 @@
-"""Contents -> one HTML file that needs nothing else: figures and style are in it, scripts there are none."""
+"""Pages as HTML files that need nothing else: figures and style are embedded, and there are no scripts."""
 
 from __future__ import annotations
 
 import base64
+import time
 from pathlib import Path
 from typing import Any, NamedTuple
 
 from jinja2 import Environment, FileSystemLoader, StrictUndefined
 
+from sweeps.analysis.wording import number
+
 TEMPLATES = Path(__file__).parent / "templates"
 
 
 class Figure(NamedTuple):
-    name: str  # of its file
+    """A figure of a page; `name` is also its file's name without the suffix."""
+
+    name: str
     title: str
     alt: str
     png: bytes
 
 
+class Report(NamedTuple):
+    """A page and the figures that are embedded in it."""
+
+    html: str
+    figures: tuple[Figure, ...]
+
+
 def render(template: str, **content: Any) -> str:
-    """Fill in a template of `templates/`; whatever is filled in is escaped."""
+    """Fill in a template of `templates/`; all content is escaped."""
     environment = Environment(
         loader=FileSystemLoader(TEMPLATES), autoescape=True, undefined=StrictUndefined, trim_blocks=True,
         lstrip_blocks=True,
     )  # fmt: skip
-    environment.filters["embedded"] = lambda png: f"data:image/png;base64,{base64.b64encode(png).decode()}"
+    environment.filters |= {"embedded": _embedded, "number": number, "date": _date}
     return environment.get_template(template).render(**content)
+
+
+def _embedded(png: bytes) -> str:
+    return f"data:image/png;base64,{base64.b64encode(png).decode()}"
+
+
+def _date(seconds: float) -> str:
+    return time.strftime("%Y-%m-%d %H:%M UTC", time.gmtime(seconds))

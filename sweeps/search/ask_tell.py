@@ -20,6 +20,10 @@ class Proposal(NamedTuple):
 class AskTell(Protocol):
     """The part of an oracle that the driver needs; `sweeps.search.oracle.Oracle` is the usual one."""
 
+    @property
+    def description(self) -> str:
+        """What the search will do with its budget, in words for the user."""
+
     def ask(self) -> Proposal | None:
         """Return the next trial; None when the search is over or waits for trials that are running."""
 

@@ -7,21 +7,18 @@ name = MLflow param.
 
 from __future__ import annotations
 
-import ast
-import importlib.util
 import math
 from collections.abc import Mapping
-from pathlib import Path
-from typing import TYPE_CHECKING, Any, NamedTuple, get_args
+from typing import TYPE_CHECKING, Any, NamedTuple
 
-from conf.schema import Buildable, ConfigError, did_you_mean
-from models import hyperparameters
-from conf.schema import Value, Values
+from conf.schema import Buildable, ConfigError, Value, Values, did_you_mean
+from sweeps.search.annotations import Limits, is_number
+from sweeps.search.builders import limits_of
 
 if TYPE_CHECKING:
     import keras_tuner
 
-# What a dataset decides, not a search.
+# The keywords of a model's builder that the dataset decides, not the search.
 DATA_KEYWORDS = ("num_words", "maxlen", "num_classes")
 
 # kind -> the arguments it needs, the arguments it may have besides `default`
@@ -60,7 +57,7 @@ class Hyperparameter(NamedTuple):
         return str(self.arguments.get("sampling", "linear")) != "linear"
 
     def place(self, value: Value) -> float:
-        """Where in its range a number lies, from 0 to 1, on the scale that it is sampled on."""
+        """Return the place of a number in its range, from 0 to 1, on the scale that it is sampled on."""
         low, high, here = float(self.bounds[0]), float(self.bounds[1]), float(value)
         if low == high:
             return 0.5
@@ -70,14 +67,14 @@ class Hyperparameter(NamedTuple):
 
 
 class Space(NamedTuple):
-    """What is searched and what is fixed, of model and optimizer together."""
+    """The searched and the fixed hyperparameters of model and optimizer together."""
 
     searched: tuple[Hyperparameter, ...]
     fixed: Values
     model_keywords: frozenset[str]
 
     def complete(self, proposed: Values) -> dict[str, Value]:
-        """The fixed hyperparameters and the proposed values of the searched ones, rounded."""
+        """Return the fixed hyperparameters and the proposed values of the searched ones, rounded."""
         return rounded({**self.fixed, **{hp.name: proposed[hp.name] for hp in self.searched}})
 
     def defaults(self) -> dict[str, Value]:
@@ -90,12 +87,12 @@ class Space(NamedTuple):
         return self.complete({hp.name: hp.bounds[1] for hp in self.searched})
 
     def split(self, values: Values) -> tuple[dict[str, Value], dict[str, Value]]:
-        """The model's values and the optimizer's."""
+        """Return the model's values and the optimizer's."""
         model = {k: v for k, v in values.items() if k in self.model_keywords}
         return model, {k: v for k, v in values.items() if k not in self.model_keywords}
 
     def hyperparameters(self) -> keras_tuner.HyperParameters:
-        """The searched ones, for an oracle."""
+        """Return the searched hyperparameters, for an oracle."""
         import keras_tuner  # imports TensorFlow, so not before the configuration is known to be good
 
         hps = keras_tuner.HyperParameters()
@@ -105,7 +102,7 @@ class Space(NamedTuple):
 
 
 def _keras_tuner_arguments(hp: Hyperparameter) -> dict[str, Any]:
-    """The arguments, mended where Keras Tuner 1.4.8 would lose or double a value of a `Float` with a step."""
+    """Return the arguments, corrected where Keras Tuner 1.4.8 would lose or double a value of a `Float` with a step."""
     arguments = dict(hp.arguments)
     if hp.kind != "Float" or "step" not in arguments:
         return arguments
@@ -122,7 +119,7 @@ def _keras_tuner_arguments(hp: Hyperparameter) -> dict[str, Any]:
 
 
 def rounded(values: Values) -> dict[str, Value]:
-    """Floats to six significant digits, so that what trains is what is read.
+    """Round floats to six significant digits, so that the value that trains is the one that is shown.
 
     Keras Tuner's steps give 0.30000000000000004, its log sampling 17 digits.
     """
@@ -130,43 +127,36 @@ def rounded(values: Values) -> dict[str, Value]:
 
 
 def read(model: Buildable, optimizer: Buildable) -> Space:
-    """Both spaces, checked against what the builders take. Raises `ConfigError`; imports neither builder."""
+    """Read both spaces and check them against what the builders take; raises `ConfigError`, imports neither builder."""
     searched: list[Hyperparameter] = []
     fixed: dict[str, Value] = {}
-    for group, part, given in (("model", model, DATA_KEYWORDS), ("optimizer", optimizer, ())):
-        annotations = _check_keywords(group, part, given)
+    for group, part, decided in (("model", model, DATA_KEYWORDS), ("optimizer", optimizer, ())):
+        limits = _limits_of_keywords(group, part, decided)
         for name, entry in part.space.items():
             key = f"{group}.space.{name}"
             if isinstance(entry, Mapping):
                 searched.append(_hyperparameter(key, name, entry))
-                for argument in ("values", "min_value", "max_value"):
-                    _check_values(f"{key}.{argument}", searched[-1].arguments.get(argument, []), annotations[name])
-            elif isinstance(entry, float) and not math.isfinite(entry):
-                raise ConfigError(f"{key}={entry}: must be finite")
-            elif isinstance(entry, int | float | str):
-                _check_values(key, entry, annotations[name])
-                fixed[name] = entry
+                _check_limits(searched[-1], limits[name])
             else:
-                raise ConfigError(f"{key}={entry}: must be a number or a name (fixed) or a mapping (searched)")
+                fixed[name] = _fixed(key, entry, limits[name])
     for name in model.space.keys() & optimizer.space.keys():
         raise ConfigError(f"optimizer.space.{name}: model.space has a hyperparameter of that name too")
     return Space(tuple(searched), fixed, frozenset(model.space))
 
 
-def recorded(config: Mapping[str, Any]) -> tuple[Hyperparameter, ...]:
-    """What a stored configuration searched, which was checked then; its builders need not be here."""
+def recorded(model: Buildable, optimizer: Buildable) -> tuple[Hyperparameter, ...]:
+    """Return what a stored configuration searched. It was checked when it was stored; its builders may be gone."""
     return tuple(
-        _hyperparameter(f"{group}.space.{name}", name, entry)
-        for group in ("model", "optimizer")
-        for name, entry in config[group]["space"].items()
-        if isinstance(entry, Mapping)
+        _hyperparameter(f"{group}.space.{name}", name, part.space[name])
+        for group, part in (("model", model), ("optimizer", optimizer))
+        for name in part.searched
     )
 
 
-def _check_keywords(group: str, part: Buildable, given: tuple[str, ...]) -> dict[str, str]:
-    """The keywords that a space has to name, with their annotations."""
-    found = keywords_of(f"{group}.build", part.build)
-    keywords = {name: annotation for name, annotation in found.items() if name not in given}
+def _limits_of_keywords(group: str, part: Buildable, decided: tuple[str, ...]) -> dict[str, Limits]:
+    """Return the limits of the keywords that a space must name: all but those that the data have decided."""
+    limits = limits_of(f"{group}.build", part.build)
+    keywords = {name: limits[name] for name in limits if name not in decided}
     for name, entry in part.space.items():
         if name not in keywords:
             takes = ", ".join(keywords)
@@ -179,57 +169,27 @@ def _check_keywords(group: str, part: Buildable, given: tuple[str, ...]) -> dict
     return keywords
 
 
-def _check_values(key: str, given: Value | list[Value], annotation: str) -> None:
-    """Hold values against a builder's annotation, as far as that is one of `models.hyperparameters`."""
-    type_, bounds = get_args(getattr(hyperparameters, annotation, None)) or (None, None)
-    for value in given if isinstance(given, list) else [given]:
-        number = _numbers([value]) and (type_ is float or isinstance(value, int))
-        if bounds is not None and not (number and bounds.hold(value)):
-            raise ConfigError(f"{key}={value}: must be {bounds.allowed}")
+def _check_limits(hyperparameter: Hyperparameter, limits: Limits) -> None:
+    for argument in ("values", "min_value", "max_value"):
+        values = hyperparameter.arguments.get(argument, [])
+        for value in values if isinstance(values, list) else [values]:
+            limits.check(f"{hyperparameter.key}.{argument}", value)
 
 
-def keywords_of(key: str, target: str) -> dict[str, str]:
-    """A function's keyword arguments and their annotations, from its source: to import it may import TensorFlow.
-
-    Raises `ConfigError` where `target`, the value of the config's `key`, names none.
-    """
-    module, _, function = target.rpartition(".")
-    if not module:
-        raise ConfigError(f"{key}={target}: must be the dotted name of a function, module.function")
-    try:
-        found = importlib.util.find_spec(module)
-    except (ModuleNotFoundError, ValueError):
-        found = None
-    if found is None or not str(found.origin).endswith(".py"):
-        raise ConfigError(f"{key}={target}: there is no module '{module}' with a source")
-    assert found.origin is not None
-    tree = ast.parse(Path(found.origin).read_text(encoding="utf-8"))
-    functions = {node.name: node for node in tree.body if isinstance(node, ast.FunctionDef)}
-    if function not in functions:
-        hint = did_you_mean(function, functions)
-        raise ConfigError(f"{key}={target}: {module} has no function '{function}'{hint}")
-    arguments = functions[function].args
-    return {
-        argument.arg: ast.unparse(argument.annotation) if argument.annotation else ""
-        for argument in (*arguments.args, *arguments.kwonlyargs)
-    }
+def _fixed(key: str, entry: Any, limits: Limits) -> Value:
+    if isinstance(entry, float) and not math.isfinite(entry):
+        raise ConfigError(f"{key}={entry}: must be finite")
+    if not isinstance(entry, int | float | str):
+        raise ConfigError(f"{key}={entry}: must be a number or a name (fixed) or a mapping (searched)")
+    limits.check(key, entry)
+    return entry
 
 
 def _hyperparameter(key: str, name: str, entry: Mapping[str, Any]) -> Hyperparameter:
     kind = entry.get("kind")
     if kind not in KINDS:
         raise ConfigError(f"{key}.kind={kind}: allowed: {', '.join(KINDS)}{did_you_mean(str(kind), KINDS)}")
-    needed, optional = KINDS[kind]
-    allowed = (*needed, *optional, "default")
-    arguments = {k: v for k, v in entry.items() if k != "kind" and v is not None}
-    for argument in arguments:
-        if argument not in allowed:
-            raise ConfigError(
-                f"{key}.{argument}: {kind} takes {', '.join(allowed)}{did_you_mean(str(argument), allowed)}"
-            )
-    for argument in (*needed, "default"):
-        if argument not in arguments:
-            raise ConfigError(f"{key}.{argument}: missing; {kind} takes {', '.join(allowed)}")
+    arguments = _arguments(key, kind, entry)
     if kind == "Choice":
         _check_choice(key, arguments)
     elif kind == "Boolean":
@@ -237,6 +197,20 @@ def _hyperparameter(key: str, name: str, entry: Mapping[str, Any]) -> Hyperparam
     else:
         _check_range(key, arguments, whole=kind == "Int")
     return Hyperparameter(key, name, kind, arguments)
+
+
+def _arguments(key: str, kind: str, entry: Mapping[str, Any]) -> dict[str, Any]:
+    """Return the arguments of an entry; raises `ConfigError` if its kind does not take them or needs others."""
+    needed, optional = KINDS[kind]
+    allowed = (*needed, *optional, "default")
+    arguments = {name: value for name, value in entry.items() if name != "kind" and value is not None}
+    for name in arguments:
+        if name not in allowed:
+            raise ConfigError(f"{key}.{name}: {kind} takes {', '.join(allowed)}{did_you_mean(str(name), allowed)}")
+    for name in (*needed, "default"):
+        if name not in arguments:
+            raise ConfigError(f"{key}.{name}: missing; {kind} takes {', '.join(allowed)}")
+    return arguments
 
 
 def _check_flag(key: str, value: Any) -> None:
@@ -248,11 +222,11 @@ def _check_choice(key: str, arguments: dict[str, Any]) -> None:
     values, default = arguments["values"], arguments["default"]
     if not isinstance(values, list) or not values:
         raise ConfigError(f"{key}.values={values}: must be a list of at least one value")
-    if _numbers(values) and _numbers([default]) and float in {type(v) for v in values}:
+    if _numbers(values) and is_number(default) and float in {type(value) for value in values}:
         # [1, 0.1] is one kind of number to a reader, two types to Keras Tuner.
-        values = arguments["values"] = [float(v) for v in values]
+        values = arguments["values"] = [float(value) for value in values]
         default = arguments["default"] = float(default)
-    if len({type(v) for v in values}) != 1 or not (_numbers(values) or isinstance(values[0], str)):
+    if len({type(value) for value in values}) != 1 or not (_numbers(values) or isinstance(values[0], str)):
         raise ConfigError(f"{key}.values={values}: must be all numbers or all names; for true and false: kind: Boolean")
     if len(set(values)) != len(values):
         raise ConfigError(f"{key}.values={values}: must differ from each other")
@@ -262,22 +236,26 @@ def _check_choice(key: str, arguments: dict[str, Any]) -> None:
 
 
 def _numbers(values: list[Any]) -> bool:
-    return all(isinstance(v, int | float) and not isinstance(v, bool) and math.isfinite(v) for v in values)
+    return all(is_number(value) for value in values)
 
 
 def _check_range(key: str, arguments: dict[str, Any], *, whole: bool) -> None:
     for name in ("min_value", "max_value", "step", "default"):
         value = arguments.get(name, 0)
-        if not _numbers([value]) or (whole and not isinstance(value, int)):
+        if not is_number(value) or (whole and not isinstance(value, int)):
             raise ConfigError(f"{key}.{name}={value}: must be {'an integer' if whole else 'a number'}")
         if name in arguments and not whole:
             arguments[name] = float(value)
     low, high, default = arguments["min_value"], arguments["max_value"], arguments["default"]
-    sampling = arguments.get("sampling", "linear")
     if not low < high:
         raise ConfigError(f"{key}.max_value={high}: must be greater than min_value={low}")
     if not low <= default <= high:
         raise ConfigError(f"{key}.default={default}: must lie between min_value={low} and max_value={high}")
+    _check_sampling(key, arguments)
+
+
+def _check_sampling(key: str, arguments: Mapping[str, Any]) -> None:
+    low, sampling = arguments["min_value"], arguments.get("sampling", "linear")
     if sampling not in ("linear", "log", "reverse_log"):
         raise ConfigError(f"{key}.sampling={sampling}: allowed: linear, log, reverse_log")
     if sampling != "linear" and low <= 0:

@@ -85,8 +85,9 @@ class DaskEngine:
     def warm_up(self, function: str) -> None:
         """Call a function without arguments, given by its dotted name, on every worker in the background."""
         addresses = self._client.scheduler_info(n_workers=-1)["workers"]
-        # The futures are stored because Dask drops a task whose future nobody holds. All workers start at once: if one
-        # of them began later, the scheduler would take it for busier than one that trains, and give that a second trial.
+        # The futures are stored because Dask drops a task whose future nobody holds. All workers start at once: the
+        # scheduler takes a worker that has yet to warm up for busier than one that trains, and would give the latter a
+        # second trial.
         self._warming_up = [self._client.submit(_warm_up, function, workers=[a], pure=False) for a in addresses]
 
     def submit(self, function: str, spec: TrialSpec) -> None:

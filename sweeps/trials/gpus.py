@@ -27,7 +27,7 @@ class Gpus(NamedTuple):
 
 
 def gpus() -> Gpus:
-    """Return the GPUs that CUDA_VISIBLE_DEVICES leaves visible, if the libraries that TensorFlow needs are installed."""
+    """Return the GPUs that CUDA_VISIBLE_DEVICES leaves visible, if TensorFlow has the libraries that it needs."""
     visible = _visible(_installed(), os.environ.get("CUDA_VISIBLE_DEVICES"))
     if visible and not _libraries():
         return Gpus((), f"{len(visible)} GPU{'s' if len(visible) > 1 else ''} not used: {REMEDY}")

@@ -1,4 +1,4 @@
-"""Real Dask: the embedded cluster, and one of a scheduler and two worker processes on loopback."""
+"""Real Dask: the embedded cluster, and a scheduler with two worker processes on loopback."""
 
 import os
 import signal
@@ -10,21 +10,23 @@ from typing import Any
 import dask
 import psutil
 import pytest
-from distributed import LocalCluster
+from distributed import Client, LocalCluster
 
 from conf.schema import ConfigError
 from conf.schema import Engine as EngineConfig
-from sweeps.trials import gpus
-from sweeps.trials.gpus import Gpus
-from sweeps.trials.dask_engine import THREADS, DaskEngine, _import, _workers, open_engine
-from sweeps.trials.engine import Failed, Finished, Message, Started
-from sweeps.trials.spec import EpochReport
+from sweeps import runtime
 from sweeps.errors import SweepError
+from sweeps.trials import dask_engine, gpus
+from sweeps.trials.dask_engine import THREADS, DaskEngine, open_engine
+from sweeps.trials.engine import Failed, Finished, Message, Started
+from sweeps.trials.gpus import Gpus
+from sweeps.trials.spec import EpochReport
+from tests import specs
 from tests.specs import spec
 
 
-def results(engine: DaskEngine) -> list[Message]:
-    """Everything until all trials have ended."""
+def messages_until_idle(engine: DaskEngine) -> list[Message]:
+    """Everything but `Started` until all trials have ended."""
     messages = []
     while engine.busy:
         message = engine.next(1)
@@ -33,10 +35,31 @@ def results(engine: DaskEngine) -> list[Message]:
     return messages
 
 
-def wait_for_workers(engine: DaskEngine) -> None:
+def results(engine: DaskEngine) -> list[Any]:
+    """What the functions returned that finished, once all trials have ended."""
+    return [message.result for message in messages_until_idle(engine) if isinstance(message, Finished)]
+
+
+def failure(engine: DaskEngine) -> Failed:
+    """The one failure, once all trials have ended."""
+    (failed,) = [message for message in messages_until_idle(engine) if not isinstance(message, EpochReport)]
+    assert isinstance(failed, Failed)
+    return failed
+
+
+def wait_until(condition: Callable[[], bool]) -> None:
     deadline = time.monotonic() + 30
-    while engine.workers < 2 and time.monotonic() < deadline:
+    while not condition():
+        assert time.monotonic() < deadline
         time.sleep(0.1)
+
+
+def wait_for_start(engine: DaskEngine) -> None:
+    wait_until(lambda: isinstance(engine.next(1), Started))
+
+
+def embedded_workers() -> list[psutil.Process]:
+    return [process for process in psutil.Process().children() if "spawn_main" in " ".join(process.cmdline())]
 
 
 @pytest.fixture(scope="module")
@@ -48,7 +71,9 @@ def local() -> Iterator[DaskEngine]:
 @pytest.fixture(params=["local", "cluster"])
 def engine(request: pytest.FixtureRequest) -> Iterator[DaskEngine]:
     if request.param == "local":
-        yield request.getfixturevalue("local")
+        engine: DaskEngine = request.getfixturevalue("local")
+        wait_until(lambda: engine.workers == 2)
+        yield engine
         return
     with open_engine(EngineConfig("cluster", scheduler=request.getfixturevalue("cluster"))) as engine:
         yield engine
@@ -59,122 +84,121 @@ def test_trials_run_at_once_on_the_workers_and_report(engine: DaskEngine) -> Non
     for trial in range(2):
         engine.submit("tests.specs.environment", spec(trial=trial))
     assert (engine.free, engine.busy) == (0, 2)
-    messages = results(engine)
+    messages = messages_until_idle(engine)
     finished = [m for m in messages if isinstance(m, Finished)]
     assert sorted(m.spec.trial for m in finished) == [0, 1]
     assert all(int(m.result["pid"]) != os.getpid() for m in finished)
-    deadline = time.monotonic() + 10
     reports = [m for m in messages if isinstance(m, EpochReport)]
-    while len(reports) < 2 and time.monotonic() < deadline:  # they may come after the results
-        message = engine.next(1)
+    while len(reports) < 2:  # they may come after the results
+        message = engine.next(10)
         assert isinstance(message, EpochReport)
         reports.append(message)
-    assert sorted(r.trial for r in reports) == [0, 1]
-    assert reports[0]._replace(trial=0) == EpochReport("s/tiny", 0, 1, 1, {"val/accuracy": 0.5})
+    assert sorted(reports) == [specs.report(spec(trial=trial)) for trial in range(2)]
 
 
 def test_no_worker_gets_two_trials_while_another_has_none(engine: DaskEngine) -> None:
-    pids: dict[int, list[str]] = {}
     for start in range(0, 6, 2):
         for trial in (start, start + 1):
             engine.submit("tests.specs.slow", spec(trial=trial))
-        pids[start] = [m.result for m in results(engine) if isinstance(m, Finished)]
-    assert all(len(set(pair)) == 2 for pair in pids.values())
+        assert len(set(results(engine))) == 2
 
 
 def test_threads_are_set_before_tensorflow_could_load(local: DaskEngine) -> None:
     local.submit("tests.specs.environment", spec())
-    (finished,) = [m for m in results(local) if isinstance(m, Finished)]
-    assert [finished.result[name] for name in THREADS] == ["3", "3", "3"]
+    (environment,) = results(local)
+    assert [environment[name] for name in THREADS] == ["3", "3", "3"]
+    assert "tensorflow" not in environment["loaded"].split()
 
 
-def test_a_clusters_worker_uses_one_thread_unless_told_otherwise(cluster: str, monkeypatch: pytest.MonkeyPatch) -> None:
-    with open_engine(EngineConfig("cluster", scheduler=cluster)) as engine:
-        engine.submit("tests.specs.environment", spec())
-        (finished,) = [m for m in results(engine) if isinstance(m, Finished)]
-    assert [finished.result[name] for name in THREADS] == ["1", "1", "1"]
-    for name in THREADS:
-        monkeypatch.setenv(name, "4")
-    _import("json")
-    assert [os.environ[name] for name in THREADS] == ["4", "4", "4"]
+def test_a_clusters_worker_uses_one_thread_unless_its_environment_says_otherwise(cluster: str) -> None:
+    with open_engine(EngineConfig("cluster", scheduler=cluster)) as engine, Client(cluster) as client:
+        for threads in ("1", "4", "1"):
+            engine.submit("tests.specs.environment", spec())
+            (environment,) = results(engine)
+            assert [environment[name] for name in THREADS] == [threads] * 3
+            client.run(specs.set_environment, dict.fromkeys(THREADS, "4" if threads == "1" else "1"))
+
+
+def test_a_workers_collector_runs_as_rarely_as_the_drivers(engine: DaskEngine) -> None:
+    engine.submit("tests.specs.environment", spec())
+    (environment,) = results(engine)
+    assert environment["collect after"] == str(runtime.COLLECT_AFTER)
 
 
 def test_the_collector_leaves_alone_what_was_imported_and_nothing_that_a_trial_made(engine: DaskEngine) -> None:
-    frozen: dict[int, list[int]] = {}
+    counts: dict[int, list[int]] = {}
     for trial in range(6):
         engine.submit("tests.specs.frozen", spec(trial=trial))
-        for message in results(engine):
-            assert isinstance(message, Finished)
-            frozen.setdefault(message.result[0], []).append(message.result[1])
-    for counts in frozen.values():
-        assert min(counts) > 10_000
-        assert counts == sorted(counts, reverse=True)  # what nobody refers to any more still goes
+        ((worker, count),) = results(engine)
+        counts.setdefault(worker, []).append(count)
+    for frozen in counts.values():
+        assert min(frozen) > 10_000
+        assert frozen == sorted(frozen, reverse=True)  # objects that nobody refers to any more are still freed
 
 
-def test_workers_that_still_import_are_given_their_share_of_the_trials(
+def test_every_worker_is_warmed_up_in_the_background(engine: DaskEngine) -> None:
+    engine.warm_up("tests.specs.warm_up")
+    for trial in range(2):
+        engine.submit("tests.specs.environment", spec(trial=trial))
+    environments = results(engine)
+    assert len(environments) == 2
+    assert all(environment["WARMED_UP"] == environment["pid"] for environment in environments)
+
+
+def test_workers_that_still_warm_up_get_their_share_of_the_trials(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    (tmp_path / "slow_to_import.py").write_text("import time\ntime.sleep(2)\n")
+    (tmp_path / "slow_to_import.py").write_text(
+        "import os, pathlib, time\n"
+        "time.sleep(2)\n"
+        f"def warm_up(): pathlib.Path('{tmp_path}', f'{{os.getpid()}}.warm').touch()\n"
+    )
     monkeypatch.syspath_prepend(str(tmp_path))
     with open_engine(EngineConfig("local", workers=2)) as engine:
-        engine.warm_up("slow_to_import")
-        deadline = time.monotonic() + 30
-        while not engine._warming_up[0].done() and time.monotonic() < deadline:
-            time.sleep(0.1)
+        engine.warm_up("slow_to_import.warm_up")
+        wait_until(lambda: any(tmp_path.glob("*.warm")))
         for trial in range(2):
             engine.submit("tests.specs.slow", spec(trial=trial))
-        assert len({m.result for m in results(engine) if isinstance(m, Finished)}) == 2
+        assert len(set(results(engine))) == 2
 
 
-def test_a_trial_at_fault_is_told_from_one_whose_worker_died(local: DaskEngine) -> None:
-    for trial, name in enumerate(("failing", "broken", "dying")):
+def test_a_trial_at_fault_is_distinguished_from_one_whose_worker_died(local: DaskEngine) -> None:
+    reasons = {"failing": "diverged: train/loss is nan in epoch 1", "broken": "error: ZeroDivisionError: a"}
+    for trial, (name, reason) in enumerate(reasons.items()):
         local.submit(f"tests.specs.{name}", spec(trial=trial))
-        (failed,) = [m for m in results(local) if not isinstance(m, EpochReport)]
-        assert isinstance(failed, Failed)
-        assert failed.spec.trial == trial
-        if name == "dying":
-            assert (failed.reason, failed.lost) == ("worker died", True)
-        else:
-            assert not failed.lost
-            assert f"in {name}" in failed.traceback
-            expected = {"failing": "diverged: train/loss is nan in epoch 1", "broken": "error: ZeroDivisionError: a"}
-            assert failed.reason == expected[name]
-
-
-def test_a_worker_that_died_is_replaced(local: DaskEngine) -> None:
-    local.submit("tests.specs.dying", spec())
-    results(local)
-    wait_for_workers(local)
+        failed = failure(local)
+        assert (failed.spec.trial, failed.reason, failed.lost) == (trial, reason, False)
+        assert f"in {name}" in failed.traceback
+    local.submit("tests.specs.dying", spec(trial=2))
+    failed = failure(local)
+    assert (failed.spec.trial, failed.reason, failed.lost) == (2, "worker died", True)
+    wait_until(lambda: local.workers == 2)  # it is replaced
     for trial in range(2):
         local.submit("tests.specs.slow", spec(trial=trial))
-    assert len({m.result for m in results(local) if isinstance(m, Finished)}) == 2
+    assert len(set(results(local))) == 2
 
 
 def test_an_interrupt_from_the_terminal_is_the_drivers_alone(local: DaskEngine) -> None:
+    wait_until(lambda: local.workers == 2)
     for trial in range(2):
         local.submit("tests.specs.slow", spec(trial=trial))
-    workers = [p for p in psutil.Process().children() if "spawn_main" in " ".join(p.cmdline())]
+    workers = embedded_workers()
     assert len(workers) == 2
     for worker in workers:
         worker.send_signal(signal.SIGINT)
-    assert all(isinstance(message, Finished) for message in results(local))
+    assert all(isinstance(message, Finished) for message in messages_until_idle(local))
 
 
 def test_everything_listens_on_loopback_only(local: DaskEngine) -> None:
+    wait_until(lambda: local.workers == 2)
     family = [psutil.Process(), *psutil.Process().children(recursive=True)]
     listening = [c.laddr.ip for p in family for c in p.net_connections() if c.status == psutil.CONN_LISTEN]
     assert len(listening) >= 5  # a scheduler, two nannies, two workers
     assert set(listening) == {"127.0.0.1"}
 
 
-def test_one_worker_per_core_is_the_default(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(gpus, "gpus", lambda: Gpus(()))
-    with open_engine(EngineConfig("local")) as engine:
-        assert engine.workers == os.cpu_count()
-
-
 @pytest.mark.parametrize(
-    ("gpus", "options", "workers"),
+    ("visible", "options", "workers"),
     [
         (0, {}, os.cpu_count()),
         (1, {}, 4),
@@ -183,107 +207,106 @@ def test_one_worker_per_core_is_the_default(monkeypatch: pytest.MonkeyPatch) -> 
         (0, {"workers": 5}, 5),
     ],
 )
-def test_where_there_are_gpus_the_workers_are_so_many_for_each(
-    gpus: int, options: dict[str, int], workers: int, monkeypatch: pytest.MonkeyPatch
+def test_the_default_is_one_worker_per_core_or_several_for_each_gpu(
+    visible: int, options: dict[str, int], workers: int, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(gpus, "gpus", lambda: Gpus(tuple(map(str, range(gpus)))))
-    assert _workers(EngineConfig("local", **options)) == workers
+    started: list[int] = []
+
+    def cluster(*, n_workers: int, **_: Any) -> None:
+        started.append(n_workers)
+        raise SweepError("not started")
+
+    monkeypatch.setattr(gpus, "gpus", lambda: Gpus(tuple(map(str, range(visible)))))
+    monkeypatch.setattr(dask_engine, "LocalCluster", cluster)
+    with pytest.raises(SweepError, match="not started"), open_engine(EngineConfig("local", **options)):
+        pass
+    assert started == [workers]
 
 
-def test_each_worker_sees_one_gpu_before_tensorflow_loads_and_so_does_what_replaces_it(
+def test_each_worker_sees_one_gpu_before_tensorflow_loads_and_so_does_its_replacement(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     def with_gpus(**options: Any) -> LocalCluster:
         with dask.config.set({"distributed.worker.preload": ["tests.two_gpus", "sweeps.trials.dask_engine"]}):
             return LocalCluster(**options)
 
-    def seen() -> list[tuple[str, bool]]:
+    def visible_gpus() -> list[tuple[str, bool]]:
         for trial in range(2):
             engine.submit("tests.specs.environment", spec(trial=trial))
-        found = [m.result for m in results(engine) if isinstance(m, Finished)]
-        return sorted((f["CUDA_VISIBLE_DEVICES"], "tensorflow" in f["loaded"].split()) for f in found)
+        return sorted((e["CUDA_VISIBLE_DEVICES"], "tensorflow" in e["loaded"].split()) for e in results(engine))
 
-    monkeypatch.setattr("sweeps.engine.LocalCluster", with_gpus)
+    monkeypatch.setattr(dask_engine, "LocalCluster", with_gpus)
     before = os.environ.get("CUDA_VISIBLE_DEVICES")
     with open_engine(EngineConfig("local", workers=2)) as engine:
-        assert seen() == [("GPU-a", False), ("GPU-b", False)]
+        assert visible_gpus() == [("GPU-a", False), ("GPU-b", False)]
         engine.submit("tests.specs.dying", spec())
-        results(engine)
-        wait_for_workers(engine)
-        assert seen() == [("GPU-a", False), ("GPU-b", False)]
+        messages_until_idle(engine)
+        wait_until(lambda: engine.workers == 2)
+        assert visible_gpus() == [("GPU-a", False), ("GPU-b", False)]
     assert os.environ.get("CUDA_VISIBLE_DEVICES") == before  # the driver's own
 
 
-def test_the_workers_end_with_the_block() -> None:
-    before = {p.pid for p in psutil.Process().children(recursive=True)}
-    with open_engine(EngineConfig("local", workers=1)):
-        workers = {p.pid for p in psutil.Process().children(recursive=True)} - before
-        assert workers
-    alive = [pid for pid in workers if psutil.pid_exists(pid) and psutil.Process(pid).status() != "zombie"]
-    resource_tracker = [pid for pid in alive if "resource_tracker" in " ".join(psutil.Process(pid).cmdline())]
-    assert alive == resource_tracker
-
-
-def test_a_worker_that_is_asked_to_leave_is_replaced(local: DaskEngine) -> None:
-    for worker in [p for p in psutil.Process().children() if "spawn_main" in " ".join(p.cmdline())]:
+def test_a_worker_that_is_terminated_is_replaced(local: DaskEngine) -> None:
+    for worker in embedded_workers():
         worker.terminate()
         worker.wait(10)
-    wait_for_workers(local)
+    wait_until(lambda: local.workers == 2)
     local.submit("tests.specs.slow", spec())
-    assert [type(m) for m in results(local)] == [Finished]
+    assert [type(message) for message in messages_until_idle(local)] == [Finished]
 
 
-def test_trials_that_are_stopped_end_with_their_epoch_and_no_others(engine: DaskEngine) -> None:
+def test_stopping_a_sweep_ends_its_trials_with_their_epoch_and_no_others(engine: DaskEngine) -> None:
     engine.submit("tests.specs.until_stopped", spec(sweep="a"))
     engine.submit("tests.specs.until_stopped", spec(sweep="b"))
-    while not isinstance(engine.next(1), EpochReport):
-        pass
+    wait_until(lambda: isinstance(engine.next(1), EpochReport))
     engine.stop("a", "the time is up")
     first = next(m for m in iter(lambda: engine.next(5), None) if isinstance(m, Finished))
     assert (first.spec.sweep, first.result[1]) == ("a", "the time is up")
     engine.stop("b", "enough")
-    (second,) = [m for m in results(engine) if isinstance(m, Finished)]
-    assert second.result[0] > first.result[0]
-    # The next trial of that sweep's name is not stopped where another driver began it.
-    assert second.result[1] == "enough"
+    ((epochs, reason),) = results(engine)
+    assert epochs > first.result[0]
+    # Another driver's sweep of the same name, on the same workers, was not stopped before.
+    assert reason == "enough"
 
 
 def test_a_trial_is_killed_whatever_it_does_and_its_worker_replaced(local: DaskEngine) -> None:
     local.submit("tests.specs.sleeping", spec())
-    while not isinstance(local.next(1), Started):
-        pass
+    wait_for_start(local)
     local.kill(spec(), "time limit")
-    (failed,) = [m for m in results(local) if isinstance(m, Failed)]
+    failed = failure(local)
     assert (failed.reason, failed.lost) == ("time limit", False)
     local.submit("tests.specs.slow", spec())
-    assert [type(m) for m in results(local)] == [Finished]
+    assert [type(message) for message in messages_until_idle(local)] == [Finished]
 
 
-def test_a_cluster_whose_scheduler_runs_a_killed_trial_again_is_told_again(
+def test_a_killed_trial_is_killed_again_when_the_clusters_scheduler_repeats_it(
     cluster: str, start_worker: Callable[..., None]
 ) -> None:
     with open_engine(EngineConfig("cluster", scheduler=cluster)) as engine:
         engine.submit("tests.specs.sleeping", spec())
-        started = 0
-        while started < 1:
-            started += isinstance(engine.next(1), Started)
+        wait_for_start(engine)
         engine.kill(spec(), "time limit")
-        (failed,) = [m for m in results(engine) if isinstance(m, Failed)]
+        failed = failure(engine)
         assert (failed.reason, failed.lost) == ("time limit", False)
 
 
-def test_a_worker_past_its_memory_is_replaced_and_that_is_said() -> None:
+def test_a_worker_past_its_memory_is_replaced_and_named_as_the_reason_and_all_end_with_the_block() -> None:
+    before = {process.pid for process in psutil.Process().children(recursive=True)}
     with open_engine(EngineConfig("local", workers=1, memory="500MB")) as engine:
         engine.submit("tests.specs.greedy", spec())
-        (failed,) = [m for m in results(engine) if isinstance(m, Failed)]
+        failed = failure(engine)
         assert (failed.reason, failed.lost) == ("out of memory", True)
         engine.submit("tests.specs.slow", spec(trial=2))
-        assert [type(m) for m in results(engine)] == [Finished]
+        assert [type(message) for message in messages_until_idle(engine)] == [Finished]
+        workers = {process.pid for process in psutil.Process().children(recursive=True)} - before
+        assert workers
+    alive = [pid for pid in workers if psutil.pid_exists(pid) and psutil.Process(pid).status() != "zombie"]
+    assert [pid for pid in alive if "resource_tracker" not in " ".join(psutil.Process(pid).cmdline())] == []
 
 
 def test_without_any_worker_the_sweep_ends(local: DaskEngine, monkeypatch: pytest.MonkeyPatch) -> None:
     assert local.next(0.01) is None
-    monkeypatch.setattr("sweeps.engine.WAIT_FOR_WORKERS", 0.1)
+    monkeypatch.setattr(dask_engine, "WAIT_FOR_WORKERS", 0.1)
     monkeypatch.setattr(DaskEngine, "workers", 0)
     with pytest.raises(SweepError, match="no worker is left"):
         local.next(0.2)

@@ -1,4 +1,4 @@
-"""Mistakes, as their maker sees them: one line, a status that is not 0, nothing slow loaded, nothing left behind."""
+"""Mistakes as their maker sees them: one line, a status that is not 0, nothing slow loaded, nothing left behind."""
 
 import json
 import os
@@ -13,11 +13,10 @@ from hypothesis import HealthCheck, assume, given, settings
 from hypothesis import strategies as st
 
 from conf.schema import Config
-from tests.unit.conf.test_compose import typed
+from tests.conftest import ROOT
+from tests.typed import typed
 
-ROOT = Path(__file__).parent.parent
-
-# Command line -> what has to be read in its one line.
+# Command line -> parts of the one line with which it ends.
 WRONG = {
     # Unknown options and keys: what there is, and the nearest.
     "model=lsmt": ("model=lsmt: no such option", "allowed: ", "conv_lstm", "did you mean 'lstm'?"),
@@ -69,18 +68,22 @@ WRONG = {
     "datasets.imdb.validation=0": ("datasets.imdb.validation=0: must be a fraction",),
     "datasets.imdb.validation=true": ("datasets.imdb.validation=True: must be a fraction",),
     "datasets.imdb.validation=dev": ("datasets.imdb.validation=dev: must be a fraction",),
-    "objective=val/f1": ("objective=val/f1: allowed: val/accuracy, val/loss",),
-    "objective=test/accuracy": ("objective=test/accuracy: the test set must never choose", "val/accuracy, val/loss"),
+    "objective=val/f1": ("objective=val/f1: allowed: val/loss, val/accuracy, val/macro_f1",),
+    "objective=train/loss": ("objective=train/loss: allowed: val/loss, val/accuracy, val/macro_f1",),
+    "objective=test/accuracy": ("objective=test/accuracy: the test set must never choose", "val/loss, val/accuracy"),
     # What does not go together.
     "tuner.factor=3": ("tuner.factor=3: tuner=random takes no options",),
-    "tuner=hyperband tuner.beta=1": ("tuner.beta=1.0: tuner=hyperband takes factor",),
+    "tuner=hyperband tuner.beta=1": ("tuner.beta=1: tuner=hyperband takes factor",),
     "tuner=hyperband tuner.factor=null": ("tuner.factor=null: tuner=hyperband needs a number",),
     "stopping.grace=2": ("stopping.grace=2: stopping=patience takes no options",),
     "stopping=median stopping.grace=0": ("stopping.grace=0: must be at least 1",),
     "stopping=median stopping.min_trials=null": ("stopping.min_trials=null: stopping=median needs a number",),
     "stopping=median tuner=hyperband": ("stopping=median: tuner=hyperband ends", "allowed: patience, none"),
-    "tuner=bayesian tuner.alpha=0": ("tuner.alpha=0.0: must be greater than 0",),
+    "tuner=bayesian tuner.alpha=0": ("tuner.alpha=0: must be a number greater than 0",),
     "tuner=bayesian tuner.initial_points=12 trials=12": ("tuner.initial_points=12: must be less than trials=12",),
+    "tuner.oracle=nothing": ("tuner.oracle=nothing: must be the dotted name of a function",),
+    "tuner.oracle=sweeps.search.grid_search.oracel": ("has no function 'oracel'", "did you mean 'oracle'?"),
+    "tuner.name=grid": ("tuner.name=grid: would only rename the tuner; to choose one: tuner=grid",),
     "tuner=bayesian trials=1": ("trials=1: tuner=bayesian needs at least 2",),
     "engine=cluster": ("engine.scheduler=null: engine=cluster needs",),
     "engine.scheduler=tcp://x": ("engine.scheduler=tcp://x: engine=local does not take it",),
@@ -164,7 +167,11 @@ WRONG = {
     "model.build=models.nothing.build": ("model.build=models.nothing.build: there is no module 'models.nothing'",),
     "model.build=os.system": ("model.build=os.system: there is no module 'os' with a source",),
     "model.build=models.lstm.biuld": ("models.lstm has no function 'biuld'", "did you mean 'build'?"),
-    "datasets.imdb.load=pipelines.data.laod": ("pipelines.data has no function 'laod'", "did you mean 'load'?"),
+    "datasets.imdb.read=pipelines.data.archives.raed": ("archives has no function 'raed'", "did you mean 'read'?"),
+    "datasets.imdb.read=pipelines.data.word_index.find": (
+        "it takes text, which no dataset has; allowed: name, source",
+    ),
+    "datasets.imdb.load=x": ("datasets.imdb.load: no such key",),
     # Data.
     "datasets.imdb.maxlen=0": ("datasets.imdb.maxlen=0: must be at least 1",),
     "datasets.imdb.maxlen=99999999999999999999": ("datasets.imdb.maxlen=99999999999999999999: must be at least 1 and",),
@@ -192,7 +199,7 @@ WRONG = {
 
 
 class Outcome(NamedTuple):
-    """What a command line comes to; see `tests.forking`."""
+    """The outcome of a command line; see `tests.forking`."""
 
     status: int
     out: str
@@ -228,7 +235,7 @@ def command() -> Iterator[Command]:
 
 @pytest.fixture(scope="module")
 def folder(tmp_path_factory: pytest.TempPathFactory, command: Command) -> Path:
-    """A user's, with a sweep that was started in it."""
+    """A user's folder in which a sweep was started."""
     folder = tmp_path_factory.mktemp("mistakes")
     started = folder / "outputs" / "lstm-1"
     (started / "imdb").mkdir(parents=True)
@@ -238,7 +245,7 @@ def folder(tmp_path_factory: pytest.TempPathFactory, command: Command) -> Path:
 
 
 def assert_one_line(outcome: Outcome) -> str:
-    """And nothing else; returns it."""
+    """Check that one line is all that was printed, and return it."""
     assert outcome.status not in (0, 70), outcome.err
     assert outcome.out == ""
     assert outcome.loaded == []
@@ -247,16 +254,16 @@ def assert_one_line(outcome: Outcome) -> str:
     return line
 
 
-def left(folder: Path) -> list[str]:
+def files_in(folder: Path) -> list[str]:
     return sorted(str(path.relative_to(folder)) for path in folder.rglob("*"))
 
 
 @pytest.mark.parametrize("line", WRONG)
 def test_a_mistake_is_told_in_one_line_that_names_the_key(line: str, folder: Path, command: Command) -> None:
-    before = left(folder)
-    told = assert_one_line(command(folder, line.split()))
-    assert [part for part in WRONG[line] if part not in told] == []
-    assert left(folder) == before
+    before = files_in(folder)
+    message = assert_one_line(command(folder, line.split()))
+    assert [part for part in WRONG[line] if part not in message] == []
+    assert files_in(folder) == before
 
 
 def test_what_is_not_wrong_is_not_refused(folder: Path, command: Command) -> None:
@@ -270,45 +277,80 @@ KEYS += ["datasets.imdb.maxlen", "datasets.imdb.validation", "model.space.lstm_u
 KEYS += ["engine.workers", "engine.memory", "tracking.uri", "tuner.factor", "optimizer.space.learning_rate"]
 
 
-@settings(max_examples=60)
-@given(st.lists(st.tuples(st.sampled_from(KEYS), typed | st.floats().map(str)), min_size=1, max_size=2))
-def test_whatever_is_given_for_a_key_is_taken_or_told_in_one_line(
-    command: Command, folder: Path, given: list[tuple[str, str]]
-) -> None:
+def check_keys(command: Command, folder: Path, given: list[tuple[str, str]]) -> None:
     outcome = command(folder, [f"{key}={value}" for key, value in given])
     if outcome.status != 0:
         assert_one_line(outcome)
 
 
+overrides = st.lists(st.tuples(st.sampled_from(KEYS), typed | st.floats().map(str)), min_size=1, max_size=2)
+
+
+@settings(max_examples=15)
+@given(overrides)
+def test_any_value_of_any_key_is_taken_or_refused_in_one_line(
+    command: Command, folder: Path, given: list[tuple[str, str]]
+) -> None:
+    check_keys(command, folder, given)
+
+
+@pytest.mark.long
+@settings(max_examples=500)
+@given(overrides)
+def test_any_value_of_any_key_is_taken_or_refused_in_one_line_many_times(
+    command: Command, folder: Path, given: list[tuple[str, str]]
+) -> None:
+    check_keys(command, folder, given)
+
+
 CONFIG = "outputs/lstm-1/config.yaml"
 
 
-@settings(max_examples=60, suppress_health_check=[HealthCheck.function_scoped_fixture])
-@given(st.data())
-def test_a_stored_configuration_that_was_damaged_is_taken_or_told_in_one_line(
-    command: Command, folder: Path, data: st.DataObject
-) -> None:
-    whole = (folder / CONFIG).read_text()
+@st.composite
+def damaged(draw: st.DrawFn, whole: str) -> str:
+    """A stored configuration in which one line is cut, lost, garbled or has another value."""
     lines = whole.splitlines()
-    at = data.draw(st.integers(0, len(lines) - 1))
-    damage = data.draw(st.sampled_from(["cut", "dropped", "garbled", "other value"]))
+    at = draw(st.integers(0, len(lines) - 1))
+    damage = draw(st.sampled_from(["cut", "lost", "garbled", "other value"]))
     if damage == "cut":
         lines = [*lines[:at], lines[at][: len(lines[at]) // 2]]
-    elif damage == "dropped":
+    elif damage == "lost":
         del lines[at]
     elif damage == "garbled":
-        lines[at] = data.draw(typed)
+        lines[at] = draw(typed)
     else:
         key, colon, _ = lines[at].partition(": ")
         assume(colon)
-        lines[at] = f"{key}: {data.draw(typed)}"
+        lines[at] = f"{key}: {draw(typed)}"
+    return "\n".join(lines)
+
+
+def check_damaged(command: Command, folder: Path, data: st.DataObject) -> None:
+    whole = (folder / CONFIG).read_text()
     try:
-        (folder / CONFIG).write_text("\n".join(lines))
+        (folder / CONFIG).write_text(data.draw(damaged(whole)))
         outcome = command(folder, ["resume=outputs/lstm-1"])
     finally:
         (folder / CONFIG).write_text(whole)
     if outcome.status != 0:
         assert_one_line(outcome)
+
+
+@settings(max_examples=15, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@given(st.data())
+def test_a_damaged_stored_configuration_is_taken_or_refused_in_one_line(
+    command: Command, folder: Path, data: st.DataObject
+) -> None:
+    check_damaged(command, folder, data)
+
+
+@pytest.mark.long
+@settings(max_examples=500, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@given(st.data())
+def test_a_damaged_stored_configuration_is_taken_or_refused_in_one_line_many_times(
+    command: Command, folder: Path, data: st.DataObject
+) -> None:
+    check_damaged(command, folder, data)
 
 
 FILES = {
@@ -332,5 +374,5 @@ def test_a_mistake_in_a_users_own_file_is_told_in_one_line(
 ) -> None:
     (tmp_path / "experiment").mkdir()
     (tmp_path / "experiment" / "mine.yaml").write_text(text)
-    told = assert_one_line(command(folder, [f"--config-dir={tmp_path}", "experiment=mine"]))
-    assert [part for part in FILES[text] if part not in told] == []
+    message = assert_one_line(command(folder, [f"--config-dir={tmp_path}", "experiment=mine"]))
+    assert [part for part in FILES[text] if part not in message] == []

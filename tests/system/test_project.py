@@ -16,8 +16,8 @@ from mlflow.entities import Run
 
 from pipelines import project
 from sweeps.tracking import store
+from tests.conftest import ROOT
 
-ROOT = Path(__file__).parent.parent
 SMALL = ("experiment=smoke", "trials=2", "epochs=1", "engine.workers=1", "model.space.embedding_dim=8")
 LONG = ("experiment=smoke", "trials=60", "stopping=none", "engine.workers=1")
 
@@ -27,8 +27,8 @@ pytestmark = pytest.mark.usefixtures("fresh_store")
 @pytest.fixture
 def checkout(tmp_path: Path) -> Path:
     """A copy of what is run, with the environment that runs the tests as its `.venv`."""
-    for room in ("conf", "models", "pipelines", "sweeps"):
-        shutil.copytree(ROOT / room, tmp_path / room, ignore=shutil.ignore_patterns("__pycache__"))
+    for folder in ("conf", "models", "pipelines", "sweeps"):
+        shutil.copytree(ROOT / folder, tmp_path / folder, ignore=shutil.ignore_patterns("__pycache__"))
     shutil.copy(ROOT / "MLproject", tmp_path)
     (tmp_path / ".venv").symlink_to(sys.prefix)
     return tmp_path

@@ -2,6 +2,7 @@
 
 import io
 import os
+import shutil
 import signal
 import subprocess
 import sys
@@ -13,20 +14,24 @@ import pytest
 from mlflow import MlflowClient
 from rich.console import Console
 
-from conf.compose import Job
-from conf.schema import ConfigError
+from conf.schema import ConfigError, Engine, Job
 from pipelines import sweep
-from sweeps.trials import gpus
-from sweeps import driver, journal
-from sweeps.tracking import store
-from sweeps.trials.gpus import Gpus
-from sweeps.trials.dask_engine import open_engine
-from sweeps.journal import SweepRecord
+from sweeps import driver, environment, journal
+from sweeps.journal import SweepEnded, SweepRecord
+from sweeps.metrics import CURVES
 from sweeps.search.oracle import Oracle
+from sweeps.session import checks
+from sweeps.session.session import places
+from sweeps.tracking import store
 from sweeps.tracking.tracker import Tracker
+from sweeps.trials import gpus
+from sweeps.trials.dask_engine import open_engine
+from sweeps.trials.gpus import Gpus
+from tests import records
+from tests.conftest import ROOT
 from tests.fakes import plan
+from tests.records import BEFORE_FORMATS
 
-CURVES = ("train/loss", "train/accuracy", "val/loss", "val/accuracy")
 TINY = (
     "model.space.embedding_dim=8",
     "model.space.lstm_units={kind: Choice, values: [4, 8], default: 8}",
@@ -34,14 +39,14 @@ TINY = (
     "trials=2",
     "epochs=2",
 )
-ARCHIVES = Path(__file__).parent.parent.parent / "shared" / "data"
+ARCHIVES = ROOT.parent / "shared" / "data"
 
 
 def run(job: Job) -> tuple[list[SweepRecord], str]:
     console = Console(file=io.StringIO(), width=120)
-    records = sweep.run(job, sweep.check(job.config), console)
+    found = sweep.run([job], console)
     assert isinstance(console.file, io.StringIO)
-    return records, console.file.getvalue()
+    return found, console.file.getvalue()
 
 
 @pytest.mark.parametrize("model", ["lstm", "conv_lstm"])
@@ -53,7 +58,7 @@ def test_a_sweep_from_command_line_to_store(
     filters = ("model.space.conv_filters=8",) if model == "conv_lstm" else ()
     job = composed(f"model={model}", *data, *TINY, *filters, "engine=cluster", f"engine.scheduler={cluster}")
     (record,), output = run(job)
-    assert vars(record) == vars(SweepRecord(record.directory, journal.read(record.directory)))
+    assert vars(record) == vars(SweepRecord.of(record.directory, journal.read(record.directory)))
     client = MlflowClient(store.uri(None))
     experiment = client.get_experiment_by_name(f"{dataset}-standin")
     runs = {run.data.tags.get("trial"): run for run in client.search_runs([experiment.experiment_id])}
@@ -79,11 +84,11 @@ def test_a_sweep_from_command_line_to_store(
 def test_both_datasets_are_one_job_and_two_sweeps(composed: Callable[..., Job], cluster: str) -> None:
     standins = [f"datasets.{name}.{key}" for name in ("reuters", "imdb") for key in ("source=standin", "maxlen=20")]
     job = composed("model=lstm", *standins, *TINY, "trials=1", "engine=cluster", f"engine.scheduler={cluster}")
-    records, _ = run(job)
-    assert [r.started.dataset for r in records if r.started] == ["reuters", "imdb"]
-    assert len({record.directory.parent for record in records}) == 1
-    assert [len(record.trials) for record in records] == [1, 1]
-    assert (records[0].directory.parent / "config.yaml").read_text() == job.yaml
+    found, _ = run(job)
+    assert [r.started.dataset for r in found] == ["reuters", "imdb"]
+    assert len({record.directory.parent for record in found}) == 1
+    assert [len(record.trials) for record in found] == [1, 1]
+    assert (found[0].directory.parent / "config.yaml").read_text() == job.yaml
 
 
 def test_hyperband_goes_on_with_its_own_weights_on_real_workers(composed: Callable[..., Job], cluster: str) -> None:
@@ -111,8 +116,8 @@ def test_hyperband_goes_on_with_its_own_weights_on_real_workers(composed: Callab
 def test_a_dry_run_says_what_would_run_and_leaves_nothing(composed: Callable[..., Job], cluster: str) -> None:
     data = ("data=imdb", "datasets.imdb.source=standin", "datasets.imdb.maxlen=20")
     job = composed(*data, "dry_run=true", "trials=5", "epochs=3", "engine=cluster", f"engine.scheduler={cluster}")
-    records, output = run(job)
-    assert records == []
+    found, output = run(job)
+    assert found == []
     assert "5 trials, 15 epochs" in output
     for size in ("smallest", "default", "largest"):
         assert size in output
@@ -135,13 +140,13 @@ def test_a_model_that_the_data_are_too_short_for_is_found_by_a_dry_run(
 def test_the_test_set_cannot_be_searched_on(composed: Callable[..., Job]) -> None:
     job = composed("datasets.imdb.validation=test")
     with pytest.raises(ConfigError, match=r"^datasets\.imdb\.validation=test: the test set must never choose"):
-        sweep.check(job.config)
+        checks.check(job.config)
 
 
 @pytest.mark.parametrize("experiment", ["article_reuters", "article_imdb"])
 def test_the_articles_runs_are_one_trial_of_the_baseline(experiment: str, composed: Callable[..., Job]) -> None:
     config = composed(f"experiment={experiment}").config
-    space = sweep.check(config)
+    space = checks.check(config)
     assert space.searched == ()
     assert (config.trials, config.batch_size, config.stopping.name, config.optimizer.name) == (1, 100, "none", "adam")
     (data,) = config.datasets.values()
@@ -161,7 +166,6 @@ def test_a_sweep_on_a_real_archive(composed: Callable[..., Job], cluster: str) -
         f"engine.scheduler={cluster}",
     )
     (record,), output = run(job)
-    assert record.started is not None
     assert record.started.source == "archive"
     # The commonest topic is a third of all.
     assert record.trials[0].test["test/accuracy"] > 0.3
@@ -176,7 +180,7 @@ def command(*arguments: str) -> subprocess.Popen[str]:
     """The product in a process group of its own, as a terminal starts it."""
     return subprocess.Popen(
         [sys.executable, "-m", "pipelines.sweep", *arguments],
-        env={**os.environ, "PYTHONPATH": str(Path(__file__).parent.parent), "COLUMNS": "200"},
+        env={**os.environ, "PYTHONPATH": str(ROOT), "COLUMNS": "200"},
         stdout=subprocess.PIPE,
         stderr=subprocess.STDOUT,
         text=True,
@@ -229,7 +233,7 @@ def test_interrupted_killed_and_resumed_a_sweep_is_one() -> None:
     process = command(f"resume={directory}", f"trials={done + 2}", "engine.workers=1")
     output = process.communicate()[0]
     assert process.returncode == 0, output
-    assert f"goes on: imdb with {done} of 60 trials ended" in output
+    assert f"resumed imdb: {done} of 60 trials finished" in output
     assert statuses("sweep") == ["FINISHED"]
     assert statuses("trial") == ["FINISHED"] * (done + 2)
 
@@ -280,12 +284,12 @@ def test_every_way_to_fail_is_told_apart_and_the_sweep_goes_on(composed: Callabl
 def test_of_several_datasets_those_that_had_not_begun_begin(composed: Callable[..., Job], cluster: str) -> None:
     standins = [f"datasets.{name}.{key}" for name in ("reuters", "imdb") for key in ("source=standin", "maxlen=20")]
     where = ("engine=cluster", f"engine.scheduler={cluster}")
-    records, _ = run(composed("model=lstm", *standins, *TINY, "trials=1", "epochs=1", *where))
-    directory = records[0].directory.parent
+    found, _ = run(composed("model=lstm", *standins, *TINY, "trials=1", "epochs=1", *where))
+    directory = found[0].directory.parent
     (directory / "imdb" / journal.FILE).write_bytes(b'{"event": "sweep_st')  # the power went off
     again, output = run(composed(f"resume={directory}", "trials=2"))
-    assert "goes on: reuters with 1 of 1 trials ended" in output
-    assert "goes on: imdb" not in output
+    assert "resumed reuters: 1 of 1 trials finished" in output
+    assert "resumed imdb" not in output
     assert [len(record.trials) for record in again] == [2, 2]
     assert statuses("sweep") == ["FINISHED"] * 2
     assert statuses("trial") == ["FINISHED"] * 4
@@ -297,12 +301,12 @@ def test_a_sweep_on_other_data_or_with_another_keras_tuner_is_not_the_same(
     data = ("data=imdb", "datasets.imdb.source=standin", "datasets.imdb.maxlen=20")
     where = ("engine=cluster", f"engine.scheduler={cluster}")
     ((record,), _) = run(composed("model=lstm", *data, *TINY, "trials=1", "epochs=1", *where))
-    directory, digest = record.directory.parent, record.started.digest if record.started else ""
+    directory, digest = record.directory.parent, record.started.digest
     job = composed(f"resume={directory}", "trials=2")
     before = (record.directory / journal.FILE).read_bytes()
     with monkeypatch.context() as patched:
-        versions = sweep.provenance.versions()
-        patched.setattr(sweep.provenance, "versions", lambda: {**versions, "keras-tuner": "1.4.7"})
+        versions = environment.versions()
+        patched.setattr(environment, "versions", lambda: {**versions, "keras-tuner": "1.4.7"})
         with pytest.raises(
             ConfigError, match=rf"^keras-tuner=1\.4\.7: {directory} was started with keras-tuner=1\.4\.8"
         ):
@@ -325,30 +329,38 @@ def test_a_new_sweep_that_cannot_begin_leaves_no_directory(composed: Callable[..
     assert list(Path("outputs").iterdir()) == []
 
 
+@pytest.mark.parametrize(
+    ("outcomes", "status"), [((), 0), (("completed",), 0), (("completed", "failed"), 1), (("",), 1)]
+)
 def test_the_exit_status_tells_whether_every_sweep_has_a_completed_trial(
-    composed: Callable[..., Job], monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+    outcomes: tuple[str, ...], status: int, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    ended = SweepRecord(Path())
-    monkeypatch.setattr(sweep.signal, "signal", lambda *_: None)  # this process's own are to stay
-    monkeypatch.setattr("sys.argv", ["sweep", "data=imdb"])
-    for outcome, status in (([], 0), ([ended], 1)):
-        monkeypatch.setattr(sweep, "run", lambda *_, outcome=outcome: outcome)
-        ended.started = journal.SweepStarted(*[""] * 6, "val/accuracy", 1, 1, *[""] * 3, {}, None, None)  # type: ignore[arg-type]
-        with pytest.raises(SystemExit) as exit_:
-            sweep.main()
-        assert exit_.value.code == status
+    found = []
+    for outcome in outcomes:
+        found.append(SweepRecord(Path(), records.started()))
+        found[-1].ended = SweepEnded(outcome, None) if outcome else None
+    monkeypatch.setattr(sweep, "run", lambda jobs, console: found)
+    assert exit_status(monkeypatch) == status
 
+
+def test_an_interrupted_command_ends_with_130(monkeypatch: pytest.MonkeyPatch) -> None:
     def interrupt(*_: object) -> None:
         raise KeyboardInterrupt
 
     monkeypatch.setattr(sweep, "run", interrupt)
+    assert exit_status(monkeypatch) == 130
+
+
+def exit_status(monkeypatch: pytest.MonkeyPatch) -> int | str | None:
+    monkeypatch.setattr(signal, "signal", lambda *_: None)  # this process keeps its own
+    monkeypatch.setattr("sys.argv", ["sweep", "data=imdb"])
     with pytest.raises(SystemExit) as exit_:
         sweep.main()
-    assert exit_.value.code == 130
+    return exit_.value.code
 
 
 @pytest.mark.parametrize(
-    ("gpus", "told"),
+    ("available", "expected"),
     [
         (Gpus(()), ("4 workers", "")),
         (Gpus(("0",)), ("4 workers on 1 GPU", "")),
@@ -356,10 +368,26 @@ def test_the_exit_status_tells_whether_every_sweep_has_a_completed_trial(
         (Gpus((), "1 GPU not used"), ("4 workers", "1 GPU not used")),
     ],
 )
-def test_it_is_told_where_trials_run(
-    gpus: Gpus, told: tuple[str, str], composed: Callable[..., Job], monkeypatch: pytest.MonkeyPatch
+def test_the_user_reads_where_trials_run(
+    available: Gpus, expected: tuple[str, str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(gpus, "gpus", lambda: gpus)
-    assert sweep._where(composed().config, 4) == told
-    elsewhere = composed("engine=cluster", "engine.scheduler=tcp://host:8786").config
-    assert sweep._where(elsewhere, 4) == ("4 workers", "")
+    monkeypatch.setattr(gpus, "gpus", lambda: available)
+    assert places(Engine("local"), 4) == expected
+    assert places(Engine("cluster", scheduler="tcp://host:8786"), 4) == ("4 workers", "")
+
+
+def test_a_sweep_from_before_journals_had_a_format_goes_on_to_its_end() -> None:
+    directory = Path("outputs/old")
+    shutil.copytree(BEFORE_FORMATS, directory)
+    past = journal.read(directory / "imdb")
+    process = command(f"resume={directory}")
+    output = process.communicate()[0]
+    assert process.returncode == 0, output
+    assert "resumed imdb: 8 of 12 trials finished" in output
+    events = journal.read(directory / "imdb")
+    assert events[: len(past)] == past
+    record = SweepRecord.of(directory / "imdb", events)
+    assert (len(record.trials), record.finished, len(record.completed)) == (12, 12, 12)
+    lengths = {len(curve) for trial in record.trials.values() for curve in trial.curves.values()}
+    assert lengths <= {1, 3, 9}
+    assert all({len(curve) for curve in t.curves.values()} == {t.epochs_run} for t in record.trials.values())

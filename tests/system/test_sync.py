@@ -1,4 +1,4 @@
-"""A store that goes away, comes back, or never was there: in the end it holds all of the journal, once."""
+"""A store that goes away, comes back, or was never there: in the end it holds the whole journal, once."""
 
 import os
 import signal
@@ -16,17 +16,16 @@ import pytest
 from mlflow import MlflowClient
 
 from conf import stored
-from conf.compose import Job
-from conf.schema import ConfigError
+from conf.schema import ConfigError, Job
 from pipelines import sync
-from sweeps import driver, journal
-from sweeps.tracking import store
+from sweeps import driver, files, journal
 from sweeps.driver import Search
 from sweeps.journal import SweepRecord
-from sweeps.search.oracle import Oracle
 from sweeps.metrics import CURVES
-from sweeps.trials.spec import Report, TrialResult, TrialSpec
+from sweeps.search.oracle import Oracle
+from sweeps.tracking import store
 from sweeps.tracking.tracker import Tracker
+from sweeps.trials.spec import OnEpoch, TrialResult, TrialSpec
 from tests.fakes import FakeEngine, Trial, learn, plan
 
 TRIALS, EPOCHS = 9, 4
@@ -87,7 +86,7 @@ def until(condition: Callable[[], bool], what: str) -> None:
 def search(job: Job, tracker: Tracker, trial: Trial = learn) -> Search:
     """A sweep that has ended, as the product leaves it."""
     searched = Search(plan(job, DIRECTORY / "imdb"), Oracle(job.config, plan(job).space), [tracker])
-    journal.write_whole(DIRECTORY / stored.FILE, job.yaml)
+    files.write_text(DIRECTORY / stored.FILE, job.yaml)
     driver.run([searched], FakeEngine(trial))
     searched.close()
     assert searched.record.ended is not None
@@ -122,9 +121,9 @@ def count_trials(uri: str) -> int:
 def test_a_server_that_is_killed_and_comes_back_is_caught_up_with_during_the_sweep(
     server: Server, composed: Callable[..., Job], monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ) -> None:
-    monkeypatch.setattr("sweeps.tracking.RETRY_AFTER", 0.2)
+    monkeypatch.setattr("sweeps.tracking.tracker.RETRY_AFTER", 0.2)
 
-    def trial(spec: TrialSpec, report: Report) -> TrialResult:
+    def trial(spec: TrialSpec, on_epoch: OnEpoch) -> TrialResult:
         if spec.trial == 2:
             until(lambda: count_trials(server.uri) > 0, "it logs")
             server.kill()
@@ -133,7 +132,7 @@ def test_a_server_that_is_killed_and_comes_back_is_caught_up_with_during_the_swe
             server.start()
         elif spec.trial == TRIALS - 1:
             until(lambda: count_trials(server.uri) > 5, "what it missed is logged while trials run")
-        return learn(spec, report)
+        return learn(spec, on_epoch)
 
     server.start()
     tracker = Tracker(server.uri)
@@ -175,7 +174,7 @@ def test_a_locked_database_is_written_when_it_is_free_again(
 
 
 def synced(monkeypatch: pytest.MonkeyPatch, *arguments: str) -> int | str:
-    """The exit status of `python -m pipelines.sync`, or the line that it ends with."""
+    """The exit status of `python -m pipelines.sync`, or the line with which it ends."""
     monkeypatch.setattr("sys.argv", ["sync", *arguments])
     with pytest.raises(SystemExit) as exit_:
         sync.main()
@@ -184,7 +183,7 @@ def synced(monkeypatch: pytest.MonkeyPatch, *arguments: str) -> int | str:
 
 
 @pytest.mark.parametrize(
-    ("arguments", "told"),
+    ("arguments", "message"),
     [
         ((), "error: .*/outputs: no sweep was started there"),
         (("nowhere",), "error: nowhere: no sweep was started there, config.yaml is missing"),
@@ -193,11 +192,11 @@ def synced(monkeypatch: pytest.MonkeyPatch, *arguments: str) -> int | str:
         (("tracking.uri=mlruns",), "error: tracking.uri=mlruns: must be sqlite:///"),
     ],
 )
-def test_a_mistake_is_told_in_one_line(arguments: tuple[str, ...], told: str, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_mistake_ends_in_one_line(arguments: tuple[str, ...], message: str, monkeypatch: pytest.MonkeyPatch) -> None:
     line = synced(monkeypatch, *arguments)
     assert isinstance(line, str)
     assert "\n" not in line
-    with pytest.raises(ConfigError, match=told.removeprefix("error: ")):
+    with pytest.raises(ConfigError, match=message.removeprefix("error: ")):
         sync.read_arguments(arguments)
 
 

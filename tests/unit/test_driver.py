@@ -5,16 +5,16 @@ from pathlib import Path
 
 import pytest
 
-from conf.compose import Job
-from sweeps import driver, journal
-from sweeps.trials.checkpoints import Checkpoints
+from conf.schema import Job
+from sweeps import driver, environment, journal
 from sweeps.driver import Search
-from sweeps.trials.engine import Finished, Message, Started
-from sweeps.journal import EpochEnded, SweepRecord, TrialEnded, TrialStarted
-from sweeps.search.oracle import Oracle
-from sweeps.plan import trial_seed
-from sweeps.trials.spec import EpochReport, Report, TrialResult, TrialSpec
 from sweeps.errors import SweepError, TrialFailedError
+from sweeps.journal import EpochEnded, SweepEnded, SweepRecord, SweepResumed, TrialEnded, TrialStarted
+from sweeps.plan import trial_seed
+from sweeps.search.oracle import Oracle
+from sweeps.trials.checkpoints import Checkpoints
+from sweeps.trials.engine import Finished, Message, Started
+from sweeps.trials.spec import EpochReport, OnEpoch, TrialResult, TrialSpec
 from tests.fakes import FakeEngine, Recorder, WorkerDiedError, learn, plan, result
 
 
@@ -44,7 +44,7 @@ def test_the_journal_holds_every_trial_and_every_epoch(tuner: str, workers: int,
     trials = 3 if tuner == "bayesian" else 6  # a Gaussian process takes a second a trial
     one = swept(composed(f"tuner={tuner}", f"trials={trials}", "epochs=4"), engine)
     events = journal.read(one.plan.directory)
-    assert vars(SweepRecord(one.plan.directory, events)) == vars(one.record)
+    assert vars(SweepRecord.of(one.plan.directory, events)) == vars(one.record)
     assert [type(e).__name__ for e in events][:1] + [type(e).__name__ for e in events][-1:] == [
         "SweepStarted",
         "SweepEnded",
@@ -59,33 +59,55 @@ def test_started_is_in_the_journal_before_the_trial_is_out(composed: Callable[..
     job = composed("trials=3")
     known: list[set[int]] = []
 
-    def look(spec: TrialSpec, report: Report) -> TrialResult:
+    def look(spec: TrialSpec, on_epoch: OnEpoch) -> TrialResult:
         known.append({e.trial for e in journal.read(plan(job).directory) if isinstance(e, TrialStarted)})
         assert spec.trial in known[-1]
-        return learn(spec, report)
+        return learn(spec, on_epoch)
 
     swept(job, FakeEngine(look))
     assert len(known) == 3
 
 
-def test_views_are_shown_what_is_already_in_the_journal(composed: Callable[..., Job]) -> None:
+def test_listeners_are_told_what_is_already_in_the_journal(composed: Callable[..., Job]) -> None:
     job = composed("trials=2", "epochs=2")
 
-    class Reader:
-        def show(self, record: SweepRecord, event: journal.Event) -> None:
+    class Reader(Recorder):
+        def on_event(self, record: SweepRecord, event: journal.Event) -> None:
             assert journal.read(plan(job).directory)[-1] == event
-            seen.append(event)
+            super().on_event(record, event)
 
-    seen: list[journal.Event] = []
-    one = Search(plan(job), Oracle(job.config, plan(job).space), [Reader()])
+    reader = Reader()
+    driver.run([Search(plan(job), Oracle(job.config, plan(job).space), [reader])], FakeEngine())
+    assert reader.events == journal.read(plan(job).directory)
+    assert reader.caught_up == []
+
+
+def test_listeners_catch_up_with_the_journal_of_a_sweep_that_goes_on(composed: Callable[..., Job]) -> None:
+    job, more = composed("trials=2", "epochs=2"), composed("trials=3", "epochs=2")
+    swept(job, FakeEngine())
+    past, recorder = journal.read(plan(job).directory), Recorder()
+    driver.run([Search(plan(more), Oracle(job.config, plan(job).space), [recorder], past)], FakeEngine())
+    assert recorder.caught_up == past
+    assert [type(event) for event in recorder.events[:1] + recorder.events[-1:]] == [SweepResumed, SweepEnded]
+    assert past + recorder.events == journal.read(plan(job).directory)
+
+
+def test_a_sweep_begins_with_its_first_trial_and_not_when_it_is_made(
+    composed: Callable[..., Job], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    one = search(composed("trials=1", "epochs=1"))
+    assert journal.read(one.plan.directory) == []
+    made = one.record.started
+    assert (made.trials, made.environment) == (1, environment.here())
     driver.run([one], FakeEngine())
-    assert seen == journal.read(plan(job).directory)
+    assert one.record.started.time > made.time
+    assert one.record.sessions[0][0] == one.record.started.time
 
 
 def test_the_best_trial_is_chosen_by_validation_even_where_the_test_set_disagrees(
     composed: Callable[..., Job],
 ) -> None:
-    def disagree(spec: TrialSpec, report: Report) -> TrialResult:
+    def disagree(spec: TrialSpec, on_epoch: OnEpoch) -> TrialResult:
         validation = [0.5, 0.9, 0.7][spec.trial]
         return result(spec, [validation], accuracy=1 - validation)
 
@@ -119,10 +141,10 @@ def test_a_promoted_trial_gets_its_own_checkpoint(composed: Callable[..., Job]) 
 
 
 def test_a_failed_trial_is_recorded_with_its_reason_and_the_sweep_goes_on(composed: Callable[..., Job]) -> None:
-    def diverge(spec: TrialSpec, report: Report) -> TrialResult:
+    def diverge(spec: TrialSpec, on_epoch: OnEpoch) -> TrialResult:
         if spec.trial == 1:
             raise TrialFailedError("diverged: train/loss is nan in epoch 1")
-        return learn(spec, report)
+        return learn(spec, on_epoch)
 
     engine = FakeEngine(diverge)
     one = swept(composed("trials=4", "retries=3"), engine)
@@ -137,7 +159,7 @@ def test_a_failed_trial_is_recorded_with_its_reason_and_the_sweep_goes_on(compos
 
 
 def test_when_every_trial_fails_the_sweep_has_failed(composed: Callable[..., Job]) -> None:
-    def fail(spec: TrialSpec, report: Report) -> TrialResult:
+    def fail(spec: TrialSpec, on_epoch: OnEpoch) -> TrialResult:
         raise TrialFailedError("no")
 
     one = swept(composed("trials=4"), FakeEngine(fail))
@@ -150,11 +172,11 @@ def test_when_every_trial_fails_the_sweep_has_failed(composed: Callable[..., Job
 def test_a_lost_worker_costs_one_attempt(
     retries: int, attempts: int, status: str, composed: Callable[..., Job]
 ) -> None:
-    def die_twice(spec: TrialSpec, report: Report) -> TrialResult:
+    def die_twice(spec: TrialSpec, on_epoch: OnEpoch) -> TrialResult:
         if spec.trial == 1 and spec.attempt <= 2:
-            report(EpochReport(spec.sweep, spec.trial, spec.attempt, 1, {"val/accuracy": 0.0}))
+            on_epoch(EpochReport(spec.sweep, spec.trial, spec.attempt, 1, {"val/accuracy": 0.0}))
             raise WorkerDiedError
-        return learn(spec, report)
+        return learn(spec, on_epoch)
 
     one = swept(composed("trials=3", f"retries={retries}"), FakeEngine(die_twice))
     assert (one.record.trials[1].attempt, one.record.trials[1].status) == (attempts, status)
@@ -233,11 +255,11 @@ def test_the_journal_is_json_lines_that_a_reader_without_this_code_understands(c
 
 
 def test_the_target_ends_the_sweep_and_its_running_trials(composed: Callable[..., Job]) -> None:
-    def rise(spec: TrialSpec, report: Report) -> TrialResult:
+    def rise(spec: TrialSpec, on_epoch: OnEpoch) -> TrialResult:
         curve: list[float] = []
         for epoch in range(spec.epochs):
             curve.append((spec.trial + epoch) / 10)
-            if stop := report(
+            if stop := on_epoch(
                 EpochReport(spec.sweep, spec.trial, spec.attempt, epoch + 1, {"val/accuracy": curve[-1]})
             ):
                 return result(spec, curve, reason=stop)
@@ -252,7 +274,7 @@ def test_the_target_ends_the_sweep_and_its_running_trials(composed: Callable[...
 
 
 def test_a_loss_reaches_its_target_from_above(composed: Callable[..., Job]) -> None:
-    def fall(spec: TrialSpec, report: Report) -> TrialResult:
+    def fall(spec: TrialSpec, on_epoch: OnEpoch) -> TrialResult:
         return result(spec, [0.9 - spec.trial / 10])._replace(objective=0.9 - spec.trial / 10)
 
     one = swept(composed("trials=9", "epochs=1", "objective=val/loss", "target=0.7"), FakeEngine(fall, workers=1))
@@ -262,12 +284,12 @@ def test_a_loss_reaches_its_target_from_above(composed: Callable[..., Job]) -> N
 def test_when_the_time_is_up_running_trials_end_with_their_epoch(
     composed: Callable[..., Job], clock: list[float]
 ) -> None:
-    def slow(spec: TrialSpec, report: Report) -> TrialResult:
+    def slow(spec: TrialSpec, on_epoch: OnEpoch) -> TrialResult:
         curve: list[float] = []
         for epoch in range(spec.epochs):
             clock[0] += 25
             curve.append(0.5)
-            if stop := report(EpochReport(spec.sweep, spec.trial, spec.attempt, epoch + 1, {"val/accuracy": 0.5})):
+            if stop := on_epoch(EpochReport(spec.sweep, spec.trial, spec.attempt, epoch + 1, {"val/accuracy": 0.5})):
                 return result(spec, curve, reason=stop)
         return result(spec, curve)
 
@@ -289,9 +311,9 @@ def test_when_the_time_is_up_running_trials_end_with_their_epoch(
 
 
 def test_no_trial_is_started_that_cannot_finish(composed: Callable[..., Job], clock: list[float]) -> None:
-    def takes_ten_seconds(spec: TrialSpec, report: Report) -> TrialResult:
+    def takes_ten_seconds(spec: TrialSpec, on_epoch: OnEpoch) -> TrialResult:
         clock[0] += 10
-        made = learn(spec, report)
+        made = learn(spec, on_epoch)
         return made._replace(cost=made.cost._replace(seconds=10.0))
 
     one = swept(composed("trials=99", "epochs=1", "minutes=1"), FakeEngine(takes_ten_seconds, workers=1))
@@ -303,9 +325,9 @@ def test_no_trial_is_started_that_cannot_finish(composed: Callable[..., Job], cl
 
 
 def test_several_sweeps_share_the_time(composed: Callable[..., Job], clock: list[float]) -> None:
-    def takes_ten_seconds(spec: TrialSpec, report: Report) -> TrialResult:
+    def takes_ten_seconds(spec: TrialSpec, on_epoch: OnEpoch) -> TrialResult:
         clock[0] += 10
-        made = learn(spec, report)
+        made = learn(spec, on_epoch)
         return made._replace(cost=made.cost._replace(seconds=10.0))
 
     job = composed("trials=99", "epochs=1", "minutes=1")
@@ -316,22 +338,20 @@ def test_several_sweeps_share_the_time(composed: Callable[..., Job], clock: list
 
 def test_time_that_was_used_before_an_interruption_is_not_given_again(composed: Callable[..., Job]) -> None:
     job = composed("trials=3", "minutes=1")
-    started = journal.SweepStarted(*[""] * 6, "val/accuracy", 1, 3, *[""] * 3, {}, None, None, time=100.0)  # type: ignore[arg-type]
-    first, second = search(job, directory=Path("outputs/two/a")), search(job, directory=Path("outputs/two/b"))
-    for one, sessions in ((first, [(100.0, 110.0), (500.0, 520.0)]), (second, [(105.0, 115.0)])):
-        for since, until in sessions:
-            one.record.add(journal.SweepStarted(**{**vars(started), "time": since}))
-            one.record.add(journal.SweepEnded("completed", None, time=until))
-    assert driver._seconds_left([first, second]) == 60 - 15 - 20
-    first.close()
-    second.close()
+    sessions = {"reuters": [(100.0, 110.0), (500.0, 520.0)], "imdb": [(105.0, 115.0)]}
+    both = [search(job, directory=Path("outputs/two", name), dataset=name) for name in sessions]
+    for one, times in zip(both, sessions.values(), strict=True):
+        one.record.sessions = times
+    assert driver.seconds_left(both) == 60 - 15 - 20  # the overlap of the two counts once
+    for one in both:
+        one.close()
 
 
 def test_failures_in_a_row_end_the_sweep(composed: Callable[..., Job]) -> None:
-    def fail_some(spec: TrialSpec, report: Report) -> TrialResult:
+    def fail_some(spec: TrialSpec, on_epoch: OnEpoch) -> TrialResult:
         if spec.trial in (1, 2, 4, 5, 6):
             raise TrialFailedError(f"error {spec.trial}")
-        return learn(spec, report)
+        return learn(spec, on_epoch)
 
     engine = FakeEngine(fail_some, workers=1)
     one = swept(composed("trials=20", "epochs=1", "max_failures=3"), engine)
@@ -381,5 +401,5 @@ def test_a_full_disk_ends_the_sweep_in_one_line_that_names_the_directory(
         with pytest.raises(SweepError, match=r"^outputs/sweep/imdb: No space left on device$"):
             driver.run([one], FakeEngine())
     one.close()
-    record = SweepRecord(one.plan.directory, journal.read(one.plan.directory))
+    record = SweepRecord.of(one.plan.directory, journal.read(one.plan.directory))
     assert [trial.running for trial in record.trials.values()] == [True, True]

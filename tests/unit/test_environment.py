@@ -1,6 +1,6 @@
 import platform
 import subprocess
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from importlib import metadata
 from pathlib import Path
 
@@ -9,6 +9,16 @@ import pytest
 from sweeps import environment
 
 Git = Callable[..., str]
+
+
+@pytest.fixture(autouse=True)
+def asked_anew() -> Iterator[None]:
+    """Forget what this process has asked already, before and after the test."""
+    for question in (environment.git, environment.versions):
+        question.cache_clear()
+    yield
+    for question in (environment.git, environment.versions):
+        question.cache_clear()
 
 
 @pytest.fixture
@@ -30,7 +40,7 @@ def git(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Git:
 
 def code_in(folder: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     """Let the code seem to run from this checkout."""
-    module = folder / "sweeps" / "provenance.py"
+    module = folder / "sweeps" / "environment.py"
     module.parent.mkdir(parents=True)
     module.write_text("PACKAGES = ()\n")
     monkeypatch.setattr(environment, "__file__", str(module))
@@ -52,7 +62,7 @@ def test_the_versions_of_what_the_numbers_depend_on_are_given() -> None:
 
 
 def test_a_package_that_is_not_installed_has_no_version(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(provenance, "PACKAGES", ("numpy", "no-such-package"))
+    monkeypatch.setattr(environment, "PACKAGES", ("numpy", "no-such-package"))
     assert environment.versions().keys() == {"python", "numpy"}
 
 
@@ -71,6 +81,7 @@ def test_a_changed_file_makes_it_dirty_and_a_new_one_does_not(
     (tmp_path / "notes.txt").write_text("of a sweep")
     assert environment.git() == environment.Git(commit, dirty=False)
     module.write_text("PACKAGES = ('numpy',)\n")
+    environment.git.cache_clear()
     found = environment.git()
     assert found is not None
     assert found[:2] == (commit, True)
@@ -81,6 +92,7 @@ def test_a_changed_file_makes_it_dirty_and_a_new_one_does_not(
     (tmp_path / "changes").unlink()
     assert module.read_text() == "PACKAGES = ('numpy',)\n"
     git(tmp_path, "add", ".")
+    environment.git.cache_clear()
     staged = environment.git()
     assert staged is not None
     assert staged.dirty
@@ -119,3 +131,12 @@ def test_without_git_there_is_no_commit(tmp_path: Path, monkeypatch: pytest.Monk
     committed(tmp_path, git)
     monkeypatch.setenv("PATH", "")
     assert environment.git() is None
+
+
+def test_a_process_asks_git_once(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, git: Git) -> None:
+    module = code_in(tmp_path, monkeypatch)
+    commit = committed(tmp_path, git)
+    assert environment.here().git_dirty is False
+    module.write_text("PACKAGES = ('numpy',)\n")  # after the process has begun with the code that was committed
+    assert environment.here().git_commit == commit
+    assert environment.here().git_dirty is False

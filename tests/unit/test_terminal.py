@@ -1,7 +1,10 @@
 import io
 import re
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
+from dataclasses import replace
 from pathlib import Path
+from types import SimpleNamespace
+from typing import Any
 
 import pytest
 from hypothesis import given
@@ -9,32 +12,29 @@ from hypothesis import strategies as st
 from rich.console import Console
 from rich.table import Table
 
-from sweeps.journal import EpochEnded, Event, SweepEnded, SweepRecord, SweepStarted, TrialEnded, TrialStarted
+from conf.schema import Job, Value
+from sweeps import terminal
+from sweeps.analysis import confirmation
+from sweeps.journal import (
+    EpochEnded,
+    Event,
+    SweepEnded,
+    SweepRecord,
+    SweepResumed,
+    SweepStarted,
+    TrialEnded,
+    TrialStarted,
+)
 from sweeps.terminal import SHOWN, Terminal, results
-from conf.schema import Value
+from sweeps.trials.spec import Timing
+from tests import confirmations, records
+from tests.fakes import plan
 
 OBJECTIVE = "val/accuracy"
 
 
-def started(*, source: str = "archive", dataset: str = "imdb", objective: str = OBJECTIVE) -> SweepStarted:
-    return SweepStarted(
-        sweep=f"s/{dataset}",
-        config="",
-        fingerprint="f",
-        dataset=dataset,
-        model="lstm",
-        tuner="random",
-        objective=objective,
-        seed=1,
-        trials=3,
-        source=source,
-        digest="d",
-        held_out="validation",
-        versions={},
-        git_commit=None,
-        git_dirty=None,
-        time=0.0,
-    )
+def started(**changes: Any) -> SweepStarted:
+    return records.started(**{"sweep": f"s/{changes.get('dataset', 'imdb')}", "trials": 3, **changes})
 
 
 def completed(trial: int, objective: float, values: dict[str, Value] | None = None) -> list[Event]:
@@ -57,7 +57,7 @@ def failed(trial: int, reason: str) -> list[Event]:
 
 
 def record(*events: Event, start: SweepStarted | None = None) -> SweepRecord:
-    return SweepRecord(Path(), [start or started(), *events])
+    return SweepRecord.of(Path(), [start or started(), *events])
 
 
 def columns(table: Table) -> dict[str, list[str]]:
@@ -78,7 +78,7 @@ def test_the_best_five_are_shown_and_the_baseline_though_it_is_worse() -> None:
     assert shown["trial"] == ["2", "5", "7", "6", "3", "baseline"]
     assert shown[OBJECTIVE] == ["0.6700", "0.6600", "0.6500", "0.6400", "0.6300", "0.5000"]
     assert shown["test/accuracy"] == ["0.6600", "0.6500", "0.6400", "0.6300", "0.6200", "0.4900"]
-    assert shown["macro_f1"] == ["0.6500", "0.6400", "0.6300", "0.6200", "0.6100", "0.4800"]
+    assert shown["test/macro_f1"] == ["0.6500", "0.6400", "0.6300", "0.6200", "0.6100", "0.4800"]
     assert set(shown["epoch"]) == {"1/2"}
     assert shown["gain"] == ["+0.1700", "+0.1600", "+0.1500", "+0.1400", "+0.1300", ""]
 
@@ -96,7 +96,7 @@ def test_the_baseline_is_shown_once_and_every_difference_is_to_it(scores: list[f
         assert difference.replace("-0.0000", "+0.0000") == expected.replace("-0.0000", "+0.0000")
 
 
-def test_of_a_loss_the_smallest_is_first() -> None:
+def test_the_smallest_loss_is_first() -> None:
     events = [*completed(0, 0.5), *completed(1, 0.7), *completed(2, 0.3)]
     shown = columns(results(record(*events, start=started(objective="val/loss"))))
     assert shown["trial"] == ["2", "baseline", "1"]
@@ -120,10 +120,10 @@ def test_only_hyperparameters_that_differ_are_shown() -> None:
     assert shown["hyperparameters"] == ["units=32 dropout=0.5", "units=16 dropout=0.5", "units=16 dropout=0.25"]
 
 
-@pytest.mark.parametrize(("source", "said"), [("standin", True), ("archive", False)])
-def test_a_table_of_generated_data_says_so(source: str, said: bool) -> None:
+@pytest.mark.parametrize(("source", "named"), [("standin", True), ("archive", False)])
+def test_a_table_of_generated_data_says_so(source: str, named: bool) -> None:
     table = results(record(*completed(0, 0.5), start=started(source=source)))
-    assert ("STAND-IN data, not the real corpus" in " ".join(printed(table).split())) == said
+    assert ("STAND-IN data, not the real corpus" in " ".join(printed(table).split())) == named
 
 
 def test_failed_trials_are_counted_and_not_ranked() -> None:
@@ -139,20 +139,22 @@ def test_a_sweep_without_a_completed_trial_has_an_empty_table(events: list[Event
     assert f"0 trials completed, {len(events) and 1} failed" in printed(table)
 
 
-def show(console: Console, events: Iterable[Event], start: SweepStarted | None = None) -> SweepRecord:
-    """What the driver does: each event goes into the record, then to the view."""
-    shown = SweepRecord(Path())
-    with Terminal(console) as terminal:
-        for event in (start or started(), *events):
-            shown.add(event)
-            terminal.show(shown, event)
-    return shown
+def show(console: Console, *events: Event) -> SweepRecord:
+    """Do what the driver does: each event goes into the record, then to the listener."""
+    first, *others = [started(), *events]
+    record = SweepRecord.of(Path(), [first])
+    with Terminal(console) as shown:
+        shown.on_event(record, first)
+        for event in others:
+            record.add(event)
+            shown.on_event(record, event)
+    return record
 
 
-def lines(events: Iterable[Event], width: int = 100) -> list[str]:
-    """What is printed where nobody watches, e.g. into a file."""
+def lines(events: Iterable[Event]) -> list[str]:
+    """The lines that are printed into a file."""
     file = io.StringIO()
-    show(Console(file=file, width=width, force_terminal=False), events)
+    show(Console(file=file, width=100, force_terminal=False), *events)
     return file.getvalue().splitlines()
 
 
@@ -160,7 +162,7 @@ def test_every_ended_trial_has_one_line() -> None:
     reason = "error: InvalidArgumentError: shapes [32,100] and [bold] [/bold] differ [/]"
     assert lines([*completed(0, 0.5), *failed(1, reason), *completed(2, 0.75), SweepEnded("completed", 2)]) == [
         "imdb trial 0: val/accuracy 0.5000 (epoch 1 of 2), test/accuracy 0.4900, 3 s",
-        f"imdb trial 1: failed: {reason}",
+        f"imdb trial 1 failed: {reason}",
         "imdb trial 2: val/accuracy 0.7500 (epoch 1 of 2), test/accuracy 0.7400, 3 s",
     ]
 
@@ -168,7 +170,7 @@ def test_every_ended_trial_has_one_line() -> None:
 @given(st.text("ab[]/ =#.(1@\\:x", max_size=40))
 def test_a_reason_is_shown_as_it_is(reason: str) -> None:
     (line,) = lines(failed(0, f"<{reason}>"))
-    assert line == f"imdb trial 0: failed: <{reason}>"
+    assert line == f"imdb trial 0 failed: <{reason}>"
 
 
 RETRIED_AND_PROMOTED: list[Event] = [
@@ -195,7 +197,7 @@ ERASE_LINE = "\x1b[2K"
 def bars(events: Iterable[Event]) -> Iterator[str]:
     """The lines of the last picture on a terminal after these events, without colours."""
     file = io.StringIO()
-    show(Console(file=file, width=100, force_terminal=True, legacy_windows=False), events)
+    show(Console(file=file, width=100, force_terminal=True, legacy_windows=False), *events)
     picture = file.getvalue().rpartition(ERASE_LINE)[2]
     return (line.strip() for line in re.sub(r"\x1b\[[0-9;?]*[a-zA-Z]", "", picture).splitlines() if line.strip())
 
@@ -207,7 +209,7 @@ def test_there_is_a_bar_for_the_sweep_and_each_running_trial_all_its_life(
     monkeypatch.setenv("TERM", "xterm")
     events = RETRIED_AND_PROMOTED[:shown]
     trials = record(*events).trials.values()
-    expected = {f"imdb trial {t.trial}": f"{t.epochs_run}/{t.epochs} epochs" for t in trials if t.status == "running"}
+    expected = {f"imdb trial {t.trial}": f"{t.epochs_run}/{t.epochs} epochs" for t in trials if t.running}
     if SweepEnded not in map(type, events):
         just_ended = bool(events) and isinstance(events[-1], TrialEnded)
         expected["lstm on imdb"] = f"{len(trials) - len(expected)}/3 trials" if just_ended else "/3 trials"
@@ -227,13 +229,75 @@ def test_the_bar_of_the_sweep_names_the_best_trial(monkeypatch: pytest.MonkeyPat
 def test_the_bars_of_two_sweeps_do_not_mix(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("TERM", "xterm")
     file = io.StringIO()
-    with Terminal(Console(file=file, width=100, force_terminal=True, legacy_windows=False)) as terminal:
+    with Terminal(Console(file=file, width=100, force_terminal=True, legacy_windows=False)) as shown:
         for dataset in ("imdb", "reuters"):
-            shown = SweepRecord(Path())
-            for event in (started(dataset=dataset), TrialStarted(0, 1, {}, 1, 0, 2), *failed(1, f"no {dataset}")):
-                shown.add(event)
-                terminal.show(shown, event)
+            first = started(dataset=dataset)
+            record = SweepRecord.of(Path(), [first])
+            shown.on_event(record, first)
+            for event in (TrialStarted(0, 1, {}, 1, 0, 2), *failed(1, f"no {dataset}")):
+                record.add(event)
+                shown.on_event(record, event)
     picture = file.getvalue().rpartition(ERASE_LINE)[2]
     for name in ("lstm on imdb", "imdb trial 0", "lstm on reuters", "reuters trial 0"):
         assert picture.count(name) == 1
     assert "trial 1" not in picture
+
+
+def test_a_sweep_that_goes_on_is_announced_with_its_progress() -> None:
+    past = [started(), *completed(0, 0.5), *failed(1, "diverged"), TrialStarted(2, 1, {}, 1, 0, 2)]
+    file = io.StringIO()
+    shown = Terminal(Console(file=file, width=100))
+    shown.catch_up(Path(), past)
+    assert file.getvalue() == "resumed imdb: 2 of 3 trials finished\n"
+    resumed = SweepResumed("", 5)
+    shown.on_event(SweepRecord.of(Path(), [*past, resumed]), resumed)
+    shown.close()
+    shown.close()
+    assert file.getvalue().count("\n") == 1
+
+
+def test_the_reason_of_an_early_end_is_given() -> None:
+    def ending(reason: str, *events: Event) -> str | None:
+        text = terminal.ending(record(*events, SweepEnded("failed", None, reason)))
+        return text.plain if text is not None else None
+
+    trials = [*failed(0, "diverged"), *failed(1, "out of memory [/]")]
+    assert ending("max_failures", *trials) == (
+        "lstm on imdb: ended early, too many trials failed in a row; the last was trial 1: out of memory [/]"
+    )
+    assert ending("minutes") == "lstm on imdb: ended early, the time is up"
+    assert ending("target") == "lstm on imdb: ended early, the target is reached"
+    assert ending("trials") is None
+    assert terminal.ending(record()) is None
+
+
+def test_a_metric_that_an_old_journal_lacks_is_a_dash() -> None:
+    *events, end = completed(0, 0.5)
+    assert isinstance(end, TrialEnded)
+    shown = columns(results(record(*events, replace(end, test={"test/accuracy": 0.49}))))
+    assert (shown["test/accuracy"], shown["test/macro_f1"]) == (["0.4900"], ["–"])
+
+
+def test_a_confirmation_has_a_row_for_each_configuration(tmp_path: Path) -> None:
+    confirmed = confirmations.record(tmp_path, {3: 0.03})
+    outcomes = confirmation.outcomes(confirmed)
+    shown = columns(terminal.confirmation_table(confirmed, outcomes))
+    assert shown["configuration"] == ["trial 3", "trial 5", "baseline"]
+    assert shown["search'sval/accuracy"] == ["0.7600", "0.7500", "0.7000"]
+    first = outcomes[0]
+    assert shown["test/accuracy"][0] == f"{first.mean:.4f} ± {first.half_width:.4f}"
+    assert shown["gain (points)"][0] == f"{100 * first.gain:+.1f} ± {100 * first.gain_half_width:.1f}"
+    assert shown["gain (points)"][-1] == ""
+    assert shown["seeds"] == ["5", "5", "5"]
+
+
+def test_an_estimate_has_the_sizes_and_the_time_of_all_trials(composed: Callable[..., Job]) -> None:
+    sizes = {"smallest": ({"units": 2}, Timing(1_000, 0.25)), "largest": ({"units": 9}, Timing(20_000, 2.0))}
+    # Not an `Estimate`, whose module imports TensorFlow.
+    estimate: Any = SimpleNamespace(trials=12, epochs=120, sizes=sizes, seconds=7500.0)
+    table = terminal.estimate_table(plan(composed("model=lstm")), estimate)
+    assert str(table.title) == "lstm on imdb: 12 trials, 120 epochs, about 2 h 05 min if no trial stops early"
+    assert columns(table) == {
+        "model": ["smallest", "largest"], "parameters": ["1,000", "20,000"], "seconds/epoch": ["0.2", "2.0"],
+        "hyperparameters": ["units=2", "units=9"],
+    }  # fmt: skip

@@ -1,82 +1,151 @@
-"""Figures of what the trials of a search, or of a confirmation, came to."""
+"""The figures of the trials' results: losses, accuracies and costs, and those of a confirmation."""
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Sequence
 from typing import Any
 
 import numpy as np
 from matplotlib.axes import Axes
 from matplotlib.ticker import MaxNLocator
 
-from sweeps.report.figures import style
+from sweeps.analysis.confirmation import Outcome
+from sweeps.analysis.summary import Score, SweepSummary
 from sweeps.journal import TrialRecord
+from sweeps.metrics import axis_label, row
+from sweeps.report.figures import style
+from sweeps.report.html import Figure
+
+Point = tuple[TrialRecord, float, float]  # a trial and where it lies: x, y
 
 
-def losses(trials: Sequence[TrialRecord], best: TrialRecord | None, metric: str, label: str) -> bytes:
-    """A loss per epoch, of every trial that ran one."""
+def validation_loss(sweep: SweepSummary) -> Iterator[Figure]:
+    """The held-out loss per epoch of every trial."""
+    yield from _losses(sweep, "val/loss", f"{sweep.started.held_out} loss")
+
+
+def train_loss(sweep: SweepSummary) -> Iterator[Figure]:
+    """The train loss per epoch of every trial."""
+    yield from _losses(sweep, "train/loss", "train loss")
+
+
+def validation_against_test(sweep: SweepSummary) -> Iterator[Figure]:
+    """The test accuracy of each trial against its validation accuracy."""
+    scored = _scored(sweep)
+    best = next(((x, y) for trial, x, y in scored if trial is sweep.best), None)
+    if sweep.best is None or best is None:
+        return
+    x, y = best
     figure, axes = style.canvas()
-    ran = [trial for trial in trials if trial.curves.get(metric)]
-    others = [trial for trial in ran if trial is not best and not trial.baseline]
+    axes.errorbar([x.value], [y.value], xerr=x.error or None, yerr=y.error or None, color=style.VERMILION,
+                  linewidth=1, capsize=2)  # fmt: skip
+    _trials(axes, [(trial, x.value, y.value) for trial, x, y in scored], sweep.best)
+    low, high = axes.get_xlim()
+    axes.axline((low, low), slope=1, color=style.GREY, linestyle=":", label="equal")
+    axes.set_xlim(low, high)
+    axes.set(xlabel=axis_label("val/accuracy"), ylabel=axis_label("test/accuracy"))
+    style.legend(axes)
+    alt = f"Test against validation accuracy; the best trial has {y} and {x}"
+    yield Figure("validation-test", "Validation against test", alt, style.png(figure))
+
+
+def cost_in_seconds(sweep: SweepSummary) -> Iterator[Figure]:
+    """The validation accuracy of each trial against the time it trained, with the Pareto front."""
+    yield from _cost(sweep, "seconds", "time to train (seconds)")
+
+
+def cost_in_parameters(sweep: SweepSummary) -> Iterator[Figure]:
+    """The validation accuracy of each trial against the size of its model, with the Pareto front."""
+    yield from _cost(sweep, "parameters", "size (parameters)")
+
+
+def confirmed(outcomes: Sequence[Outcome]) -> Iterator[Figure]:
+    """The test accuracy of each configuration, seed by seed, with the 95 % interval of its mean."""
+    tested = [outcome for outcome in outcomes if outcome.scores]
+    if not tested:
+        return
+    figure, axes = style.canvas(height=1.2 + 0.45 * len(tested))
+    for place, outcome in enumerate(reversed(tested)):
+        first = place == 0
+        color = style.BLACK if outcome.baseline else style.VERMILION
+        scores = list(outcome.scores)
+        axes.plot(scores, [place + 0.18] * len(scores), label="one seed" if first else None, **style.TRIAL)
+        half_width = outcome.half_width if np.isfinite(outcome.half_width) else None
+        axes.errorbar([outcome.mean], [place], xerr=half_width, color=color, marker="D", capsize=3, markersize=5,
+                      label="mean and its 95 % interval" if first else None)  # fmt: skip
+    axes.set_yticks(range(len(tested)), [outcome.name for outcome in reversed(tested)])
+    axes.set_ylim(-0.6, len(tested) - 0.4)
+    axes.set_xlabel(axis_label("test/accuracy"))
+    style.legend(axes)
+    alt = "; ".join(f"{outcome.name}: {outcome.mean:.4f} ± {outcome.half_width:.4f}" for outcome in tested)
+    yield Figure("confirmed", "Test accuracy, mean and 95 % interval", alt, style.png(figure))
+
+
+def pareto(points: Sequence[tuple[float, float]]) -> list[tuple[float, float]]:
+    """Return those (cost, score) that no other point beats in one without losing in the other, cheapest first."""
+    front: list[tuple[float, float]] = []
+    for cost, score in sorted(set(points), key=lambda point: (point[0], -point[1])):
+        if not front or score > front[-1][1]:
+            front.append((cost, score))
+    return front
+
+
+def _losses(sweep: SweepSummary, metric: str, name: str) -> Iterator[Figure]:
+    trials = [trial for trial in sweep.record.trials.values() if trial.curves.get(metric)]
+    if not trials:
+        return
+    figure, axes = style.canvas()
+    others = [trial for trial in trials if trial is not sweep.best and not trial.baseline]
     for trial in others:
         _curve(axes, trial, metric, color=style.GREY, alpha=max(0.25, min(0.8, 10 / len(others))), linewidth=0.8)
     if others:
         axes.plot([], [], color=style.GREY, linewidth=0.8, label="trial")
-    for trial in ran:
+    for trial in trials:
         if trial.baseline:
             _curve(axes, trial, metric, color=style.BLACK, linestyle="--", marker="D", markersize=3, label="baseline")
-    if best is not None and best.curves.get(metric):
-        _curve(axes, best, metric, color=style.VERMILION, marker="*", linewidth=1.8, label="best")
-    axes.set_ylim(top=_top([trial.curves[metric] for trial in ran]))
+    if sweep.best is not None and sweep.best.curves.get(metric):
+        _curve(axes, sweep.best, metric, color=style.VERMILION, marker="*", linewidth=1.8, label="best")
+    axes.set_ylim(top=_top([trial.curves[metric] for trial in trials]))
     axes.xaxis.set_major_locator(MaxNLocator(integer=True))
-    axes.set(xlabel="epoch", ylabel=f"{label} (cross-entropy, nats)")
+    axes.set(xlabel="epoch", ylabel=f"{name} ({row(metric).unit})")
     style.legend(axes)
-    return style.png(figure)
+    alt = f"{name.capitalize()} per epoch of {len(trials)} trials, the best and the baseline marked"
+    title = f"{name.capitalize()} of every trial"
+    yield Figure(metric.replace("/", "-"), title, alt, style.png(figure))
 
 
 def _curve(axes: Axes, trial: TrialRecord, metric: str, **line: Any) -> None:
     curve = trial.curves[metric]
     if len(curve) == 1:
-        line = {"marker": "o", "markersize": 3, **line}  # a line of one point would not be seen
+        line = {"marker": "o", "markersize": 3, **line}  # a line of one point would be invisible
     axes.plot(range(1, len(curve) + 1), curve, **line)
 
 
 def _top(curves: Sequence[Sequence[float]]) -> float | None:
-    """Where to cut the axis: a single loss that exploded must not flatten all the others."""
+    """The upper end of the axis, if it must be cut: a single loss that exploded must not flatten all the others."""
     values = np.concatenate([np.asarray(curve) for curve in curves])
     usual = float(np.quantile(values, 0.95))
     return None if values.max() < 2 * usual else 1.3 * usual
 
 
-def validation_against_test(
-    points: Sequence[tuple[TrialRecord, float, float]], best: TrialRecord, errors: tuple[float, float]
-) -> bytes:
-    """(trial, val/accuracy, test/accuracy); `errors` are the standard errors of the best one's, 0 if unknown."""
-    figure, axes = style.canvas()
-    for trial, validation, test in points:
-        if trial is best:
-            axes.errorbar([validation], [test], xerr=errors[0] or None, yerr=errors[1] or None,
-                          color=style.VERMILION, linewidth=1, capsize=2)  # fmt: skip
-    _trials(axes, points, best)
-    low, high = axes.get_xlim()
-    axes.axline((low, low), slope=1, color=style.GREY, linestyle=":", label="equal")
-    axes.set_xlim(low, high)
-    axes.set(xlabel="val/accuracy (share correct)", ylabel="test/accuracy (share correct)")
-    style.legend(axes)
-    return style.png(figure)
+def _scored(sweep: SweepSummary) -> list[tuple[TrialRecord, Score, Score]]:
+    """The completed trials with their accuracies on validation and on the test set, as far as both are recorded."""
+    return [
+        (trial, validation, test)
+        for trial in sweep.ranking
+        if (validation := sweep.score(trial, "val/accuracy")) and (test := sweep.score(trial, "test/accuracy"))
+    ]
 
 
-def cost(
-    points: Sequence[tuple[TrialRecord, float, float]],
-    front: Sequence[tuple[float, float]],
-    best: TrialRecord,
-    unit: str,
-) -> bytes:
-    """(trial, cost in `unit`, val/accuracy), and of those the front that no trial betters in both."""
+def _cost(sweep: SweepSummary, name: str, unit: str) -> Iterator[Figure]:
+    points = [(trial, trial.cost.get(name, 0.0), validation.value) for trial, validation, _ in _scored(sweep)]
+    if sweep.best is None or not any(trial is sweep.best for trial, _, _ in points):
+        return
+    front = pareto([(x, y) for _, x, y in points])
     figure, axes = style.canvas()
     axes.plot([x for x, _ in front], [y for _, y in front], drawstyle="steps-post", color=style.GREEN, linewidth=1.5,
               marker="s", markersize=7, markerfacecolor="none", label="Pareto front")  # fmt: skip
-    _trials(axes, points, best)
+    _trials(axes, points, sweep.best)
     costs = [x for _, x, _ in points]
     if min(costs) > 0 and max(costs) > 4 * min(costs):
         axes.set_xscale("log")
@@ -84,12 +153,14 @@ def cost(
     elif max(costs) >= 1000:
         axes.xaxis.set_major_locator(MaxNLocator(5))
         style.plain(axes.xaxis)
-    axes.set(xlabel=unit, ylabel="val/accuracy (share correct)")
+    axes.set(xlabel=unit, ylabel=axis_label("val/accuracy"))
     style.legend(axes)
-    return style.png(figure)
+    alt = f"Accuracy against {unit}; {len(front)} trials are on the Pareto front"
+    yield Figure(f"cost-{name}", f"Accuracy against {unit}", alt, style.png(figure))
 
 
-def _trials(axes: Axes, points: Sequence[tuple[TrialRecord, float, float]], best: TrialRecord) -> None:
+def _trials(axes: Axes, points: Sequence[Point], best: TrialRecord) -> None:
+    """Draw a mark for each trial; the baseline's and the best one's lie on top."""
     others = [(x, y) for trial, x, y in points if trial is not best and not trial.baseline]
     if others:
         axes.plot([x for x, _ in others], [y for _, y in others], label="trial", **style.TRIAL)
@@ -99,19 +170,3 @@ def _trials(axes: Axes, points: Sequence[tuple[TrialRecord, float, float]], best
     for trial, x, y in points:
         if trial is best:
             axes.plot([x], [y], label="best", **style.BEST)
-
-
-def confirmed(scores: Mapping[str, Sequence[float]], intervals: Mapping[str, tuple[float, float]]) -> bytes:
-    """The test accuracy of each configuration, seed by seed, with the 95 % interval of its mean (mean, half width)."""
-    figure, axes = style.canvas(height=1.2 + 0.45 * len(scores))
-    for row, (name, values) in enumerate(reversed(list(scores.items()))):
-        color = style.BLACK if name == "baseline" else style.VERMILION
-        axes.plot(values, [row + 0.18] * len(values), label=None if row else "one seed", **style.TRIAL)
-        mean, half = intervals[name]
-        axes.errorbar([mean], [row], xerr=half if np.isfinite(half) else None, color=color, marker="D", capsize=3,
-                      label=None if row else "mean and its 95 % interval", markersize=5)  # fmt: skip
-    axes.set_yticks(range(len(scores)), list(scores)[::-1])
-    axes.set_ylim(-0.6, len(scores) - 0.4)
-    axes.set_xlabel("test/accuracy (share correct)")
-    style.legend(axes)
-    return style.png(figure)

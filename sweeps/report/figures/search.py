@@ -1,73 +1,163 @@
-"""Figures of a search: how it got better, and what its hyperparameters did to the objective."""
+"""The figures of a search: its progress, and the effect of the hyperparameters on the objective."""
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+import itertools
+from collections.abc import Iterator, Sequence
 from typing import Any
 
 from matplotlib.axes import Axes
 from matplotlib.ticker import MaxNLocator
 
-from sweeps.report.figures import style
-from sweeps.analysis.importance import Importances
-from sweeps.journal import TrialRecord
-from sweeps.search.space import Hyperparameter
 from conf.schema import Value
+from sweeps import metrics
+from sweeps.analysis.summary import SweepSummary
+from sweeps.journal import TrialRecord
+from sweeps.report.figures import style
+from sweeps.report.html import Figure
+from sweeps.search.space import Hyperparameter
 
 LABEL = {"facecolor": "white", "edgecolor": "none", "alpha": 0.85, "pad": 0.8}
 KINDS = {"Int": "whole number", "Float": "number", "Choice": "choice", "Boolean": "yes or no"}
 
 
-def best_so_far(
-    steps: Sequence[tuple[float, TrialRecord]], unit: str, objective: str, *, maximised: bool, whole: bool = False
-) -> bytes:
-    """The best objective until each step; `steps` are when (in `unit`) completed trials ended, in order."""
+def best_by_trial(sweep: SweepSummary) -> Iterator[Figure]:
+    """The best objective so far after each completed trial."""
+    if sweep.best is None:
+        return
+    png = _best_so_far(
+        sweep, [float(n + 1) for n in range(len(sweep.ranking))], "completed trials (number)", whole=True
+    )
+    yield Figure("best-by-trial", "Best so far, trial by trial", _best_at_the_end(sweep), png)
+
+
+def best_by_time(sweep: SweepSummary) -> Iterator[Figure]:
+    """The best objective so far over the time that the sweep ran."""
+    if sweep.best is None:
+        return
+    minutes = [sweep.running_seconds(trial.last_event) / 60 for trial in _in_order(sweep)]
+    png = _best_so_far(sweep, minutes, "time of running (minutes)")
+    alt = f"{_best_at_the_end(sweep)}, over minutes of running"
+    yield Figure("best-by-time", "Best so far over time", alt, png)
+
+
+def parallel(sweep: SweepSummary) -> Iterator[Figure]:
+    """Parallel coordinates: a line for each completed trial, the darker the better its rank.
+
+    The axes lie below each other, so that names can be read and the figure fits a phone.
+    """
+    if len(sweep.ranking) < 2 or not sweep.searched:
+        return
+    rows = [*(hp.name for hp in sweep.searched), sweep.objective]
+    figure, axes = style.canvas(height=1.0 + 0.48 * len(rows))
+    scores = [trial.objective or 0.0 for trial in sweep.ranking]
+    columns = [_places(hp, sweep.ranking) for hp in sweep.searched] + [_scaled(scores)]
+    for number, trial in enumerate(sweep.ranking):
+        line = _parallel_line(sweep, trial, number)
+        axes.plot([column[number] for column in columns], range(len(rows)), **line)
+    axes.plot([], [], color=style.BLUE, linewidth=0.8, label="trial, darker is better")
+    ends = [*(_ends(hp) for hp in sweep.searched), (f"{min(scores):.4g}", f"{max(scores):.4g}")]
+    for row, (low, high) in enumerate(ends):
+        for x, side, end in ((-0.01, "left", low), (1.01, "right", high)):
+            axes.text(x, row + 0.12, end, ha=side, va="top", fontsize=7, zorder=5, bbox=LABEL)
+    axes.set_yticks(range(len(rows)), rows)
+    axes.set(ylim=(len(rows) - 0.4, -0.35), xlim=(-0.02, 1.02), xticks=[])
+    axes.set_xlabel("smallest to largest value, on the scale it is sampled on")
+    axes.grid(visible=True, axis="y", alpha=0.8)
+    style.legend(axes)
+    alt = f"A line per trial through {len(sweep.searched)} hyperparameters down to its {sweep.objective}"
+    yield Figure("parallel", "All hyperparameters at once", alt, style.png(figure))
+
+
+def importance(sweep: SweepSummary) -> Iterator[Figure]:
+    """A point and its 95 % interval for each hyperparameter, the most important on top."""
+    ranked = sweep.importances.ranked
+    if not ranked:
+        return
+    figure, axes = style.canvas(height=1.1 + 0.3 * len(ranked))
+    for row, each in enumerate(reversed(ranked)):
+        axes.plot([each.low, each.high], [row, row], color=style.BLUE, linewidth=2)
+        axes.plot([each.mean], [row], color=style.BLUE, marker="o")
+    axes.axvline(0, color=style.BLACK, linewidth=0.8, linestyle="--")
+    axes.set_yticks(range(len(ranked)), [each.name for each in reversed(ranked)])
+    axes.set_ylim(-0.6, len(ranked) - 0.4)
+    axes.set_xlabel("error added by shuffling it\n(share of the objective's variance)")
+    shares = ", ".join(f"{each.name} {each.mean:.2f} ({each.low:.2f} to {each.high:.2f})" for each in ranked)
+    yield Figure("importance", "Importance of each hyperparameter", f"Importance: {shares}", style.png(figure))
+
+
+def slices(sweep: SweepSummary) -> Iterator[Figure]:
+    """The objective of all completed trials against each hyperparameter, a figure each."""
+    if sweep.best is None:
+        return
+    for hp in sweep.searched:
+        name = "".join(letter if letter.isalnum() else "_" for letter in hp.name)
+        alt = f"{sweep.objective} against {hp.name}; the best trial has {sweep.best.values[hp.name]}"
+        yield Figure(f"slice-{name}", hp.name, alt, _slice(sweep, sweep.best, hp))
+
+
+def _best_at_the_end(sweep: SweepSummary) -> str:
+    return f"Best {sweep.objective} so far: {sweep.best.objective:.4f} at the end" if sweep.best else ""
+
+
+def _in_order(sweep: SweepSummary) -> list[TrialRecord]:
+    """The completed trials in the order in which they ended."""
+    return sorted(sweep.ranking, key=lambda trial: trial.last_event)
+
+
+def _best_so_far(sweep: SweepSummary, steps: Sequence[float], unit: str, *, whole: bool = False) -> bytes:
+    """Draw the best objective until each step; a step says when, in `unit`, a completed trial ended."""
     figure, axes = style.canvas()
-    values = [trial.objective or 0.0 for _, trial in steps]
-    best = [(max if maximised else min)(values[: n + 1]) for n in range(len(values))]
-    x = [step for step, _ in steps]
-    axes.plot(x, values, label="trial", **style.TRIAL)
-    axes.plot(x, best, drawstyle="steps-post", color=style.VERMILION, label="best so far")
-    for step, trial in steps:
+    values = [trial.objective or 0.0 for trial in _in_order(sweep)]
+    best = list(itertools.accumulate(values, lambda so_far, value: metrics.best(sweep.objective, (so_far, value))))
+    axes.plot(steps, values, label="trial", **style.TRIAL)
+    axes.plot(steps, best, drawstyle="steps-post", color=style.VERMILION, label="best so far")
+    for step, trial in zip(steps, _in_order(sweep), strict=True):
         if trial.baseline and trial.objective is not None:
-            axes.plot([step], [trial.objective or 0.0], label="baseline", **style.BASELINE)
+            axes.plot([step], [trial.objective], label="baseline", **style.BASELINE)
             axes.axhline(trial.objective, color=style.BLACK, linestyle="--", linewidth=0.8)
     if whole:
         axes.xaxis.set_major_locator(MaxNLocator(integer=True))
-    axes.set(xlabel=unit, ylabel=objective)
+    axes.set(xlabel=unit, ylabel=metrics.axis_label(sweep.objective))
     style.legend(axes)
     return style.png(figure)
 
 
-def slice_of(hp: Hyperparameter, trials: Sequence[TrialRecord], best: TrialRecord, objective: str) -> bytes:
-    """One hyperparameter against the objective, of completed trials."""
+def _parallel_line(sweep: SweepSummary, trial: TrialRecord, rank: int) -> dict[str, Any]:
+    trials = len(sweep.ranking)
+    if trial is sweep.best:
+        return {"color": style.VERMILION, "linewidth": 2.0, "zorder": 4, "label": "best"}
+    if trial.baseline:
+        return {"color": style.BLACK, "linestyle": "--", "linewidth": 1.6, "zorder": 3, "label": "baseline"}
+    shade = 0.12 + 0.6 * (1 - rank / trials)
+    return {"color": style.BLUE, "alpha": shade * min(1.0, 40 / trials) ** 0.5, "linewidth": 0.8, "zorder": 2}
+
+
+def _slice(sweep: SweepSummary, best: TrialRecord, hp: Hyperparameter) -> bytes:
     figure, axes = style.canvas(height=2.7)
     names = None if _numeric(hp) else _names(hp)
-    others = [trial for trial in trials if trial is not best and not trial.baseline]
+    others = [trial for trial in sweep.ranking if trial is not best and not trial.baseline]
     x = [_x(trial.values[hp.name], names) for trial in others]
     axes.plot(x, [trial.objective or 0.0 for trial in others], label="trial", **style.TRIAL)
-    _mark(axes, hp, trials, best, names)
-    unit = KINDS[hp.kind]
+    for label, trial, mark in (("baseline", sweep.baseline, style.BASELINE), ("best", best, style.BEST)):
+        if trial is not None:
+            axes.plot([_x(trial.values[hp.name], names)], [trial.objective or 0.0], label=label, **mark)
+    axes.set(xlabel=f"{hp.name} ({_scale(axes, hp, names)})", ylabel=metrics.axis_label(sweep.objective))
+    style.legend(axes)
+    return style.png(figure)
+
+
+def _scale(axes: Axes, hp: Hyperparameter, names: list[str] | None) -> str:
+    """Scale the x axis as the hyperparameter is sampled; return the words for it."""
     if hp.logarithmic:
         axes.set_xscale("log")
         style.logarithmic(axes.xaxis)
-        unit += ", logarithmic"
-    elif names is not None:
+        return f"{KINDS[hp.kind]}, logarithmic"
+    if names is not None:
         axes.set_xticks(range(len(names)), names)
     elif hp.kind == "Int":
         axes.xaxis.set_major_locator(MaxNLocator(integer=True))
-    axes.set(xlabel=f"{hp.name} ({unit})", ylabel=objective)
-    style.legend(axes)
-    return style.png(figure)
-
-
-def _mark(
-    axes: Axes, hp: Hyperparameter, trials: Sequence[TrialRecord], best: TrialRecord, names: list[str] | None
-) -> None:
-    for trial in trials:
-        if trial.baseline:
-            axes.plot([_x(trial.values[hp.name], names)], [trial.objective or 0.0], label="baseline", **style.BASELINE)
-    axes.plot([_x(best.values[hp.name], names)], [best.objective or 0.0], label="best", **style.BEST)
+    return KINDS[hp.kind]
 
 
 def _numeric(hp: Hyperparameter) -> bool:
@@ -80,42 +170,6 @@ def _names(hp: Hyperparameter) -> list[str]:
 
 def _x(value: Value, names: list[str] | None) -> float:
     return float(value) if names is None else float(names.index(str(value)))
-
-
-def parallel(
-    searched: Sequence[Hyperparameter], trials: Sequence[TrialRecord], best: TrialRecord, objective: str
-) -> bytes:
-    """Parallel coordinates, an axis below the other so that names are read and a phone is wide enough.
-
-    A line per completed trial, the darker the better its rank.
-    """
-    rows = [*(hp.name for hp in searched), objective]
-    figure, axes = style.canvas(height=1.0 + 0.48 * len(rows))
-    scores = [trial.objective or 0.0 for trial in trials]
-    columns = [_places(hp, trials) for hp in searched] + [_scaled(scores)]
-    for number, trial in enumerate(trials):  # `trials` are in the order of their rank
-        shade = 0.12 + 0.6 * (1 - number / max(1, len(trials)))
-        line: dict[str, Any] = {
-            "color": style.BLUE,
-            "alpha": shade * min(1.0, 40 / len(trials)) ** 0.5,
-            "linewidth": 0.8,
-            "zorder": 2,
-        }
-        if trial.baseline:
-            line = {"color": style.BLACK, "linestyle": "--", "linewidth": 1.6, "zorder": 3, "label": "baseline"}
-        if trial is best:
-            line = {"color": style.VERMILION, "linewidth": 2.0, "zorder": 4, "label": "best"}
-        axes.plot([column[number] for column in columns], range(len(rows)), **line)
-    axes.plot([], [], color=style.BLUE, linewidth=0.8, label="trial, darker is better")
-    for row, (low, high) in enumerate([*(_ends(hp) for hp in searched), (f"{min(scores):.4g}", f"{max(scores):.4g}")]):
-        for x, side, end in ((-0.01, "left", low), (1.01, "right", high)):
-            axes.text(x, row + 0.12, end, ha=side, va="top", fontsize=7, zorder=5, bbox=LABEL)
-    axes.set_yticks(range(len(rows)), rows)
-    axes.set(ylim=(len(rows) - 0.4, -0.35), xlim=(-0.02, 1.02), xticks=[])
-    axes.set_xlabel("smallest to largest value, on the scale it is sampled on")
-    axes.grid(visible=True, axis="y", alpha=0.8)
-    style.legend(axes)
-    return style.png(figure)
 
 
 def _places(hp: Hyperparameter, trials: Sequence[TrialRecord]) -> list[float]:
@@ -135,17 +189,3 @@ def _ends(hp: Hyperparameter) -> tuple[str, str]:
 def _scaled(values: Sequence[float]) -> list[float]:
     low, high = min(values), max(values)
     return [(value - low) / (high - low) if high > low else 0.5 for value in values]
-
-
-def importance(importances: Importances) -> bytes:
-    """A point and its 95 % interval for each hyperparameter, the most important on top."""
-    ranked = importances.ranked[::-1]
-    figure, axes = style.canvas(height=1.1 + 0.3 * len(ranked))
-    for row, found in enumerate(ranked):
-        axes.plot([found.low, found.high], [row, row], color=style.BLUE, linewidth=2)
-        axes.plot([found.mean], [row], color=style.BLUE, marker="o")
-    axes.axvline(0, color=style.BLACK, linewidth=0.8, linestyle="--")
-    axes.set_yticks(range(len(ranked)), [found.name for found in ranked])
-    axes.set_ylim(-0.6, len(ranked) - 0.4)
-    axes.set_xlabel("error added by shuffling it\n(share of the objective's variance)")
-    return style.png(figure)

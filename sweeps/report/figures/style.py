@@ -1,4 +1,4 @@
-"""What all figures share: size, fonts, colours and how they are written.
+"""The style of all figures: size, fonts, colours, and how a figure becomes a PNG.
 
 Colours are those of Okabe and Ito (Color Universal Design, 2008), which the colour-blind can tell apart; each also has
 a marker or a line of its own. A figure is as wide as half a printed page, so that it is read at its own size.
@@ -21,7 +21,7 @@ from matplotlib.ticker import LogLocator, NullLocator
 DPI = 160
 WIDTH, HEIGHT = 4.8, 3.3  # inches
 BLUE, ORANGE, GREEN, VERMILION, GREY, BLACK = "#0072B2", "#E69F00", "#009E73", "#D55E00", "#8A8A8A", "#000000"
-# The first that has a letter draws it; the last has a box for every letter there is.
+# The first font that has a letter draws it; the last one has a box for every letter there is.
 FONTS = (
     "DejaVu Sans",
     "Noto Sans CJK KR",
@@ -38,7 +38,7 @@ TRIAL: dict[str, Any] = {"color": BLUE, "marker": "o", "markersize": 4, "linesty
 
 
 def canvas(height: float = HEIGHT) -> tuple[Figure, Axes]:
-    """An empty figure with a grid."""
+    """Make an empty figure with a grid."""
     _prepare()
     figure = Figure(figsize=(WIDTH, height), dpi=DPI, layout="constrained")
     axes = figure.subplots()
@@ -49,13 +49,13 @@ def canvas(height: float = HEIGHT) -> tuple[Figure, Axes]:
 
 @cache
 def _prepare() -> None:
-    """Settings that matplotlib looks up whenever it makes a text: they hold for all figures of this process."""
-    # A name may have a dollar sign in it, which is no formula.
+    """Set what matplotlib looks up whenever it makes a text; the settings hold for all figures of this process."""
+    # A dollar sign in a name does not begin a formula.
     matplotlib.rcParams.update({"font.family": _families(), "font.size": 9, "text.parse_math": False})
 
 
 def _families() -> list[str]:
-    """Those of `FONTS` that there are; matplotlib's own list does not know fonts that came after it."""
+    """The installed ones of `FONTS`; matplotlib's own list lacks fonts that were installed after it was made."""
     known = {font.name for font in font_manager.fontManager.ttflist}
     if not known & set(FONTS[1:-1]):
         for path in font_manager.findSystemFonts():
@@ -66,7 +66,7 @@ def _families() -> list[str]:
 
 
 def legend(axes: Axes) -> None:
-    """Above the axes, where no data are."""
+    """Draw the legend above the axes, where it hides no data."""
     handles, labels = axes.get_legend_handles_labels()
     if handles:
         axes.legend(handles, labels, loc="lower left", bbox_to_anchor=(0, 1), ncols=4, frameon=False, fontsize=8,
@@ -80,12 +80,12 @@ def png(figure: Figure) -> bytes:
 
 
 def logarithmic(axis: Axis) -> None:
-    """Ticks at 1, 2 and 5 of each decade, as plain numbers."""
+    """Set ticks at 1, 2 and 5 of each decade, as plain numbers."""
     axis.set_major_locator(LogLocator(subs=(1.0, 2.0, 5.0)))
     axis.set_minor_locator(NullLocator())
     plain(axis)
 
 
 def plain(axis: Axis) -> None:
-    """Numbers in full, without a power of ten at the axis's end."""
+    """Write numbers in full, without a power of ten at the end of the axis."""
     axis.set_major_formatter(lambda value, _: f"{value:,.0f}" if abs(value) >= 1000 else f"{value:g}")

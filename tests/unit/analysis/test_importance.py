@@ -1,8 +1,8 @@
 import random
 
+from conf.schema import Value
 from sweeps.analysis.importance import EPOCHS, importances
 from sweeps.journal import SweepRecord
-from conf.schema import Value
 from tests import records
 
 NAMES = ["embedding_dim", "lstm_units", "dropout", "learning_rate"]
@@ -16,26 +16,28 @@ def noise(values: dict[str, Value], rng: random.Random) -> float:
     return 0.7 + rng.gauss(0, 0.01)
 
 
-def test_what_the_objective_depends_on_is_found_and_what_it_does_not_is_near_zero() -> None:
-    found = importances(records.record(trials=60, accuracy=by_units).ranking(), NAMES)
-    first, *others = found.ranked
+def test_the_hyperparameter_that_the_objective_depends_on_is_first_and_the_others_are_near_zero() -> None:
+    ranking = records.record(trials=60, accuracy=by_units).ranking()
+    result = importances(ranking, NAMES)
+    first, *others = result.ranked
     assert first.name == "lstm_units"
     assert first.low > 0.3
     assert all(other.low <= 0.05 and other.mean < first.low for other in others)
-    assert all(i.low <= i.mean <= i.high for i in found.ranked)
-    assert 0.5 < found.skill <= 1
+    assert all(i.low <= i.mean <= i.high for i in result.ranked)
+    assert 0.5 < result.skill <= 1
+    assert importances(ranking, NAMES) == result  # the same record gives the same numbers
 
 
-def test_noise_matters_to_nobody() -> None:
-    found = importances(records.record(trials=60, accuracy=noise).ranking(), NAMES)
-    assert found.ranked == ()
-    assert "from 60 trials a random forest foretells nothing" in found.unknown
+def test_nothing_is_said_of_pure_noise() -> None:
+    result = importances(records.record(trials=60, accuracy=noise).ranking(), NAMES)
+    assert result.ranked == ()
+    assert "from 60 trials a random forest cannot predict" in result.unknown
 
 
 def test_too_few_trials_are_too_few() -> None:
-    found = importances(records.record(trials=11, accuracy=by_units).ranking(), NAMES)
-    assert found.ranked == ()
-    assert found.unknown == "too few trials to say: 11 completed, 4 hyperparameters need 12"
+    result = importances(records.record(trials=11, accuracy=by_units).ranking(), NAMES)
+    assert result.ranked == ()
+    assert result.unknown == "too few trials to say: 11 completed, 4 hyperparameters need 12"
 
 
 def test_nothing_searched_and_nothing_varied_have_no_importance() -> None:
@@ -44,14 +46,9 @@ def test_nothing_searched_and_nothing_varied_have_no_importance() -> None:
     assert "nothing was searched" in importances(record.ranking(), []).unknown
 
 
-def test_the_epochs_that_hyperband_gives_are_not_taken_for_a_hyperparameters_work() -> None:
+def test_the_effect_of_hyperbands_epochs_is_not_credited_to_a_hyperparameter() -> None:
     record: SweepRecord = records.record(trials=60, accuracy=noise)
     for trial in record.trials.values():  # the more epochs the better, and nothing else
         trial.epochs = 2 + 8 * (trial.trial % 2)
         trial.objective = 0.5 + trial.epochs / 100 + (trial.trial % 7) / 5000
     assert importances(record.ranking(), NAMES).ranked[0].name == EPOCHS
-
-
-def test_the_same_record_gives_the_same_numbers() -> None:
-    ranking = records.record(trials=30, accuracy=by_units).ranking()
-    assert importances(ranking, NAMES) == importances(ranking, NAMES)

@@ -1,4 +1,3 @@
-import errno
 import json
 import os
 import resource
@@ -21,6 +20,8 @@ from sweeps.journal import (
     TrialEnded,
     TrialStarted,
 )
+from sweeps.journal.events import FORMAT, Environment
+from tests.records import BEFORE_FORMATS
 
 STARTED = SweepStarted(
     sweep="s/imdb",
@@ -35,9 +36,7 @@ STARTED = SweepStarted(
     source="standin",
     digest="d",
     held_out="validation",
-    versions={"python": "3"},
-    git_commit=None,
-    git_dirty=None,
+    environment=Environment(versions={"python": "3"}),
     time=0.0,
 )
 
@@ -80,13 +79,13 @@ follow: st.SearchStrategy[Event] = st.one_of(
         SweepResumed,
         config=st.text(),
         trials=counts,
-        versions=st.dictionaries(st.text(), st.text(), max_size=2),
-        git_diff=st.text(),
+        environment=st.builds(
+            Environment, versions=st.dictionaries(st.text(), st.text(), max_size=2), git_diff=st.text()
+        ),
         time=finite,
     ),
-    st.just(STARTED),
 )
-# Every trial that something is said of has been started before.
+# Every trial that an event concerns was started before.
 events = st.lists(follow, max_size=5).map(
     lambda later: [STARTED, *(TrialStarted(n, 1, {}, 1, 0, 1, time=0.0) for n in range(3)), *later]
 )
@@ -117,12 +116,47 @@ def test_a_journal_cut_at_any_byte_keeps_every_finished_line(entries: list[Event
         assert journal.read(Path(folder)) == entries[:whole]
 
 
-@pytest.mark.parametrize("line", [b"{", b"[]", b'{"event": "unknown"}', b'{"event": "sweep_ended"}', b"\xff"])
+@pytest.mark.parametrize("line", [b"{", b"[]", b"{}", b'{"event": "sweep_ended"}', b"\xff"])
 def test_a_damaged_earlier_line_is_named(line: bytes, tmp_path: Path) -> None:
     content = written(tmp_path, [STARTED])
     (tmp_path / journal.FILE).write_bytes(content + line + b"\n" + content)
     with pytest.raises(journal.JournalError, match=r"journal\.jsonl, line 2 is damaged"):
         journal.read(tmp_path)
+
+
+@pytest.mark.parametrize("first", [SweepResumed("", 1), TrialStarted(0, 1, {}, 1, 0, 1)], ids=lambda event: event.event)
+def test_a_journal_that_begins_with_another_event_is_damaged_and_so_is_a_second_beginning(
+    first: Event, tmp_path: Path
+) -> None:
+    written(tmp_path, [first])
+    with pytest.raises(journal.JournalError, match=r"line 1 is damaged: .*begins with sweep_started"):
+        journal.read(tmp_path)
+    written(tmp_path / "twice", [STARTED, STARTED])
+    with pytest.raises(journal.JournalError, match=r"line 2 is damaged"):
+        journal.read(tmp_path / "twice")
+
+
+@pytest.mark.parametrize(
+    ("change", "reason"),
+    [
+        ({"mood": "good"}, "this version knows no field 'mood' of sweep_started"),
+        ({"event": "sweep_paused"}, "this version knows no event 'sweep_paused'"),
+        ({"format": FORMAT + 1}, f"its format is {FORMAT + 1}, this version reads up to {FORMAT}"),
+    ],
+)
+def test_a_line_of_a_later_version_is_called_so_and_not_damaged(
+    change: dict[str, object], reason: str, tmp_path: Path
+) -> None:
+    entry = json.loads(written(tmp_path, [STARTED])) | change
+    (tmp_path / journal.FILE).write_text(json.dumps(entry) + "\n")
+    with pytest.raises(journal.JournalError, match=f"line 1: written by a later version of text-sweeps: {reason}"):
+        journal.read(tmp_path)
+
+
+def test_the_first_event_has_the_format_and_the_environments_fields_beside_its_own(tmp_path: Path) -> None:
+    entry = json.loads(written(tmp_path, [STARTED]))
+    assert (entry["format"], entry["versions"], entry["git_diff"]) == (FORMAT, {"python": "3"}, "")
+    assert "environment" not in entry
 
 
 @given(events, events, st.data())
@@ -133,8 +167,10 @@ def test_a_journal_cut_at_any_byte_goes_on_after_its_last_whole_line(
         content = written(Path(folder), before)
         cut = data.draw(st.integers(0, len(content)))
         (Path(folder) / journal.FILE).write_bytes(content[:cut])
-        written(Path(folder), after)
-        assert journal.read(Path(folder)) == before[: content[:cut].count(b"\n")] + after
+        whole = before[: content[:cut].count(b"\n")]
+        following = after[1:] if whole else after  # a journal has one beginning
+        written(Path(folder), following)
+        assert journal.read(Path(folder)) == whole + following
 
 
 def test_a_line_that_does_not_follow_from_those_before_is_named(tmp_path: Path) -> None:
@@ -172,22 +208,7 @@ def test_what_could_not_be_written_does_not_follow_later(tmp_path: Path, monkeyp
     assert journal.read(tmp_path) == [STARTED]
 
 
-def test_a_file_is_written_whole_or_left_as_it_was(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    path = tmp_path / "config.yaml"
-    journal.write_whole(path, "old")
-
-    def full(descriptor: int) -> None:
-        raise OSError(errno.ENOSPC, "No space left on device")
-
-    with monkeypatch.context() as patched:
-        patched.setattr("os.fsync", full)
-        with pytest.raises(OSError, match="No space"):
-            journal.write_whole(path, "new")
-    assert path.read_text() == "old"
-    journal.write_whole(path, "new")
-    assert path.read_text() == "new"
-
-
+@pytest.mark.durable
 def test_started_and_ended_are_on_disk_before_append_returns(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     synced: list[bytes] = []
     path = tmp_path / "s" / journal.FILE
@@ -215,37 +236,37 @@ def trial(number: int, *curve: float, status: str = "completed", attempt: int = 
 
 def test_the_best_trial_is_the_best_completed_one_and_of_equals_the_earlier() -> None:
     events_ = [STARTED, *trial(0, 0.5), *trial(1, 0.9, status="failed"), *trial(2, 0.7), *trial(3, 0.7)]
-    record = SweepRecord(Path(), events_)
+    record = SweepRecord.of(Path(), events_)
     assert [t.trial for t in record.ranking()] == [2, 3, 0]
 
 
 def test_the_best_trial_heads_the_ranking_after_every_event() -> None:
     promoted = trial(1, 0.9, 0.95, start=1)
     failing = [*promoted[:-1], TrialEnded(1, 1, "failed", "diverged")]
-    record = SweepRecord(Path())
-    for event in [STARTED, *trial(0, 0.5), *trial(1, 0.9), *trial(2, 0.7), *promoted, *failing, *trial(3, 0.8)]:
+    record = SweepRecord(Path(), STARTED)
+    for event in [*trial(0, 0.5), *trial(1, 0.9), *trial(2, 0.7), *promoted, *failing, *trial(3, 0.8)]:
         record.add(event)
         assert record.best is next(iter(record.ranking()), None)
     assert record.best is record.trials[3]
-    confirmation = SweepRecord(Path(), [SweepStarted(**{**vars(STARTED), "confirms": "another"}), *trial(0, 0.5)])
+    confirmation = SweepRecord.of(Path(), [SweepStarted(**{**vars(STARTED), "confirms": "another"}), *trial(0, 0.5)])
     assert confirmation.best is None
 
 
 def test_a_loss_is_better_when_it_is_smaller() -> None:
     started = SweepStarted(**{**vars(STARTED), "objective": "val/loss"})
-    record = SweepRecord(Path(), [started, *trial(0, 0.5), *trial(1, 0.2)])
+    record = SweepRecord.of(Path(), [started, *trial(0, 0.5), *trial(1, 0.2)])
     assert record.best is not None
     assert record.best.trial == 1
 
 
 def test_another_attempt_starts_the_curves_anew() -> None:
-    record = SweepRecord(Path(), [STARTED, *trial(0, 0.1, 0.2)[:-1], *trial(0, 0.3, attempt=2)])
+    record = SweepRecord.of(Path(), [STARTED, *trial(0, 0.1, 0.2)[:-1], *trial(0, 0.3, attempt=2)])
     assert record.trials[0].curves == {"val/accuracy": [0.3]}
     assert record.trials[0].attempt == 2
 
 
 def test_a_promotion_goes_on_where_the_trial_stopped_and_its_costs_add_up() -> None:
-    record = SweepRecord(Path(), [STARTED, *trial(0, 0.1, 0.2), *trial(0, 0.3, 0.4, start=2)])
+    record = SweepRecord.of(Path(), [STARTED, *trial(0, 0.1, 0.2), *trial(0, 0.3, 0.4, start=2)])
     assert record.trials[0].curves == {"val/accuracy": [0.1, 0.2, 0.3, 0.4]}
     assert record.trials[0].cost == {"seconds": 4.0, "parameters": 7.0}
 
@@ -253,10 +274,10 @@ def test_a_promotion_goes_on_where_the_trial_stopped_and_its_costs_add_up() -> N
 @given(st.lists(st.lists(st.floats(0, 1), min_size=1, max_size=3), min_size=1, max_size=5))
 def test_a_record_is_the_same_read_at_once_or_as_it_grows(curves: list[list[float]]) -> None:
     all_events = [STARTED, *(event for number, curve in enumerate(curves) for event in trial(number, *curve))]
-    grown = SweepRecord(Path())
-    for event in all_events:
+    grown = SweepRecord(Path(), STARTED)
+    for event in all_events[1:]:
         grown.add(event)
-    assert vars(grown) == vars(SweepRecord(Path(), all_events))
+    assert vars(grown) == vars(SweepRecord.of(Path(), all_events))
 
 
 def test_what_json_cannot_say_is_refused(tmp_path: Path) -> None:
@@ -269,7 +290,7 @@ def test_what_json_cannot_say_is_refused(tmp_path: Path) -> None:
 
 def test_a_sweep_that_is_resumed_has_not_ended_and_its_sessions_are_apart() -> None:
     first = [STARTED, *trial(0, 0.5), SweepEnded("completed", 0)]
-    record = SweepRecord(Path(), [*first, SweepResumed("", 5, {}, time=first[-1].time + 100), *trial(1, 0.7)])
+    record = SweepRecord.of(Path(), [*first, SweepResumed("", 5, time=first[-1].time + 100), *trial(1, 0.7)])
     assert record.ended is None
     assert record.budget == 5
     assert [start for start, _ in record.sessions] == [STARTED.time, first[-1].time + 100]
@@ -279,17 +300,32 @@ def test_a_sweep_that_is_resumed_has_not_ended_and_its_sessions_are_apart() -> N
 def test_attempts_lost_to_an_interruption_are_not_the_trials_fault() -> None:
     started = [STARTED, TrialStarted(0, 1, {}, 1, 0, 9)]
     again = [TrialStarted(0, 2, {}, 1, 0, 9, "interrupted"), TrialStarted(0, 3, {}, 1, 0, 9, "worker died")]
-    assert [SweepRecord(Path(), started + again[:n]).trials[0].lost for n in range(3)] == [0, 0, 1]
+    assert [SweepRecord.of(Path(), started + again[:n]).trials[0].lost for n in range(3)] == [0, 0, 1]
 
 
-def test_a_journal_written_before_there_were_these_fields_is_read(tmp_path: Path) -> None:
-    content = written(tmp_path, [STARTED, TrialStarted(0, 1, {}, 1, 0, 1), TrialEnded(0, 1, "completed", "finished")])
-    newer = ("sizes", "git_diff", "machine", "confirms", "finalists", "origin", "predictions")
-    entries = [json.loads(line) for line in content.splitlines()]
-    older = [{key: value for key, value in entry.items() if key not in newer} for entry in entries]
-    assert older != entries
-    (tmp_path / journal.FILE).write_text("".join(f"{json.dumps(entry)}\n" for entry in older))
-    record = SweepRecord(tmp_path, journal.read(tmp_path))
-    assert record.started is not None
-    assert (record.started.kind, record.started.sizes) == ("sweep", {})
-    assert record.trials[0].baseline
+def test_a_journal_from_before_there_were_formats_is_read_and_written_on(tmp_path: Path) -> None:
+    """An interrupted Hyperband sweep on stand-in data; its trials have neither val/macro_f1 nor an origin."""
+    old = journal.read(BEFORE_FORMATS / "imdb")
+    record = SweepRecord.of(tmp_path, old)
+    assert (record.started.kind, record.started.format, record.started.environment.machine["cores"]) == (
+        "sweep",
+        1,
+        "2",
+    )
+    assert record.baseline is record.trials[0]
+    assert record.best is not None
+    assert record.best.at_best("val/accuracy") == record.best.objective
+    assert record.best.at_best("val/macro_f1") is None
+    assert (len(record.trials), record.finished) == (10, 8)
+    (tmp_path / journal.FILE).write_bytes((BEFORE_FORMATS / "imdb" / journal.FILE).read_bytes())
+    resumed = SweepResumed("", 12, Environment(versions={"python": "3"}), time=2e9)
+    written(tmp_path, [resumed])
+    assert journal.read(tmp_path) == [*old, resumed]
+
+
+def test_the_chosen_epochs_scores_are_those_of_validation_and_test() -> None:
+    epochs = [EpochEnded(0, 1, n, {"train/loss": 0.1, "val/loss": n, "val/accuracy": n / 10}) for n in (1, 2, 3)]
+    ended = TrialEnded(0, 1, "completed", "finished", 0.2, 2, {"test/accuracy": 0.15})
+    record = SweepRecord.of(Path(), [STARTED, TrialStarted(0, 1, {}, 1, 0, 3), *epochs, ended])
+    assert record.trials[0].scores() == {"val/loss": 2, "val/accuracy": 0.2, "test/accuracy": 0.15}
+    assert record.trials[0].at_best("val/macro_f1") is None

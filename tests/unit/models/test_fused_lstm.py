@@ -11,6 +11,7 @@ from keras.src import backend
 from models import fused_lstm
 
 BATCH, TIME, FEATURES, UNITS = 3, 7, 4, 5
+UNUSUAL = {"go_backwards", "activation", "use_bias", "unroll"}  # options that only Keras's own LSTM has
 
 
 @pytest.fixture(autouse=True)
@@ -22,10 +23,10 @@ def installed() -> Iterator[None]:
 
 
 def outcome(fast: bool, monkeypatch: pytest.MonkeyPatch, **options: Any) -> list[Any]:
-    """Outputs, states, and the gradients of a loss that depends on all of them, of a layer with the same weights."""
+    """The outputs, the states and the gradients of a loss that depends on all of them, always with the same weights."""
     with monkeypatch.context() as patched:
         if not fast:
-            patched.setattr(backend, "lstm", fused_lstm._keras_lstm)
+            patched.setattr(backend, "lstm", fused_lstm.keras_lstm)
         keras.utils.set_random_seed(1)
         generator = np.random.default_rng(2)
         layer = LSTM(UNITS, return_state=True, **options)
@@ -33,9 +34,7 @@ def outcome(fast: bool, monkeypatch: pytest.MonkeyPatch, **options: Any) -> list
         state = [tf.constant(generator.normal(size=(BATCH, UNITS)), tf.float32) for _ in range(2)]
         layer.build(x.shape)
         weights = layer.trainable_variables
-        for (
-            variable
-        ) in weights:  # the recurrent kernel's orthogonal start would hide a transposition, the bias's zeros an order
+        for variable in weights:  # Keras's orthogonal kernel would hide a transposition, its bias of zeros an order
             variable.assign(generator.normal(size=variable.shape) / 3)
 
         @tf.function
@@ -53,30 +52,27 @@ def outcome(fast: bool, monkeypatch: pytest.MonkeyPatch, **options: Any) -> list
         return [*outputs, *gradients]
 
 
-def test_with_more_threads_kerass_own_is_faster_and_stays(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_with_more_threads_kerass_own_lstm_is_faster_and_stays(monkeypatch: pytest.MonkeyPatch) -> None:
     for threads in ("2", "0", None):
-        monkeypatch.setattr(backend, "lstm", fused_lstm._keras_lstm)
+        monkeypatch.setattr(backend, "lstm", fused_lstm.keras_lstm)
         if threads is None:
             monkeypatch.delenv("TF_NUM_INTRAOP_THREADS")
         else:
             monkeypatch.setenv("TF_NUM_INTRAOP_THREADS", threads)
         fused_lstm.install()
-        assert backend.lstm is fused_lstm._keras_lstm
+        assert backend.lstm is fused_lstm.keras_lstm
     monkeypatch.setenv("TF_NUM_INTRAOP_THREADS", "1")
     fused_lstm.install()
     assert backend.lstm is fused_lstm.lstm
-
-
-UNUSUAL = {"go_backwards", "activation", "use_bias", "unroll"}
 
 
 @pytest.mark.parametrize("options", [{}, {"return_sequences": True}], ids=str)
 def test_outputs_states_and_gradients_are_kerass_to_rounding(
     options: dict[str, Any], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    mine, kerass = (outcome(fast, monkeypatch, **options) for fast in (True, False))
-    assert len(mine) == 3 + 6
-    for a, b in zip(mine, kerass, strict=True):
+    fused, reference = (outcome(fast, monkeypatch, **options) for fast in (True, False))
+    assert len(fused) == 3 + 6
+    for a, b in zip(fused, reference, strict=True):
         assert a.shape == b.shape
         np.testing.assert_allclose(a, b, rtol=1e-5, atol=1e-5)
 
@@ -84,14 +80,12 @@ def test_outputs_states_and_gradients_are_kerass_to_rounding(
 @pytest.mark.parametrize(
     "options", [{"go_backwards": True}, {"activation": "relu"}, {"use_bias": False}, {"unroll": True}], ids=str
 )
-def test_what_the_operation_cannot_do_is_left_to_keras(
-    options: dict[str, Any], monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_keras_does_what_the_operation_cannot(options: dict[str, Any], monkeypatch: pytest.MonkeyPatch) -> None:
     for a, b in zip(*(outcome(fast, monkeypatch, **options) for fast in (True, False)), strict=True):
         np.testing.assert_array_equal(a, b)
 
 
-def test_padding_that_is_masked_is_left_to_keras() -> None:
+def test_keras_handles_masked_padding() -> None:
     words = keras.Input((TIME,), dtype="int32")
     embedded = keras.layers.Embedding(9, FEATURES, mask_zero=True)(words)
     model = keras.Model(words, Dense(2)(LSTM(UNITS)(embedded)))
@@ -100,13 +94,13 @@ def test_padding_that_is_masked_is_left_to_keras() -> None:
     assert not np.allclose(model(padded), model(np.array([[1, 2, 3, 4, 0, 0, 0]])))
 
 
-def test_a_model_that_was_trained_with_it_is_kerass_own(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_model_that_was_trained_with_it_is_an_ordinary_model_of_keras(monkeypatch: pytest.MonkeyPatch) -> None:
     x = np.random.default_rng(0).normal(size=(BATCH, TIME, FEATURES)).astype("float32")
     model = keras.Sequential([keras.Input((TIME, FEATURES)), LSTM(UNITS), Dense(2)])
     layers = [layer["class_name"] for layer in model.get_config()["layers"]]
     assert layers == ["InputLayer", "LSTM", "Dense"]
-    mine = model.predict(x, verbose=0)
-    monkeypatch.setattr(backend, "lstm", fused_lstm._keras_lstm)
+    predicted = model.predict(x, verbose=0)
+    monkeypatch.setattr(backend, "lstm", fused_lstm.keras_lstm)
     loaded = keras.Sequential.from_config(model.get_config())
     loaded.set_weights(model.get_weights())
-    np.testing.assert_allclose(loaded.predict(x, verbose=0), mine, rtol=1e-5, atol=1e-6)
+    np.testing.assert_allclose(loaded.predict(x, verbose=0), predicted, rtol=1e-5, atol=1e-6)

@@ -2,7 +2,6 @@
 
 from collections.abc import Callable
 from importlib import import_module
-from pathlib import Path
 from typing import Any
 
 import keras
@@ -10,53 +9,59 @@ import numpy as np
 import pytest
 import tensorflow as tf
 from keras.src import backend
+from numpy.typing import NDArray
 
-from conf.compose import Job
+from conf.schema import Job, Values
 from models import fused_lstm
 from sweeps.search import space
+from sweeps.search.space import Space
+from tests.conftest import ROOT, composed_job
 
-MODELS = sorted(path.stem for path in (Path(__file__).parent.parent / "conf" / "model").glob("*.yaml"))
+MODELS = sorted(path.stem for path in (ROOT / "conf" / "model").glob("*.yaml"))
 
 
-def built(job: Job, values: dict[str, Any], **data: int) -> keras.Model:
+def space_of(job: Job) -> Space:
+    return space.read(job.config.model, job.config.optimizer)
+
+
+def built(job: Job, values: Values, **sizes: int) -> keras.Model:
     module, _, name = job.config.model.build.rpartition(".")
-    model, _ = space.read(job.config.model, job.config.optimizer).split(values)
-    return getattr(import_module(module), name)(**model, **data)
+    sizes = sizes or {"num_words": 50, "maxlen": 30, "num_classes": 2}
+    build: Callable[..., keras.Model] = getattr(import_module(module), name)
+    return build(**sizes, **{name: values[name] for name in job.config.model.space})
+
+
+def words(n: int) -> NDArray[np.int32]:
+    """Random word ids (n, 30), none of them padding."""
+    return np.random.default_rng(0).integers(1, 50, (n, 30), dtype=np.int32)
 
 
 @pytest.mark.parametrize("model", MODELS)
-@pytest.mark.parametrize("classes", [2, 46])
-@pytest.mark.parametrize("size", ["smallest", "defaults", "largest"])
-def test_word_ids_become_probabilities(model: str, classes: int, size: str, composed: Callable[..., Job]) -> None:
-    job = composed(f"model={model}")
-    values = getattr(space.read(job.config.model, job.config.optimizer), size)()
-    network = built(job, values, num_words=50, maxlen=30, num_classes=classes)
-    ids = np.random.default_rng(0).integers(0, 50, (4, 30), dtype=np.int32)
-    probabilities = network(ids).numpy()
+@pytest.mark.parametrize(("size", "classes"), [("smallest", 46), ("defaults", 2), ("largest", 2), ("largest", 46)])
+def test_word_ids_become_probabilities(model: str, size: str, classes: int) -> None:
+    job = composed_job(f"model={model}")
+    values = getattr(space_of(job), size)()
+    probabilities = built(job, values, num_words=50, maxlen=30, num_classes=classes)(words(4)).numpy()
     assert probabilities.shape == (4, classes)
     np.testing.assert_allclose(probabilities.sum(axis=1), 1, rtol=1e-5)
 
 
 @pytest.mark.parametrize("model", MODELS)
-def test_the_order_of_the_words_matters(model: str, composed: Callable[..., Job]) -> None:
-    job = composed(f"model={model}")
+def test_the_order_of_the_words_matters(model: str) -> None:
+    job = composed_job(f"model={model}")
     keras.utils.set_random_seed(1)
-    values = space.read(job.config.model, job.config.optimizer).defaults()
-    network = built(job, values, num_words=50, maxlen=30, num_classes=2)
-    ids = np.random.default_rng(0).integers(1, 50, (1, 30), dtype=np.int32)
-    assert abs(network(ids).numpy() - network(ids[:, ::-1]).numpy()).max() > 1e-5
+    network = built(job, space_of(job).defaults())
+    assert abs(network(words(1)).numpy() - network(words(1)[:, ::-1]).numpy()).max() > 1e-5
 
 
 @pytest.mark.parametrize("model", MODELS)
-def test_a_gpu_trains_it_with_cudnns_lstm_without_a_mask(
-    model: str, composed: Callable[..., Job], monkeypatch: pytest.MonkeyPatch
-) -> None:
-    """No GPU is here: TensorFlow is made to list one, and what Keras hands to cuDNN is taken by a stand-in."""
+def test_a_gpu_trains_it_with_cudnns_lstm_without_a_mask(model: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    """No GPU is needed: TensorFlow is made to list one, and a stand-in takes what Keras passes to cuDNN."""
     masks: list[Any] = []
 
-    def cudnn(*given: Any) -> tuple[Any, Any, list[Any]]:
-        inputs, h, c, kernel, recurrent_kernel, bias, mask, *how = given
-        assert how == [False, False, False]  # time_major, go_backwards, return_sequences
+    def cudnn(*arguments: Any) -> tuple[Any, Any, list[Any]]:
+        inputs, h, c, kernel, recurrent_kernel, bias, mask, *options = arguments
+        assert options == [False, False, False]  # time_major, go_backwards, return_sequences
         masks.append(mask)
         gates = tf.reduce_sum(inputs, axis=1) @ kernel + h @ recurrent_kernel + bias
         state = tf.tanh(gates[:, : h.shape[-1]])
@@ -66,46 +71,38 @@ def test_a_gpu_trains_it_with_cudnns_lstm_without_a_mask(
     monkeypatch.setattr(tf.config, "list_logical_devices", lambda kind=None: devices.get(kind, []))
     monkeypatch.setattr(import_module("keras.src.backend.tensorflow.rnn"), "_cudnn_lstm", cudnn)
     monkeypatch.setattr(backend, "lstm", fused_lstm.lstm)
-    job = composed(f"model={model}")
-    values = space.read(job.config.model, job.config.optimizer).defaults()
-    network = built(job, values, num_words=50, maxlen=30, num_classes=2)
+    job = composed_job(f"model={model}")
+    network = built(job, space_of(job).defaults())
     network.compile("adam", "sparse_categorical_crossentropy")
-    ids = np.random.default_rng(0).integers(1, 50, (8, 30), dtype=np.int32)
-    ids[:, :20] = 0  # as texts are filled up: on the left, where cuDNN allows no mask
+    ids = words(8)
+    ids[:, :20] = 0  # texts are padded on the left, where cuDNN allows no mask
     masks.clear()
     network.fit(ids, np.zeros(8, dtype=np.int64), verbose=0)
     network.predict(ids, verbose=0)
-    assert len(masks) >= 2  # a trace to train, one to predict
+    assert len(masks) >= 2  # one trace to train, one to predict
     assert all(mask is None for mask in masks)
     assert not any(layer.supports_jit for layer in network.layers if isinstance(layer, keras.layers.LSTM))
 
 
 @pytest.mark.parametrize("model", MODELS)
-def test_dropout_is_searched(model: str, composed: Callable[..., Job]) -> None:
-    job = composed(f"model={model}")
-    assert "dropout" in {hp.name for hp in space.read(job.config.model, job.config.optimizer).searched}
-    network = built(
-        job,
-        space.read(job.config.model, job.config.optimizer).largest(),
-        num_words=50,
-        maxlen=30,
-        num_classes=2,
-    )
+def test_dropout_is_searched(model: str) -> None:
+    job = composed_job(f"model={model}")
+    assert "dropout" in job.config.model.searched
+    network = built(job, space_of(job).largest())
     assert [layer.rate for layer in network.layers if isinstance(layer, keras.layers.Dropout)] == [0.7]
 
 
 @pytest.mark.parametrize(
-    ("model", "parameters"),
+    ("model", "data", "parameters"),
     [
-        # The article's: 1,000 words, 46 topics; embedding + LSTM + dense.
-        ("lstm", 1000 * 100 + 4 * 100 * (100 + 100 + 1) + 101 * 46),
-        # 5,000 words, two classes; embedding + convolution + LSTM + dense.
-        ("conv_lstm", 5000 * 100 + (5 * 100 + 1) * 64 + 4 * 100 * (64 + 100 + 1) + 101 * 2),
+        # The article's network for 1,000 words and 46 topics: embedding + LSTM + dense.
+        ("lstm", "reuters", 1000 * 100 + 4 * 100 * (100 + 100 + 1) + 101 * 46),
+        # Its network for 5,000 words and two classes: embedding + convolution + LSTM + dense.
+        ("conv_lstm", "imdb", 5000 * 100 + (5 * 100 + 1) * 64 + 4 * 100 * (64 + 100 + 1) + 101 * 2),
     ],
 )
-def test_the_defaults_are_the_articles_network(model: str, parameters: int, composed: Callable[..., Job]) -> None:
-    job = composed(f"model={model}", f"data={'reuters' if model == 'lstm' else 'imdb'}")
-    (data,) = job.config.datasets.values()
-    values = space.read(job.config.model, job.config.optimizer).defaults()
-    sizes = {"num_words": data.num_words, "maxlen": data.maxlen, "num_classes": data.num_classes}
-    assert built(job, values, **sizes).count_params() == parameters
+def test_the_defaults_are_the_articles_network(model: str, data: str, parameters: int) -> None:
+    job = composed_job(f"model={model}", f"data={data}")
+    (corpus,) = job.config.datasets.values()
+    sizes = {"num_words": corpus.num_words, "maxlen": corpus.maxlen, "num_classes": corpus.num_classes}
+    assert built(job, space_of(job).defaults(), **sizes).count_params() == parameters

@@ -1,22 +1,31 @@
+import random
+
+from conf.schema import Value
 from sweeps.report import overview_page
 from tests import records
-from tests.unit.report.test_report import Page
+from tests.pages import Page
 
 
-def test_each_model_on_each_dataset_has_the_best_of_its_sweeps_and_that_sweeps_baseline() -> None:
-    worse = records.record(trials=5, sweep="a/imdb", accuracy=lambda values, rng: 0.6 + rng.gauss(0, 0.001))
-    better = records.record(trials=5, sweep="b/imdb", accuracy=lambda values, rng: 0.8 + rng.gauss(0, 0.001))
-    for trial in better.trials.values():  # what the test set says chooses nothing
+def around(value: float) -> dict[str, object]:
+    def accuracy(values: dict[str, Value], rng: random.Random) -> float:
+        return value + rng.gauss(0, 0.001)
+
+    return {"accuracy": accuracy}
+
+
+def test_a_cell_has_the_best_trial_of_all_sweeps_by_validation_and_the_baseline_of_its_sweep() -> None:
+    worse = records.record(trials=5, sweep="a/imdb", **around(0.6))
+    better = records.record(trials=5, sweep="b/imdb", **around(0.8))
+    for trial in better.trials.values():  # the test set chooses nothing
         trial.test = dict.fromkeys(trial.test, 0.1)
-    found = overview_page.of([worse, better])
-    cell = found.cells["lstm", "imdb"]
+    cell = overview_page.build([worse, better]).cells["lstm", "imdb"]
     assert (cell.sweep, cell.sweeps, cell.trials) == ("b/imdb", 2, 10)
     assert cell.best is better.best
     assert cell.baseline is better.trials[0]
 
 
-def test_stand_ins_stand_apart_and_what_validates_on_test_or_confirms_has_no_place() -> None:
-    found = overview_page.of(
+def test_stand_ins_have_their_own_column_and_confirmations_and_validation_on_test_are_left_out() -> None:
+    overview = overview_page.build(
         [
             records.record(trials=2),
             records.record(trials=2, source="standin"),
@@ -25,11 +34,12 @@ def test_stand_ins_stand_apart_and_what_validates_on_test_or_confirms_has_no_pla
             records.record(trials=2, model="failed", failing=lambda trial: True),
         ]
     )
-    assert (found.models, found.datasets) == (("lstm",), ("imdb", "imdb (stand-in)"))
+    assert (overview.models, overview.datasets) == (("lstm",), ("imdb", "imdb (stand-in)"))
 
 
-def test_the_page_links_every_report_and_escapes() -> None:
-    page = Page(overview_page.render(overview_page.of([records.record(trials=2, model="<i>")]), {"a&b": "a%26b/report.html"}))
+def test_the_page_links_every_report_and_escapes_names() -> None:
+    overview = overview_page.build([records.record(trials=2, model="<i>")])
+    page = Page(overview_page.render(overview, {"a&b": "a%26b/report.html"}))
     assert "<i>" in page.text
-    assert ("a", {"href": "a%26b/report.html"}) in page.tags
-    assert page.open == []
+    assert {"href": "a%26b/report.html"} in page.attributes("a")
+    assert "No trial has completed" in Page(overview_page.render(overview_page.build([]), {})).text

@@ -1,148 +1,138 @@
 """A sweep that goes on is the sweep that it would have been."""
 
+import itertools
 from collections.abc import Callable, Iterator
-from dataclasses import replace
 from pathlib import Path
 
 import pytest
 
-from conf.compose import Job
-from sweeps import driver, journal
+from conf.schema import Job
+from sweeps import journal
+from sweeps.errors import SweepError, TrialFailedError
+from sweeps.journal import Event, Journal, SweepEnded, SweepRecord, SweepResumed, TrialEnded, TrialStarted
 from sweeps.trials.checkpoints import Checkpoints
-from sweeps.driver import Search
-from sweeps.journal import Event, Journal, SweepEnded, SweepRecord, SweepResumed, SweepStarted, TrialStarted
-from sweeps.search.oracle import Oracle
-from sweeps.trials.spec import EpochReport, Report, TrialResult, TrialSpec
-from sweeps.errors import TrialFailedError
-from tests.fakes import FakeEngine, Recorder, WorkerDiedError, learn, plan
+from sweeps.trials.spec import EpochReport, OnEpoch, TrialResult, TrialSpec
+from tests.fakes import FakeEngine, WorkerDiedError, learn
+from tests.searches import TUNERS, session
 
-TUNERS = ("random", "grid", "bayesian", "hyperband")
+SWEEP = Path("outputs/sweep/imdb")
+WHOLE = Path("outputs/whole/imdb")
 
 
 class CrashError(BaseException):
     """The process is gone."""
 
 
-def session(job: Job, engine: FakeEngine | None = None, where: Path = Path("outputs/sweep/imdb")) -> Search:
-    """What one process does: begin the sweep, or go on where its journal ends."""
-    past = journal.read(where)
-    started = past[0] if past else None
-    trials = started.trials if isinstance(started, SweepStarted) else job.config.trials
-    oracle = Oracle(replace(job.config, trials=trials), plan(job).space)
-    search = Search(plan(job, where), oracle, [Recorder()], past)
-    try:
-        driver.run([search], engine or FakeEngine())
-    finally:
-        search.close()
-    return search
+@pytest.fixture
+def crash(monkeypatch: pytest.MonkeyPatch) -> Callable[..., None]:
+    """Runs a session whose process dies at an event: `before` it is written, with `half` of its line, or `after` it."""
+
+    def run(job: Job, at: int, how: str, engine: FakeEngine | None = None, directory: Path = SWEEP) -> None:
+        count = iter(range(10**6))
+        append = Journal.append
+
+        def append_or_die(self: Journal, event: Event) -> None:
+            if next(count) != at:
+                append(self, event)
+                return
+            if how != "before":
+                append(self, event)
+            if how == "half":
+                path = directory / journal.FILE
+                path.write_bytes(path.read_bytes()[:-7])
+            raise CrashError
+
+        with monkeypatch.context() as patched:
+            patched.setattr(Journal, "append", append_or_die)
+            session(job, engine, directory)
+
+    return run
 
 
-def crashing(monkeypatch: pytest.MonkeyPatch, at: int, how: str) -> None:
-    """Have the process die at an event: before it is written, in the middle of its line, or just after."""
-    count = iter(range(10**6))
-    append = Journal.append
+@pytest.fixture
+def crashes(crash: Callable[..., None]) -> Callable[..., Iterator[SweepRecord]]:
+    """Yields the sweep's record after it was killed at every `step`th event, in each way, and resumed."""
 
-    def append_or_die(self: Journal, event: Event) -> None:
-        if next(count) != at:
-            append(self, event)
-            return
-        if how != "before":
-            append(self, event)
-        if how == "half":
-            path = Path(self._file.name)
-            path.write_bytes(path.read_bytes()[:-7])
-        raise CrashError
-
-    monkeypatch.setattr(Journal, "append", append_or_die)
-
-
-def crashes(job: Job, engine: Callable[[], FakeEngine], step: int, patch: pytest.MonkeyPatch) -> Iterator[SweepRecord]:
-    """The sweep, killed at every `step`th event in each way and resumed."""
-    for how in ("before", "half", "after"):
-        for at in range(0, 1000, step):
-            where = Path("outputs", f"{how}-{at}", "imdb")
-            with patch.context() as patched:
-                crashing(patched, at, how)
+    def run(job: Job, workers: int, step: int) -> Iterator[SweepRecord]:
+        for how in ("before", "half", "after"):
+            for at in itertools.count(0, step):
+                directory = Path("outputs", f"{how}-{at}", "imdb")
                 try:
-                    session(job, engine(), where)
+                    crash(job, at, how, FakeEngine(workers=workers), directory)
                 except CrashError:
-                    pass
+                    yield session(job, FakeEngine(workers=workers), directory).record
+                    read = SweepRecord.of(directory, journal.read(directory))
+                    assert vars(read) == vars(session(job, FakeEngine(workers=workers), directory).record)
                 else:
-                    break  # it has ended before that event
-            yield session(job, engine(), where).record
-            assert vars(SweepRecord(where, journal.read(where))) == vars(session(job, engine(), where).record)
+                    break  # the sweep ended before that event
+
+    return run
 
 
 def outcome(record: SweepRecord) -> dict[int, tuple[object, ...]]:
-    """What every trial came to; not when, nor at which attempt."""
+    """The outcome of every trial, without its times and its attempts."""
     return {n: (t.values, t.seed, t.status, t.curves, t.objective, t.test) for n, t in sorted(record.trials.items())}
 
 
 @pytest.mark.parametrize("tuner", TUNERS)
 @pytest.mark.parametrize("workers", [1, 3])
+@pytest.mark.parametrize("step", [5, pytest.param(1, marks=pytest.mark.long)])
 def test_a_sweep_killed_at_any_event_goes_on_as_if_it_had_not_been(
-    tuner: str, workers: int, composed: Callable[..., Job], monkeypatch: pytest.MonkeyPatch
+    tuner: str, workers: int, step: int, composed: Callable[..., Job], crashes: Callable[..., Iterator[SweepRecord]]
 ) -> None:
-    few = tuner == "bayesian"  # a Gaussian process takes a second a trial
-    options = ("tuner.initial_points=3",) if few else ()
-    job = composed(f"tuner={tuner}", f"trials={4 if few else 7}", "epochs=3", *options)
-    whole = session(job, FakeEngine(workers=workers), Path("outputs/whole/imdb")).record
+    options = ("trials=4", "tuner.initial_points=3") if tuner == "bayesian" else ("trials=7",)
+    job = composed(f"tuner={tuner}", "epochs=3", *options)
+    whole = session(job, FakeEngine(workers=workers), WHOLE).record
     killed = 0
-    for record in crashes(job, lambda: FakeEngine(workers=workers), 11 if few else 4, monkeypatch):
+    for record in crashes(job, workers, step):
         killed += 1
         assert record.ended is not None
         assert set(record.trials) == set(whole.trials)
-        assert all(trial.status == "completed" for trial in record.trials.values())
+        assert all(trial.completed for trial in record.trials.values())
         if workers == 1 or tuner in ("random", "grid"):
             assert outcome(record) == outcome(whole)
     assert killed > 3
 
 
+@pytest.mark.parametrize("step", [5, pytest.param(1, marks=pytest.mark.long)])
 def test_a_killed_trial_is_held_against_the_bar_that_it_started_with(
-    composed: Callable[..., Job], monkeypatch: pytest.MonkeyPatch
+    step: int, composed: Callable[..., Job], crashes: Callable[..., Iterator[SweepRecord]]
 ) -> None:
     job = composed("stopping=median", "stopping.grace=1", "stopping.min_trials=2", "trials=7", "epochs=3")
-    whole = session(job, FakeEngine(workers=1), Path("outputs/whole/imdb")).record
+    whole = session(job, FakeEngine(workers=1), WHOLE).record
     assert {trial.reason for trial in whole.trials.values()} == {"finished", "stopped"}
-    for record in crashes(job, lambda: FakeEngine(workers=1), 3, monkeypatch):
+    for record in crashes(job, 1, step):
         assert outcome(record) == outcome(whole)
         assert [list(t.bar) for t in record.trials.values()] == [list(t.bar) for t in whole.trials.values()]
 
 
 def test_a_trial_in_flight_is_another_attempt_of_the_same(
-    composed: Callable[..., Job], monkeypatch: pytest.MonkeyPatch
+    composed: Callable[..., Job], crash: Callable[..., None]
 ) -> None:
     job = composed("trials=4", "epochs=3", "retries=0")
-    with monkeypatch.context() as patched:
-        crashing(patched, 7, "after")
-        with pytest.raises(CrashError):
-            session(job)
-    running = [
-        t.trial for t in SweepRecord(Path(), journal.read(Path("outputs/sweep/imdb"))).trials.values() if t.running
-    ]
+    with pytest.raises(CrashError):
+        crash(job, 7, "after")
+    trials = SweepRecord.of(SWEEP, journal.read(SWEEP)).trials.values()
+    running = [trial.trial for trial in trials if trial.running]
     assert len(running) == 2
     engine = FakeEngine()
     session(job, engine)
     again = [(spec.trial, spec.attempt) for spec in engine.specs]
     assert again[:2] == [(trial, 2) for trial in running]
-    events = journal.read(Path("outputs/sweep/imdb"))
+    events = journal.read(SWEEP)
     assert [e.after for e in events if isinstance(e, TrialStarted) and e.attempt == 2] == ["interrupted"] * 2
     assert sum(isinstance(e, SweepResumed) for e in events) == 1
 
 
-def test_an_interrupted_sweep_may_lose_a_worker_too(
-    composed: Callable[..., Job], monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_an_interrupted_sweep_may_lose_a_worker_too(composed: Callable[..., Job], crash: Callable[..., None]) -> None:
     job = composed("trials=2", "epochs=2", "retries=1")
-    with monkeypatch.context() as patched:
-        crashing(patched, 3, "after")
-        with pytest.raises(CrashError):
-            session(job)
+    with pytest.raises(CrashError):
+        crash(job, 3, "after")
 
-    def die(spec: TrialSpec, report: Report) -> TrialResult:
+    def die(spec: TrialSpec, on_epoch: OnEpoch) -> TrialResult:
         if spec.attempt <= 2:
             raise WorkerDiedError
-        return learn(spec, report)
+        return learn(spec, on_epoch)
 
     record = session(job, FakeEngine(die)).record
     assert {(t.attempt, t.status) for t in record.trials.values()} == {(3, "completed")}
@@ -159,7 +149,7 @@ def test_a_finished_sweep_goes_on_when_it_gets_more_trials(tuner: str, composed:
     assert set(second.trials) == set(range(5))
     assert {n: outcome(second)[n] for n in first.trials} == outcome(first)
     if tuner in ("random", "grid"):
-        assert outcome(second) == outcome(session(more, where=Path("outputs/at-once/imdb")).record)
+        assert outcome(second) == outcome(session(more, directory=Path("outputs/at-once/imdb")).record)
     ended = [e for e in journal.read(second.directory) if isinstance(e, SweepEnded)]
     assert len(ended) == 2
     assert second.budget == 5
@@ -168,21 +158,19 @@ def test_a_finished_sweep_goes_on_when_it_gets_more_trials(tuner: str, composed:
 def test_a_finished_sweep_with_nothing_left_to_do_stays_as_it_is(composed: Callable[..., Job]) -> None:
     job = composed("trials=3", "epochs=1")
     session(job)
-    before = (Path("outputs/sweep/imdb") / journal.FILE).read_bytes()
+    before = (SWEEP / journal.FILE).read_bytes()
     engine = FakeEngine()
     assert session(job, engine).record.ended is not None
     assert engine.specs == []
-    assert (Path("outputs/sweep/imdb") / journal.FILE).read_bytes() == before
+    assert (SWEEP / journal.FILE).read_bytes() == before
 
 
 def test_a_sweep_that_was_killed_before_it_said_that_it_ended_says_so(
-    composed: Callable[..., Job], monkeypatch: pytest.MonkeyPatch
+    composed: Callable[..., Job], crash: Callable[..., None]
 ) -> None:
     job = composed("trials=1", "epochs=1")
-    with monkeypatch.context() as patched:
-        crashing(patched, 4, "before")
-        with pytest.raises(CrashError):
-            session(job)
+    with pytest.raises(CrashError):
+        crash(job, 4, "before")
     engine = FakeEngine()
     record = session(job, engine).record
     assert engine.specs == []
@@ -191,7 +179,7 @@ def test_a_sweep_that_was_killed_before_it_said_that_it_ended_says_so(
 
 
 def test_failures_before_the_interruption_are_kept_and_do_not_end_what_goes_on(composed: Callable[..., Job]) -> None:
-    def fail(spec: TrialSpec, report: Report) -> TrialResult:
+    def fail(spec: TrialSpec, on_epoch: OnEpoch) -> TrialResult:
         raise TrialFailedError("no disk")
 
     job = composed("trials=6", "epochs=1", "max_failures=2")
@@ -205,16 +193,14 @@ def test_failures_before_the_interruption_are_kept_and_do_not_end_what_goes_on(c
 
 
 def test_a_promoted_trial_whose_checkpoint_is_lost_is_trained_again(
-    composed: Callable[..., Job], monkeypatch: pytest.MonkeyPatch
+    composed: Callable[..., Job], crash: Callable[..., None]
 ) -> None:
     job = composed("tuner=hyperband", "trials=6", "epochs=9")
-    whole = session(job, FakeEngine(workers=1), Path("outputs/whole/imdb"))
+    whole = session(job, FakeEngine(workers=1), WHOLE)
     events = journal.read(whole.plan.directory)
     promotion = next(i for i, e in enumerate(events) if isinstance(e, TrialStarted) and e.initial_epoch)
-    with monkeypatch.context() as patched:
-        crashing(patched, promotion, "after")
-        with pytest.raises(CrashError):
-            session(job, FakeEngine(workers=1))
+    with pytest.raises(CrashError):
+        crash(job, promotion, "after", FakeEngine(workers=1))
     checkpoints = Path("outputs/sweep/imdb/checkpoints")
     assert list(checkpoints.glob("*.npz"))
     for path in checkpoints.glob("*.npz"):
@@ -226,17 +212,15 @@ def test_a_promoted_trial_whose_checkpoint_is_lost_is_trained_again(
 
 
 def test_an_interrupted_promotion_starts_from_its_own_earlier_checkpoint(
-    composed: Callable[..., Job], monkeypatch: pytest.MonkeyPatch
+    composed: Callable[..., Job], crash: Callable[..., None]
 ) -> None:
     job = composed("tuner=hyperband", "trials=6", "epochs=9")
-    events = journal.read(session(job, FakeEngine(workers=1), Path("outputs/whole/imdb")).plan.directory)
+    events = journal.read(session(job, FakeEngine(workers=1), WHOLE).plan.directory)
     promotion = next(i for i, e in enumerate(events) if isinstance(e, TrialStarted) and e.initial_epoch)
     # Just before the end of the promoted trial is in the journal: its new checkpoint is on the disk already.
-    ended = next(i for i, e in enumerate(events) if i > promotion and isinstance(e, journal.TrialEnded))
-    with monkeypatch.context() as patched:
-        crashing(patched, ended, "before")
-        with pytest.raises(CrashError):
-            session(job, FakeEngine(workers=1))
+    ended = next(i for i, e in enumerate(events) if i > promotion and isinstance(e, TrialEnded))
+    with pytest.raises(CrashError):
+        crash(job, ended, "before", FakeEngine(workers=1))
     engine = FakeEngine(workers=1)
     session(job, engine)
     first = engine.specs[0]
@@ -247,16 +231,16 @@ def test_an_interrupted_promotion_starts_from_its_own_earlier_checkpoint(
 
 def test_only_checkpoints_that_can_still_be_needed_are_kept(composed: Callable[..., Job]) -> None:
     job = composed("tuner=hyperband", "trials=20", "epochs=9")
-    kept: list[int] = []
+    counts: list[int] = []
 
-    def look(spec: TrialSpec, report: Report) -> TrialResult:
-        kept.append(len(list((plan(job).directory / "checkpoints").glob("*.npz"))))
-        return learn(spec, report)
+    def count(spec: TrialSpec, on_epoch: OnEpoch) -> TrialResult:
+        counts.append(len(list((SWEEP / "checkpoints").glob("*.npz"))))
+        return learn(spec, on_epoch)
 
-    search = session(job, FakeEngine(look, workers=1))
+    search = session(job, FakeEngine(count, workers=1))
     # A third of a round of nine may be promoted, the best so far is kept, and what runs again its last one.
-    assert 1 < max(kept) <= 3 + 1 + 1
-    assert kept[-1] < len(search.record.trials)
+    assert 1 < max(counts) <= 3 + 1 + 1
+    assert counts[-1] < len(search.record.trials)
 
 
 def test_the_checkpoints_of_all_promotions_were_there(composed: Callable[..., Job]) -> None:
@@ -265,9 +249,7 @@ def test_the_checkpoints_of_all_promotions_were_there(composed: Callable[..., Jo
     promoted = [spec for spec in engine.specs if spec.attempt == 1 and spec.checkpoint]
     assert len(promoted) >= 6
     assert all(spec.initial_epoch for spec in promoted)
-    assert {spec.trial for spec in engine.specs if engine.specs.index(spec) >= 20} <= {s.trial for s in promoted} | set(
-        range(20)
-    )
+    assert {spec.trial for spec in engine.specs[20:]} <= {spec.trial for spec in promoted} | set(range(20))
 
 
 def test_a_recorded_value_holds_where_the_oracle_would_now_propose_another(composed: Callable[..., Job]) -> None:
@@ -285,23 +267,21 @@ def test_a_journal_that_the_oracle_cannot_have_led_to_is_refused(composed: Calla
     search = session(composed("trials=3", "epochs=1"))
     path = search.plan.directory / journal.FILE
     path.write_text(path.read_text().replace('"trial": 2,', '"trial": 7,'))
-    with pytest.raises(driver.SweepError, match="trial 7 does not follow from what came before it"):
+    with pytest.raises(SweepError, match="trial 7 does not follow from what came before it"):
         session(composed("trials=4", "epochs=1"))
 
 
 def test_reports_of_an_earlier_process_are_not_taken_for_this_ones(
-    composed: Callable[..., Job], monkeypatch: pytest.MonkeyPatch
+    composed: Callable[..., Job], crash: Callable[..., None]
 ) -> None:
     job = composed("trials=1", "epochs=2")
-    with monkeypatch.context() as patched:
-        crashing(patched, 2, "after")
-        with pytest.raises(CrashError):
-            session(job)
+    with pytest.raises(CrashError):
+        crash(job, 2, "after")
 
-    def late(spec: TrialSpec, report: Report) -> TrialResult:
-        report(EpochReport(spec.sweep, spec.trial, 1, 1, {"val/accuracy": 0.9}))
-        return learn(spec, report)
+    def report_late(spec: TrialSpec, on_epoch: OnEpoch) -> TrialResult:
+        on_epoch(EpochReport(spec.sweep, spec.trial, 1, 1, {"val/accuracy": 0.9}))
+        return learn(spec, on_epoch)
 
-    record = session(job, FakeEngine(late)).record
+    record = session(job, FakeEngine(report_late)).record
     assert 0.9 not in record.trials[0].curves["val/accuracy"]
     assert Checkpoints(record.directory / "checkpoints").load(0, 2) is not None

@@ -2,20 +2,19 @@ import inspect
 import math
 from collections.abc import Callable
 from importlib import import_module
-from pathlib import Path
 from typing import Any
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from conf.compose import Job
-from conf.schema import Buildable, ConfigError
+from conf.schema import Buildable, ConfigError, Job
 from sweeps.search import space
+from tests.conftest import ROOT
 
 OPTIMIZER = Buildable("adam", "models.optimizers.adam", {"learning_rate": 0.001})
-MODELS = sorted(path.stem for path in (Path(__file__).parent.parent / "conf" / "model").glob("*.yaml"))
-OPTIMIZERS = sorted(path.stem for path in (Path(__file__).parent.parent / "conf" / "optimizer").glob("*.yaml"))
+MODELS = sorted(path.stem for path in (ROOT / "conf" / "model").glob("*.yaml"))
+OPTIMIZERS = sorted(path.stem for path in (ROOT / "conf" / "optimizer").glob("*.yaml"))
 
 
 def lstm(**entries: Any) -> Buildable:
@@ -23,7 +22,7 @@ def lstm(**entries: Any) -> Buildable:
 
 
 def wide(*, width: float) -> None:
-    """A builder that says nothing of what its keyword may be."""
+    """A builder whose keyword takes any number."""
 
 
 def a_width(entry: dict[str, Any]) -> space.Space:
@@ -108,6 +107,25 @@ def test_every_configured_builder_takes_its_space(model: str, optimizer: str, co
     assert {hp.name for hp in read.searched} >= {"dropout", "lstm_units", "embedding_dim", "learning_rate"}
 
 
+def test_every_model_and_optimizer_is_tested() -> None:
+    assert {"lstm", "conv_lstm"} <= set(MODELS)
+    assert {"adam", "rmsprop", "sgd"} <= set(OPTIMIZERS)
+
+
+def test_a_recorded_space_is_read_without_its_builders() -> None:
+    units = {"kind": "Int", "min_value": 8, "max_value": 32, "default": 16}
+    rate = {"kind": "Float", "min_value": 0.001, "max_value": 1, "sampling": "log", "default": 0.01, "step": None}
+    model = Buildable("gone", "gone.build", {"depth": 3, "units": units})
+    optimizer = Buildable("gone", "gone.optimizer", {"learning_rate": rate})
+    searched = space.recorded(model, optimizer)
+    assert [(hp.key, hp.name, hp.kind, hp.default) for hp in searched] == [
+        ("model.space.units", "units", "Int", 16),
+        ("optimizer.space.learning_rate", "learning_rate", "Float", 0.01),
+    ]
+    assert searched[1].bounds == (0.001, 1.0)
+    assert searched[1].logarithmic
+
+
 INT = {"kind": "Int", "min_value": 8, "max_value": 32, "default": 16}
 
 
@@ -132,6 +150,12 @@ INT = {"kind": "Int", "min_value": 8, "max_value": 32, "default": 16}
         ([1, 2], "model.space.lstm_units=[1, 2]: must be a number or a name (fixed) or a mapping (searched)"),
         (None, "model.space.lstm_units=None: must be a number"),
         (math.nan, "model.space.lstm_units=nan: must be finite"),
+        (-3, "model.space.lstm_units=-3: must be an integer of at least 1"),
+        ({**INT, "min_value": 0}, "model.space.lstm_units.min_value=0: must be an integer of at least 1"),
+        (
+            {"kind": "Choice", "values": [1, -1], "default": 1},
+            "model.space.lstm_units.values=-1: must be an integer of at least 1",
+        ),
     ],
 )
 def test_a_wrong_entry_is_named(entry: Any, message: str) -> None:
@@ -150,6 +174,11 @@ def test_a_wrong_entry_is_named(entry: Any, message: str) -> None:
         (Buildable("m", "models.lstn.build"), OPTIMIZER, "model.build=models.lstn.build: there is no module"),
         (Buildable("m", "models.lstm.bild"), OPTIMIZER, "has no function 'bild'; did you mean 'build'?"),
         (lstm(), Buildable("o", "models.optimizers.adam", {"learning_rate": 0.1, "beta": 1}), "optimizer.space.beta"),
+        (
+            Buildable("wide", "tests.unit.search.test_space.wide", {"width": 8}),
+            Buildable("wide", "tests.unit.search.test_space.wide", {"width": 8}),
+            "optimizer.space.width: model.space has a hyperparameter of that name too",
+        ),
     ],
 )
 def test_a_space_that_the_builder_does_not_take_is_named(model: Buildable, optimizer: Buildable, message: str) -> None:

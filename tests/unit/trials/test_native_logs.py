@@ -10,14 +10,14 @@ def descriptors() -> int:
     return len(os.listdir("/dev/fd"))
 
 
-def test_what_native_code_writes_stays_off_the_terminal(capfd: pytest.CaptureFixture[str]) -> None:
+def test_native_messages_stay_off_the_terminal(capfd: pytest.CaptureFixture[str]) -> None:
     with without_native_logs():
         os.write(2, b"Could not find cuda drivers\n")
     assert capfd.readouterr() == ("", "")
 
 
 @pytest.mark.parametrize("error", [ImportError("libnothing.so"), KeyboardInterrupt()])
-def test_it_is_shown_when_the_block_raises(error: BaseException, capfd: pytest.CaptureFixture[str]) -> None:
+def test_they_are_shown_when_the_block_raises(error: BaseException, capfd: pytest.CaptureFixture[str]) -> None:
     def fail() -> None:
         os.write(2, b"first\nsecond\n")
         raise error
@@ -29,7 +29,7 @@ def test_it_is_shown_when_the_block_raises(error: BaseException, capfd: pytest.C
 
 
 @pytest.mark.parametrize("raises", [False, True])
-def test_standard_error_is_as_before_afterwards(raises: bool, capfd: pytest.CaptureFixture[str]) -> None:
+def test_standard_error_is_restored_after_the_block(raises: bool, capfd: pytest.CaptureFixture[str]) -> None:
     before, opened = os.fstat(2), descriptors()
     try:
         with without_native_logs():
@@ -45,7 +45,7 @@ def test_standard_error_is_as_before_afterwards(raises: bool, capfd: pytest.Capt
     assert capfd.readouterr().err == "native python\n"
 
 
-def test_what_python_wrote_before_the_block_is_not_kept_back(
+def test_text_that_python_wrote_before_the_block_is_not_held_back(
     capfd: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     with open(2, "w", closefd=False) as buffered:

@@ -1,3 +1,4 @@
+import functools
 import logging
 import os
 import random
@@ -9,69 +10,74 @@ import numpy as np
 import pytest
 import tensorflow as tf
 from keras.src import backend
+from numpy.typing import NDArray
+from sklearn.metrics import balanced_accuracy_score, f1_score
 
 from models import lstm
-from sweeps.trials import training
-from sweeps.trials.spec import Dataset, EpochReport, Report, Split
+from sweeps import metrics
 from sweeps.errors import TrialFailedError
+from sweeps.metrics import CURVES, METRICS
+from sweeps.trials import training
+from sweeps.trials.spec import Checkpoint, EpochReport, OnEpoch, Split, TrialSpec
+from tests import tiny
 from tests.specs import MODELS, spec
 
-MAXLEN, WORDS, CLASSES = 12, 20, 3
-
-
-def tiny(**_: Any) -> Dataset:
-    """Three classes, told by the first of two words that both occur."""
-    generator = np.random.default_rng(0)
-
-    def split(n: int) -> Split:
-        x = generator.integers(1, WORDS, (n, MAXLEN), dtype=np.int32)
-        return Split(x, (x[:, 0] % CLASSES).astype(np.int64))
-
-    return Dataset(split(60), split(30), split(40), WORDS, MAXLEN, CLASSES, "tiny", "archive")
+# Builders of this file, by their dotted names.
+EXPLODING, STILL, DISTURBED = (f"{__name__}.{name}" for name in ("exploding", "still", "disturbed"))
+RESTLESS: dict[str, Any] = {"objective": "val/loss", "learning_rate": 0.3}  # the loss rises again after some epochs
 
 
 def exploding(*, learning_rate: float) -> keras.optimizers.Optimizer:
     return keras.optimizers.SGD(learning_rate * float("inf"))
 
 
-def still(*, learning_rate: float) -> keras.optimizers.Optimizer:
+def still() -> keras.optimizers.Optimizer:
+    """An optimizer that changes nothing, and takes none of the spec's values."""
     return keras.optimizers.SGD(0.0)
 
 
-def while_others_draw(**keywords: Any) -> keras.Model:
-    """As if another thread had drawn from Python's global generator just before the first layer."""
+@functools.wraps(lstm.build)
+def disturbed(**keywords: Any) -> keras.Model:
+    """Build the model as if another thread had drawn from Python's global generator just before the first layer."""
     random.random()
     return lstm.build(**keywords)
 
 
-def quiet(ended: EpochReport) -> str | None:
+def quiet(report: EpochReport) -> str | None:
     return None
 
 
-def recorder(reports: list[EpochReport], stop_at: int | None = None) -> Report:
-    """Keeps what is reported; from epoch `stop_at` on the answer is to stop."""
+def recorder(reports: list[EpochReport], stop_at: int | None = None) -> OnEpoch:
+    """A callback that stores the reports and, from epoch `stop_at` on, asks the trial to end."""
 
-    def report(ended: EpochReport) -> str | None:
-        reports.append(ended)
-        return "enough" if ended.epoch == stop_at else None
+    def on_epoch(report: EpochReport) -> str | None:
+        reports.append(report)
+        return "enough" if report.epoch == stop_at else None
 
-    return report
+    return on_epoch
+
+
+def assert_same_state(a: Checkpoint, b: Checkpoint) -> None:
+    """Check that two checkpoints are equal to the last bit."""
+    for group in ("variables", "optimizer", "best_weights"):
+        for one, other in zip(getattr(a, group), getattr(b, group), strict=True):
+            np.testing.assert_array_equal(one, other)
 
 
 @pytest.fixture(autouse=True)
-def few_steps(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
-    monkeypatch.setattr(trial, "EVALUATION_BATCH", 16)
+def small_batches(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
+    """Validate and test in several batches."""
+    monkeypatch.setattr(training, "EVALUATION_BATCH", 16)
     yield
     keras.backend.clear_session()
 
 
 @pytest.mark.parametrize("model", MODELS)
-def test_every_epoch_is_reported_with_all_four_metrics(model: str) -> None:
+def test_every_epoch_is_reported_with_every_curve(model: str) -> None:
     reports: list[EpochReport] = []
     result = training.run(spec(model), recorder(reports))
-    assert [r.epoch for r in reports] == [1, 2, 3]
-    assert all((r.sweep, r.trial, r.attempt) == ("s/tiny", 1, 1) for r in reports)
-    assert set(result.curves) == {"train/loss", "train/accuracy", "val/loss", "val/accuracy"}
+    assert [(r.sweep, r.trial, r.attempt, r.epoch) for r in reports] == [("s/tiny", 1, 1, n) for n in (1, 2, 3)]
+    assert tuple(result.curves) == CURVES
     for name, curve in result.curves.items():
         assert curve == [r.metrics[name] for r in reports]
     assert result.cost.epochs == 3
@@ -80,70 +86,114 @@ def test_every_epoch_is_reported_with_all_four_metrics(model: str) -> None:
 
 
 @pytest.mark.parametrize("model", MODELS)
-def test_the_same_spec_gives_the_same_result_to_the_last_bit_and_another_seed_another(model: str) -> None:
-    first, again = training.run(spec(model), quiet), training.run(spec(model), quiet)
-    assert again.curves == first.curves
-    assert again.test == first.test
-    for a, b in zip(first.checkpoint.variables, again.checkpoint.variables, strict=True):
-        np.testing.assert_array_equal(a, b)
-    assert training.run(spec(model, seed=8), quiet).curves != first.curves
-
-
-def test_what_other_threads_draw_makes_no_difference() -> None:
-    alone = training.run(spec(), quiet)
-    beside = training.run(spec(build="tests.unit.trials.test_training.while_others_draw"), quiet)
-    assert alone.curves == beside.curves
-
-
-@pytest.mark.parametrize("model", MODELS)
 def test_a_trial_that_goes_on_later_gives_what_it_would_have_given_without_the_pause(model: str) -> None:
-    whole = training.run(spec(model, epochs=4), quiet)
-    first = training.run(spec(model, epochs=2), quiet)
+    whole = training.run(spec(model, epochs=3), quiet)
+    first = training.run(spec(model, epochs=1), quiet)
     reports: list[EpochReport] = []
-    rest = training.run(spec(model, initial_epoch=2, epochs=4, checkpoint=first.checkpoint), recorder(reports))
-    assert [r.epoch for r in reports] == [3, 4]
-    assert rest.curves == whole.curves
+    rest = training.run(spec(model, initial_epoch=1, epochs=3, checkpoint=first.checkpoint), recorder(reports))
+    assert [r.epoch for r in reports] == [2, 3]
+    assert rest.curves == whole.curves  # the same seed gives the same numbers, to the last bit
     assert (rest.objective, rest.best_epoch, rest.test) == (whole.objective, whole.best_epoch, whole.test)
     assert rest.cost.epochs == 2
-    for group in ("variables", "optimizer", "best_weights"):
-        for a, b in zip(getattr(rest.checkpoint, group), getattr(whole.checkpoint, group), strict=True):
-            np.testing.assert_array_equal(a, b)
+    assert_same_state(rest.checkpoint, whole.checkpoint)
+
+
+def test_another_seed_gives_other_numbers_and_other_threads_draws_do_not() -> None:
+    curves = training.run(spec(epochs=1), quiet).curves
+    assert training.run(spec(epochs=1, build=DISTURBED), quiet).curves == curves
+    assert training.run(spec(epochs=1, seed=8), quiet).curves != curves
+
+
+def test_a_trial_from_an_old_checkpoint_keeps_to_the_curves_that_the_checkpoint_has() -> None:
+    first = training.run(spec(epochs=1), quiet).checkpoint
+    old = {name: curve for name, curve in first.curves.items() if not name.endswith("macro_f1")}
+    reports: list[EpochReport] = []
+    promoted = spec(initial_epoch=1, epochs=2, checkpoint=first._replace(curves=old))
+    result = training.run(promoted, recorder(reports))
+    whole = training.run(spec(epochs=2), quiet)
+    assert result.curves == result.checkpoint.curves == {name: whole.curves[name] for name in old}
+    assert [r.metrics.keys() for r in reports] == [old.keys()]
+    assert result.test == whole.test
+
+
+def test_curves_of_a_confusion_matrix_are_those_of_its_part_of_the_data() -> None:
+    """With weights that do not change, an epoch's answers can be computed again."""
+    result = training.run(spec(optimizer=STILL, values=MODELS["lstm"] | {"dropout": 0.0}, epochs=1), quiet)
+    data, model = training.rebuild(spec(values=MODELS["lstm"] | {"dropout": 0.0}), result.checkpoint.best_weights)
+    for part, split in (("train", data.train), ("val", data.validation)):
+        predicted = training.predict(model, split).argmax(axis=1)
+        assert result.curves[f"{part}/macro_f1"] == [f1_score(split.y, predicted, average="macro")]
+        assert result.curves[f"{part}/accuracy"] == pytest.approx([(predicted == split.y).mean()], rel=1e-6)
+    assert result.curves["train/macro_f1"] != result.curves["val/macro_f1"]
+
+
+def test_a_new_row_of_the_table_becomes_a_curve_and_a_test_metric(monkeypatch: pytest.MonkeyPatch) -> None:
+    errors = metrics.Metric(
+        "errors", "documents", "min", ("val", "test"), (), lambda a: float(a.counts[a.labels != a.predicted].sum())
+    )
+    for module in (metrics, training):
+        monkeypatch.setattr(module, "METRICS", (*METRICS, errors))
+    monkeypatch.setattr(training, "CURVES", (*CURVES, "val/errors"))
+    result = training.run(spec(epochs=1), quiet)
+    shares = [1 - result.curves["val/accuracy"][0], 1 - result.test["test/accuracy"]]
+    assert [result.curves["val/errors"][0] / tiny.VALIDATION, result.test["test/errors"] / tiny.TEST] == pytest.approx(
+        shares, abs=1e-6
+    )
+    monkeypatch.setattr(metrics, "METRICS", (*METRICS, errors._replace(compute=None)))
+    with pytest.raises(ValueError, match=r"^val/errors: neither Keras nor the table of metrics computes it$"):
+        training.run(spec(epochs=1), quiet)
 
 
 def test_it_is_tested_with_the_weights_of_the_best_epoch() -> None:
-    result = training.run(spec(epochs=6, objective="val/loss", optimizer_values={"learning_rate": 0.3}), quiet)
+    result = training.run(spec(epochs=6, **RESTLESS), quiet)
     curve = result.curves["val/loss"]
-    assert result.best_epoch == int(np.argmin(curve)) + 1
-    assert result.objective == min(curve)
-    assert result.best_epoch < 6  # or this shows nothing
-    shorter = training.run(
-        spec(epochs=result.best_epoch, objective="val/loss", optimizer_values={"learning_rate": 0.3}), quiet
-    )
-    assert result.test == shorter.test
-
-
-def test_where_validation_is_the_test_set_the_last_epoch_is_taken_not_the_best() -> None:
-    changes: dict[str, Any] = {"epochs": 6, "objective": "val/loss", "optimizer_values": {"learning_rate": 0.3}}
-    best, last = training.run(spec(**changes), quiet), training.run(spec(**changes, test_last_epoch=True), quiet)
-    assert last.curves == best.curves
-    assert last.best_epoch == 6
-    assert last.objective == last.curves["val/loss"][-1]
-    assert last.test != best.test
+    assert (result.best_epoch, result.objective) == (int(np.argmin(curve)) + 1, min(curve))
+    assert result.best_epoch < 6  # otherwise this shows nothing
+    assert result.test == training.run(spec(epochs=result.best_epoch, **RESTLESS), quiet).test
+    last = training.run(spec(epochs=6, test_last_epoch=True, **RESTLESS), quiet)
+    assert last.curves == result.curves
+    assert (last.best_epoch, last.objective) == (6, curve[-1])  # where validation is the test set, it must not choose
+    assert last.test != result.test
 
 
 @pytest.mark.parametrize("patience", [1, 2])
 def test_a_trial_ends_when_patience_runs_out(patience: int) -> None:
-    result = training.run(
-        spec(epochs=30, patience=patience, objective="val/loss", optimizer_values={"learning_rate": 0.3}), quiet
-    )
+    result = training.run(spec(epochs=30, patience=patience, **RESTLESS), quiet)
     assert result.reason == "patience"
     assert len(result.curves["val/loss"]) == result.best_epoch + patience < 30
+
+
+def test_a_trial_below_its_bar_is_stopped_and_tested() -> None:
+    whole = training.run(spec(epochs=3), quiet)
+    curve = whole.curves["val/accuracy"]
+    stopped = training.run(spec(epochs=3, bar=(None, max(curve) + 0.01, None)), quiet)
+    assert (stopped.reason, stopped.curves["val/accuracy"]) == ("stopped", curve[:2])
+    assert stopped.test.keys() == whole.test.keys()
+    assert training.run(spec(epochs=3, bar=(0.0,) * 3), quiet).reason == "finished"
+
+
+def test_an_answer_to_a_report_ends_the_trial_with_its_epoch_and_it_is_tested() -> None:
+    reports: list[EpochReport] = []
+    stopped = training.run(spec(epochs=5), recorder(reports, stop_at=2))
+    assert [r.epoch for r in reports] == [1, 2]
+    assert (stopped.reason, stopped.cost.epochs, len(stopped.curves["val/loss"])) == ("enough", 2, 2)
+    in_its_last_epoch = training.run(spec(epochs=2), recorder([], stop_at=2))
+    assert (in_its_last_epoch.reason, in_its_last_epoch.test) == ("finished", stopped.test)
+
+
+def test_a_trial_out_of_patience_runs_no_further_when_it_is_promoted() -> None:
+    first = training.run(spec(optimizer=STILL, patience=1, epochs=4), quiet)
+    assert first.reason == "patience"
+    promoted = spec(optimizer=STILL, patience=1, initial_epoch=4, epochs=9, checkpoint=first.checkpoint)
+    again = training.run(promoted, quiet)
+    assert (again.reason, again.cost.epochs) == ("patience", 0)
+    assert (again.curves, again.objective, again.test) == (first.curves, first.objective, first.test)
 
 
 def test_a_loss_that_is_not_finite_fails_the_trial_with_that_reason() -> None:
     reports: list[EpochReport] = []
     with pytest.raises(TrialFailedError, match=r"^diverged: train/loss is (nan|inf) in epoch 1$"):
-        training.run(spec(optimizer="tests.unit.trials.test_training.exploding"), recorder(reports))
+        training.run(spec(optimizer=EXPLODING), recorder(reports))
     assert reports == []
 
 
@@ -152,29 +202,65 @@ def test_other_data_than_the_drivers_are_refused() -> None:
         training.run(spec(digest="other"), quiet)
 
 
-def test_test_metrics_are_what_keras_and_their_definitions_say() -> None:
-    data, model = training._prepared(spec())
-    metrics = training.evaluate(model, data.test)
+@pytest.mark.parametrize("error", [MemoryError(), tf.errors.ResourceExhaustedError(None, None, "OOM when allocating")])
+def test_a_trial_without_enough_memory_fails_with_that_reason(
+    error: Exception, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def exhausted(*_: Any, **__: Any) -> None:
+        raise error
+
+    monkeypatch.setattr(keras.Model, "fit", exhausted)
+    with pytest.raises(TrialFailedError, match=r"^out of memory$"):
+        training.run(spec(), quiet)
+
+
+def probabilities_and_labels(seed: int, classes: int, n: int) -> tuple[NDArray[np.float32], NDArray[np.int64]]:
+    """Random answers, some of them quite certain and wrong; with many classes some have no example."""
+    generator = np.random.default_rng(seed)
+    probabilities = generator.dirichlet(np.full(classes, 0.05), n).astype(np.float32)
+    return probabilities, np.minimum(generator.geometric(0.3, n) - 1, classes - 1)
+
+
+@pytest.mark.parametrize(("classes", "n"), [(2, 1), (2, 999), (3, 40), (46, 30), (46, 2246), (300, 500)])
+def test_test_metrics_equal_their_definitions_on_the_documents_to_the_last_bit(classes: int, n: int) -> None:
+    for seed in range(5):
+        probabilities, labels = probabilities_and_labels(seed, classes, n)
+        predicted = probabilities.argmax(axis=1)
+        of_label = probabilities[np.arange(n), labels]
+        scores = training.scores(probabilities, labels)
+        assert list(scores) == [f"test/{metric.name}" for metric in METRICS if "test" in metric.parts]
+        assert scores["test/loss"] == float(-np.log(np.clip(of_label, keras.config.epsilon(), None)).mean())
+        assert scores["test/accuracy"] == float((predicted == labels).mean())
+        assert scores["test/macro_f1"] == float(f1_score(labels, predicted, average="macro", zero_division=0))
+        with pytest.MonkeyPatch.context() as patched:
+            patched.setattr("warnings.warn", lambda *_, **__: None)  # scikit-learn warns of classes without examples
+            assert scores["test/balanced_accuracy"] == pytest.approx(balanced_accuracy_score(labels, predicted))
+
+
+def test_test_metrics_are_those_of_keras_and_of_the_textbook() -> None:
+    result = training.run(spec(epochs=1), quiet)
+    data, model = training.rebuild(spec(), result.checkpoint.best_weights)
+    model.compile(loss="sparse_categorical_crossentropy", metrics=["accuracy"])
     loss, accuracy = model.evaluate(*data.test, verbose=0)
-    assert metrics["test/loss"] == pytest.approx(loss, rel=1e-5)
-    assert metrics["test/accuracy"] == pytest.approx(accuracy, rel=1e-6)
+    assert result.test["test/loss"] == pytest.approx(loss, rel=1e-5)
+    assert result.test["test/accuracy"] == pytest.approx(accuracy, rel=1e-6)
     predicted = model.predict(data.test.x, verbose=0).argmax(axis=1)
     f1 = []
     for label in sorted({*predicted, *data.test.y}):
         hits = int(((predicted == label) & (data.test.y == label)).sum())
         f1.append(2 * hits / ((predicted == label).sum() + (data.test.y == label).sum()))
-    assert metrics["test/macro_f1"] == pytest.approx(np.mean(f1))
+    assert result.test["test/macro_f1"] == pytest.approx(np.mean(f1))
 
 
 def parameters(model: str, values: dict[str, Any]) -> int:
-    """By the layers' formulas."""
-    e, units = values["embedding_dim"], values["lstm_units"]
-    words = WORDS * e
-    into, conv = e, 0
+    """The number of parameters by the layers' formulas."""
+    size, units = values["embedding_dim"], values["lstm_units"]
+    features, convolution = size, 0
     if model == "conv_lstm":
-        into = values["conv_filters"]
-        conv = values["kernel_size"] * e * into + into
-    return words + conv + 4 * units * (into + units + 1) + (units + 1) * CLASSES
+        features = values["conv_filters"]
+        convolution = values["kernel_size"] * size * features + features
+    dense = (units + 1) * tiny.CLASSES
+    return tiny.WORDS * size + convolution + 4 * units * (features + units + 1) + dense
 
 
 @pytest.mark.parametrize("model", MODELS)
@@ -184,7 +270,7 @@ def test_parameters_and_time_are_measured_without_training_a_trial(model: str) -
     assert timing.seconds_per_epoch > 0
 
 
-def test_memory_is_given_back_between_trials(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_memory_is_released_between_trials(monkeypatch: pytest.MonkeyPatch) -> None:
     cleared: list[int] = []
     clear: Callable[[], None] = keras.backend.clear_session
     monkeypatch.setattr(keras.backend, "clear_session", lambda: (cleared.append(1), clear())[1])
@@ -193,98 +279,103 @@ def test_memory_is_given_back_between_trials(monkeypatch: pytest.MonkeyPatch) ->
     assert len(cleared) == 2
 
 
-def test_a_report_that_is_answered_ends_the_trial_with_its_epoch_and_it_is_tested() -> None:
+@pytest.fixture
+def as_on_a_gpu(monkeypatch: pytest.MonkeyPatch) -> Callable[[int], None]:
+    """Makes Keras run several steps at a time, as on a GPU."""
+
+    def configure(steps: int) -> None:
+        monkeypatch.setattr(training, "STEPS_PER_EXECUTION", steps)
+        monkeypatch.setattr(tf.config, "list_logical_devices", lambda kind=None: ["GPU:0"])
+
+    monkeypatch.setattr(backend, "lstm", backend.lstm)  # restored afterwards
+    training.prepare()
+    fused: Callable[..., Any] = backend.lstm
+
+    def on_the_processor(*arguments: Any, **options: Any) -> Any:
+        with pytest.MonkeyPatch.context() as patched:
+            patched.setattr(tf.config, "list_logical_devices", lambda kind=None: [])
+            return fused(*arguments, **options)
+
+    backend.lstm = on_the_processor
+    return configure
+
+
+@pytest.mark.parametrize(
+    ("model", "steps"), [("lstm", 3), ("conv_lstm", 4), ("lstm", 32)], ids=["one left over", "all", "more than all"]
+)
+def test_several_steps_an_execution_change_no_number(
+    model: str, steps: int, as_on_a_gpu: Callable[[int], None]
+) -> None:
+    one = training.run(spec(model, epochs=2), quiet)
+    as_on_a_gpu(steps)
     reports: list[EpochReport] = []
-    stopped = training.run(spec(epochs=5), recorder(reports, stop_at=2))
+    several = training.run(spec(model, epochs=2), recorder(reports))
     assert [r.epoch for r in reports] == [1, 2]
-    assert (stopped.reason, stopped.cost.epochs, len(stopped.curves["val/loss"])) == ("enough", 2, 2)
-    assert stopped.test == training.run(spec(epochs=2), quiet).test
-
-
-def test_a_trial_that_is_stopped_in_its_last_epoch_has_finished() -> None:
-    assert training.run(spec(epochs=2), recorder([], stop_at=2)).reason == "finished"
-
-
-def test_a_trial_out_of_patience_runs_no_further_when_it_is_promoted() -> None:
-    first = training.run(spec(optimizer="tests.unit.trials.test_training.still", patience=1, epochs=4), quiet)
-    assert first.reason == "patience"
-    again = training.run(
-        spec(optimizer="tests.unit.trials.test_training.still", patience=1, initial_epoch=4, epochs=9, checkpoint=first.checkpoint),
-        quiet,
-    )
-    assert (again.reason, again.cost.epochs) == ("patience", 0)
-    assert (again.curves, again.objective, again.test) == (first.curves, first.objective, first.test)
-
-
-@pytest.mark.parametrize("error", [MemoryError(), tf.errors.ResourceExhaustedError(None, None, "OOM when allocating")])
-def test_a_trial_without_enough_memory_fails_with_that_reason(
-    error: Exception, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    def exhausted(*_: Any) -> None:
-        raise error
-
-    monkeypatch.setattr(training, "_fit_epoch", exhausted)
-    with pytest.raises(TrialFailedError, match=r"^out of memory$"):
-        training.run(spec(), quiet)
-
-
-@pytest.mark.parametrize("model", MODELS)
-@pytest.mark.parametrize("steps", [3, 4, 32], ids=["one left over", "no one left over", "more than there are"])
-def test_several_steps_an_execution_change_nothing_of_what_is_trained(
-    model: str, steps: int, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    one = training.run(spec(model), quiet)  # an epoch is 4 steps, the last of them with 12 of 16 examples
-    monkeypatch.setattr(training, "_steps_per_execution", lambda: steps)
-    reports: list[EpochReport] = []
-    several = training.run(spec(model), recorder(reports))
-    assert [r.epoch for r in reports] == [1, 2, 3]
     assert (several.curves, several.test) == (one.curves, one.test)
-    for group in ("variables", "optimizer"):
-        for a, b in zip(getattr(one.checkpoint, group), getattr(several.checkpoint, group), strict=True):
-            np.testing.assert_array_equal(a, b)
+    assert_same_state(several.checkpoint, one.checkpoint)
 
 
-def test_executions_are_timed_whole_and_no_more_than_there_is(monkeypatch: pytest.MonkeyPatch) -> None:
-    timed: list[int] = []
-    original = training.batches
-    monkeypatch.setattr(training, "batches", lambda split, size: timed.append(len(split.y)) or original(split, size))
-    monkeypatch.setattr(trial, "TIMED", 1)
+def test_whole_executions_are_timed_but_no_more_data_than_there_are(
+    as_on_a_gpu: Callable[[int], None], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    sizes: list[int] = []
+    batches = training.batches
+    monkeypatch.setattr(training, "batches", lambda split, n: sizes.append(len(split.y)) or batches(split, n))
+    monkeypatch.setattr(training, "TIMED", 1)
     for steps in (1, 3, 32):
-        monkeypatch.setattr(training, "_steps_per_execution", lambda steps=steps: steps)
+        as_on_a_gpu(steps)
         assert training.measure(spec(), quiet).seconds_per_epoch > 0
-    assert timed[2::4] == [16, 48, 60]
+    assert sizes[2::4] == [16, 48, 60]
 
 
-def test_the_network_is_not_traced_for_each_step_of_an_execution_to_predict(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_the_network_is_not_traced_for_each_step_of_an_execution_to_predict(
+    as_on_a_gpu: Callable[[int], None], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(training, "EVALUATION_BATCH", 5)  # the test set has 8 of them
+    as_on_a_gpu(8)
     traced: list[int] = []
-    monkeypatch.setattr(training, "_steps_per_execution", lambda: 8)
-    monkeypatch.setattr(trial, "EVALUATION_BATCH", 5)  # 8 of the test set
-    data, model = training._prepared(spec())
-    lstm_of_backend = backend.lstm
-    monkeypatch.setattr(backend, "lstm", lambda *a, **k: traced.append(1) or lstm_of_backend(*a, **k))
-    assert training.predict(model, data.test).shape == (40, CLASSES)
+
+    def test_traces(model: keras.Model, split: Split) -> NDArray[np.float32]:
+        lstm_of_backend = backend.lstm
+        with monkeypatch.context() as patched:
+            patched.setattr(backend, "lstm", lambda *a, **k: traced.append(1) or lstm_of_backend(*a, **k))
+            return predict(model, split)
+
+    predict = training.predict
+    monkeypatch.setattr(training, "predict", test_traces)
+    assert training.run(spec(epochs=1), quiet).test
     assert 1 <= len(traced) <= 2
 
 
-@pytest.mark.parametrize("gpus", [[], ["GPU:0"]], ids=["processor", "GPU"])
-def test_only_a_gpu_takes_several_steps_an_execution_and_has_to_be_made_deterministic(
-    gpus: list[str], monkeypatch: pytest.MonkeyPatch
+@pytest.mark.parametrize("devices", [[], ["GPU:0"]], ids=["processor", "GPU"])
+def test_only_a_gpu_runs_several_steps_an_execution_and_is_made_deterministic(
+    devices: list[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     enabled: list[bool] = []
+    steps: list[int] = []
+
+    def compile_(model: keras.Model, *_: Any, steps_per_execution: int, **__: Any) -> None:
+        steps.append(steps_per_execution)
+        raise MemoryError
+
     for kind in ("list_logical_devices", "list_physical_devices"):
-        monkeypatch.setattr(tf.config, kind, {"GPU": gpus}.__getitem__)
+        monkeypatch.setattr(tf.config, kind, {"GPU": devices}.__getitem__)
     monkeypatch.setattr(tf.config.experimental, "enable_op_determinism", lambda: enabled.append(True))
+    monkeypatch.setattr(keras.Model, "compile", compile_)
+    monkeypatch.setattr("models.lstm.build", lambda **_: keras.Sequential())
     monkeypatch.setenv("TF_FORCE_GPU_ALLOW_GROWTH", "")
     monkeypatch.delenv("TF_FORCE_GPU_ALLOW_GROWTH")
     monkeypatch.setenv("CUBLAS_WORKSPACE_CONFIG", ":16:8")
-    training.use_gpus()
-    assert enabled == [True] * len(gpus)
-    assert (training._steps_per_execution() > 1) == bool(gpus)
+    training.prepare.cache_clear()
+    with pytest.raises(TrialFailedError, match="out of memory"):
+        training.run(spec(), quiet)
+    assert enabled == [True] * len(devices)
+    assert (steps[0] > 1) == bool(devices)
     assert os.environ["TF_FORCE_GPU_ALLOW_GROWTH"] == "true"
     assert os.environ["CUBLAS_WORKSPACE_CONFIG"] == ":16:8"  # the user's
 
 
-@pytest.mark.parametrize("model", ["lstm", "conv_lstm"])
+@pytest.mark.parametrize("model", MODELS)
 def test_a_trial_is_traced_once_for_training_and_once_for_validation(
     model: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -304,35 +395,26 @@ def test_a_trial_is_traced_once_for_training_and_once_for_validation(
 
 
 def test_trials_do_not_warn_of_being_traced() -> None:
+    logging.getLogger("tensorflow").setLevel(logging.WARNING)
+    training.prepare.cache_clear()
+    training.prepare()
     assert logging.getLogger("tensorflow").getEffectiveLevel() >= logging.ERROR
-
-
-def test_a_trial_below_its_bar_is_stopped_and_tested() -> None:
-    whole = training.run(spec(epochs=5), quiet)
-    curve = whole.curves["val/accuracy"]
-    bar = (None, None, max(curve) + 0.01, None, None)
-    stopped = training.run(spec(epochs=5, bar=bar), quiet)
-    assert stopped.reason == "stopped"
-    assert stopped.curves["val/accuracy"] == curve[:3]
-    assert training.run(spec(epochs=5, bar=(min(curve[0], 0.0),) * 5), quiet).reason == "finished"
 
 
 def test_a_final_trial_learns_from_train_and_validation_holds_nothing_out_and_is_tested_once(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    seen: list[int] = []
-    tested: list[int] = []
-    original, predict = training.batches, training.predict
-    monkeypatch.setattr(training, "batches", lambda split, size: seen.append(len(split.y)) or original(split, size))
-    monkeypatch.setattr(training, "predict", lambda model, split: tested.append(len(split.y)) or predict(model, split))
-    final = spec("lstm", objective="train/accuracy", test_last_epoch=True, final=True, origin=3, epochs=2)
+    sizes: list[int] = []
+    batches = training.batches
+    monkeypatch.setattr(training, "batches", lambda split, n: sizes.append(len(split.y)) or batches(split, n))
+    final: TrialSpec = spec(objective="train/accuracy", test_last_epoch=True, final=True, origin=3, epochs=2)
     result = training.run(final, quiet)
-    assert seen == [90, 90, 40]  # 60 of train and 30 of validation, twice; the test set once
-    assert tested == [40]
-    assert {name: len(curve) for name, curve in result.curves.items()} == {"train/loss": 2, "train/accuracy": 2}
+    assert sizes == [90, 90, 40]  # the 60 of train and 30 of validation twice, the test set once
+    assert tuple(result.curves) == tuple(name for name in CURVES if name.startswith("train/"))
+    assert {len(curve) for curve in result.curves.values()} == {2}
     assert (result.best_epoch, result.objective) == (2, result.curves["train/accuracy"][-1])
     assert result.predictions is not None
     predicted, labels = result.predictions
     assert predicted.dtype == labels.dtype == np.uint8
     assert float((predicted == labels).mean()) == result.test["test/accuracy"]
-    assert training.run(spec("lstm", epochs=1), quiet).predictions is None
+    assert training.run(spec(epochs=1), quiet).predictions is None

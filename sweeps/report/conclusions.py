@@ -1,0 +1,82 @@
+"""The conclusions of a sweep in whole sentences, each with its uncertainty."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Iterator
+
+from sweeps.analysis import statistics
+from sweeps.analysis.summary import SweepSummary
+from sweeps.analysis.wording import duration
+
+ENDINGS = {"trials": "all trials", "max_failures": "too many failures in a row"}  # reasons of a sweep's end
+STATES = {"completed": "completed", "failed": "failed", "running": "not ended"}
+
+
+def state(sweep: SweepSummary) -> str:
+    """Say whether the sweep has ended, and why."""
+    ended = sweep.record.ended
+    if ended is None:
+        return "not ended: interrupted, or still running"
+    return f"{ended.status} ({ENDINGS.get(ended.reason, ended.reason)})"
+
+
+def counts(sweep: SweepSummary) -> str:
+    """Count the trials that were started, by their state."""
+    record = sweep.record
+    by_status = Counter(trial.status for trial in record.trials.values())
+    states = ", ".join(f"{by_status[status]} {words}" for status, words in STATES.items() if by_status[status])
+    return f"{len(record.trials)} of {record.budget} trials were started: {states or 'none'}"
+
+
+def effort(sweep: SweepSummary) -> str:
+    """Say how long trials trained, and how long the sweep ran."""
+    return f"{duration(sweep.training_seconds)} of training in {duration(sweep.running_seconds())}"
+
+
+def sentences(sweep: SweepSummary) -> Iterator[str]:
+    """State the result in plain words, and how far it can be trusted."""
+    best, completed = sweep.best, len(sweep.ranking)
+    if best is None or best.objective is None:
+        yield "No trial completed, so nothing can be said about any configuration."
+        return
+    name = "The baseline" if best.baseline else f"Trial {best.trial}"
+    trials = "trial" if completed == 1 else "trials"
+    yield f"{name} has the best {sweep.objective}, {best.objective:.4f}, of {completed} completed {trials}."
+    yield from _gain(sweep)
+    yield from _luck(sweep)
+    if sweep.started.held_out == "test":
+        yield "The val/ metrics are the test set's: no trial was chosen or stopped by them."
+    elif can_be_confirmed(sweep):
+        yield "To see whether this holds, train the best configurations again with fresh seeds:"
+
+
+def can_be_confirmed(sweep: SweepSummary) -> bool:
+    return len(sweep.ranking) > 1 and sweep.started.held_out != "test"
+
+
+def _gain(sweep: SweepSummary) -> Iterator[str]:
+    """Compare the accuracy of the best trial with the baseline's, on validation and on the test set."""
+    if sweep.best is None or sweep.baseline is None or sweep.best.baseline:
+        return
+    for place, metric in (("On validation", "val/accuracy"), ("On the test set", "test/accuracy")):
+        best, baseline = sweep.score(sweep.best, metric), sweep.score(sweep.baseline, metric)
+        if best is None or baseline is None:
+            continue
+        points = 100 * (best.value - baseline.value)
+        error = f" (one standard error of its accuracy: {100 * best.error:.1f} points)" if best.error else ""
+        yield f"{place} its accuracy is {best} and the baseline's is {baseline}: {points:+.1f} points{error}."
+
+
+def _luck(sweep: SweepSummary) -> Iterator[str]:
+    """Explain the winner's curse."""
+    n = len(sweep.ranking)
+    if n < 2 or sweep.best is None or (score := sweep.score(sweep.best, "val/accuracy")) is None:
+        return
+    luck = statistics.luck_of_the_best(n)
+    points = f" ({100 * luck * score.error:.1f} points)" if score.error else ""
+    yield (
+        f"The best of {n} is also the luckiest of {n} (the winner's curse): if all were equally good, the best would "
+        f"still be expected to lie up to {luck:.1f} standard errors{points} above their mean on validation. So its "
+        "validation score is too high an estimate; its test score is not, because the test set chose nothing."
+    )

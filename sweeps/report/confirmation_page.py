@@ -1,0 +1,25 @@
+"""The page of a confirmation: every configuration with its interval, and the conclusions."""
+
+from __future__ import annotations
+
+from sweeps.analysis import confirmation
+from sweeps.journal import SweepRecord
+from sweeps.report import html, provenance
+from sweeps.report.html import Report
+
+
+def build(record: SweepRecord) -> Report:
+    from sweeps.report import figures  # imports matplotlib
+
+    outcomes = confirmation.outcomes(record)
+    drawn = tuple(figure for draw in figures.CONFIRMATION_FIGURES for figure in draw(outcomes))
+    page = html.render(
+        "confirmation.html",
+        started=record.started,
+        record=record,
+        outcomes=outcomes,
+        sentences=confirmation.conclusions(outcomes),
+        figures=drawn,
+        provenance=provenance.rows(record.started),
+    )
+    return Report(page, drawn)

@@ -1,0 +1,45 @@
+"""The note on a sweep's run in MLflow."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+
+from conf import stored
+from sweeps.analysis.wording import number
+from sweeps.journal import SweepRecord, TrialRecord
+from sweeps.search import space
+
+
+def note(record: SweepRecord) -> str:
+    """Sum up a sweep in lines of Markdown: its result and the hyperparameters that were searched.
+
+    There are few lines and no table, because MLflow shows the first four lines and draws no tables.
+    """
+    started = record.started
+    model, optimizer = stored.builders(started.config)
+    searched = [hp.name for hp in space.recorded(model, optimizer)]
+    lines = [_heading(record), ""]
+    if record.ended is not None:
+        if record.best is not None:
+            lines.append(f"* best: {_scores(record.best, started.objective, searched)}")
+        if record.baseline is not None:
+            lines.append(f"* baseline: {_scores(record.baseline, started.objective)}")
+        lines.append(f"* {len(record.completed)} trials completed, {len(record.failed)} failed")
+    lines.append(f"* searched: {', '.join(searched) or 'nothing'}")
+    return "\n".join(lines)
+
+
+def _heading(record: SweepRecord) -> str:
+    started = record.started
+    heading = f"**{started.model}** on **{started.dataset}**, "
+    if started.confirms:
+        heading += f"the best configurations of {started.confirms} trained again"
+    else:
+        heading += f"{started.tuner} search for the best {started.objective}"
+    return heading + ("; generated **stand-in** data, not the real corpus" if started.source == "standin" else "")
+
+
+def _scores(trial: TrialRecord, objective: str, searched: Iterable[str] = ()) -> str:
+    values = " ".join(f"{name}={trial.values[name]}" for name in searched)
+    scores = f"{objective} {number(trial.objective)}, test/accuracy {number(trial.test.get('test/accuracy'))}"
+    return f"trial {trial.trial}, {scores}{f' ({values})' if values else ''}"

@@ -1,0 +1,90 @@
+"""The common part of all oracles: Keras Tuner's own, without its Tuner.
+
+Trials run elsewhere and the journal is the record, so nothing is saved here: a resumed sweep feeds the journal to a
+fresh oracle with the same seed.
+
+A tuner is a module of this folder with a function `oracle(settings, *, <options>) -> BaseOracle`, and a file in
+`conf/tuner/` that names the function and gives its options.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any, NamedTuple
+
+import keras_tuner
+
+from conf.schema import Value
+from sweeps.search.space import rounded
+
+# Keras Tuner takes a space for exhausted after 20 draws of known values in a row: too early in a small space.
+MAX_COLLISIONS = 1000
+
+
+class Settings(NamedTuple):
+    """The part of a sweep's configuration that an oracle needs whatever its options are."""
+
+    objective: str  # the name of a metric, e.g. val/accuracy
+    direction: str  # max | min
+    hyperparameters: keras_tuner.HyperParameters  # the searched ones
+    seed: int
+    trials: int
+    epochs: int  # the most that a trial may run
+
+
+class BaseOracle(keras_tuner.Oracle):
+    """An oracle that the journal can be replayed to; the first of a tuner's base classes."""
+
+    def __init__(self, settings: Settings, **arguments: Any) -> None:
+        super().__init__(
+            objective=keras_tuner.Objective(settings.objective, settings.direction),
+            hyperparameters=settings.hyperparameters,
+            allow_new_entries=False,
+            tune_new_entries=False,
+            seed=settings.seed,
+            **arguments,
+        )
+        self.verbose = 0
+        self._max_collisions = MAX_COLLISIONS
+
+    @property
+    def description(self) -> str:
+        """The tuner's use of its budget, for the user to read before it runs."""
+        return f"{self.max_trials} trials"
+
+    def expect(self, values: Mapping[str, Value]) -> None:
+        """Announce the recorded values of the next proposal, so that a replay need not compute them."""
+
+    def correct(self, trial: keras_tuner.engine.trial.Trial, values: Mapping[str, Value]) -> None:
+        """Replace the values of a trial that was proposed by those that the journal recorded."""
+        trial.hyperparameters.values.update(values)
+        self._record_values(trial)
+
+    def extend(self, trials: int) -> None:
+        """Change the budget: from now on the search has this many trials in all."""
+        self.max_trials = trials
+
+    def candidates(self) -> set[str]:
+        """The ids of the trials that may still be promoted."""
+        return set()
+
+    def save(self) -> None:
+        """Save nothing: the journal is the record."""
+
+    def _save_trial(self, trial: Any) -> None:
+        """Save nothing: the journal is the record."""
+
+    def _check_consecutive_failures(self) -> None:
+        """Check nothing: the driver decides when to give up, and Keras Tuner would go through all trials each time."""
+
+    def _random_values(self) -> dict[str, Value] | None:
+        """Return the baseline first, then Keras Tuner's draws, which never repeat a trial; None when exhausted."""
+        if not self.start_order:
+            return {hp.name: hp.default for hp in self.get_space().space}
+        values: dict[str, Value] | None = super()._random_values()
+        return values
+
+    def _compute_values_hash(self, values: dict[str, Value]) -> str:
+        """Take values that train the same for the same: a step's 0.30000000000000004 and a default's 0.3."""
+        digest: str = super()._compute_values_hash(rounded(values))
+        return digest

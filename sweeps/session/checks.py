@@ -1,0 +1,86 @@
+"""The mistakes that show before anything slow is imported, or before a recorded sweep goes on."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from conf import stored
+from conf.schema import READ_KEYWORDS, Config, ConfigError, did_you_mean
+from sweeps import environment
+from sweeps.journal import Event, SweepStarted
+from sweeps.metrics import OBJECTIVES, row
+from sweeps.plan import Plan
+from sweeps.search import builders, space
+from sweeps.search.space import Space
+from sweeps.tracking import store
+
+
+def check(config: Config) -> Space:
+    """Return the search space; raises `ConfigError` for every mistake that shows before anything slow is imported."""
+    _check_objective(config)
+    builders.check_tuner(config.tuner)
+    store.uri(config.tracking.uri)
+    searched = space.read(config.model, config.optimizer)
+    for name, data in config.datasets.items():
+        _check_read(f"datasets.{name}.read", data.read)
+        if data.validation == "test" and (searched.searched or config.stopping.name != "none"):
+            chosen = f"{searched.searched[0].key} is searched" if searched.searched else "it would stop trials"
+            raise ConfigError(
+                f"datasets.{name}.validation=test: the test set must never choose, but {chosen}; "
+                "give a fraction of train, or fix every hyperparameter and set stopping=none"
+            )
+    return searched
+
+
+def _check_objective(config: Config) -> None:
+    objective, target, allowed = config.objective, config.target, ", ".join(OBJECTIVES)
+    if objective.startswith("test/"):
+        raise ConfigError(f"objective={objective}: the test set must never choose a model; allowed: {allowed}")
+    if objective not in OBJECTIVES:
+        raise ConfigError(f"objective={objective}: allowed: {allowed}")
+    if target is None:
+        return
+    is_share = row(objective).direction == "max"
+    if not 0 < target <= 1 if is_share else not 0 < target < float("inf"):
+        limit = "at most 1" if is_share else "finite"
+        raise ConfigError(f"target={target}: must be greater than 0 and {limit} for objective={objective}")
+
+
+def _check_read(key: str, target: str) -> None:
+    for keyword in builders.keywords_of(key, target):
+        if keyword not in READ_KEYWORDS:
+            allowed = ", ".join(READ_KEYWORDS)
+            hint = did_you_mean(keyword, READ_KEYWORDS)
+            raise ConfigError(f"{key}={target}: it takes {keyword}, which no dataset has; allowed: {allowed}{hint}")
+
+
+def refuse_another_sweep(plan: Plan, started: SweepStarted) -> None:
+    """Raise `ConfigError` if the sweep that is to be resumed would not be the same one."""
+    directory = plan.directory.parent
+    if started.confirms:
+        raise ConfigError(
+            f"resume={directory}: this is a confirmation; to resume it: python -m pipelines.confirm resume={directory}"
+        )
+    stored.refuse_changes(directory, started.config, plan.yaml)
+    refuse_other_data(plan, started.digest, str(directory))
+    before, now = started.environment.versions.get("keras-tuner"), environment.versions().get("keras-tuner")
+    if before != now:
+        raise ConfigError(
+            f"keras-tuner={now}: {directory} was started with keras-tuner={before}, "
+            "and another version may propose other trials; install that one, or start a new sweep"
+        )
+
+
+def refuse_other_data(plan: Plan, digest: str, owner: str) -> None:
+    """Raise `ConfigError` unless the plan's data have the digest that `owner` was started with."""
+    if plan.digest != digest:
+        raise ConfigError(
+            f"datasets.{plan.dataset}: the digest of the data is {plan.digest}, {owner} was started with {digest}; "
+            "give it the same data"
+        )
+
+
+def first_event(past: Sequence[Event]) -> SweepStarted:
+    """Return the event that a journal begins with."""
+    assert isinstance(past[0], SweepStarted)
+    return past[0]

@@ -1,0 +1,115 @@
+"""A confirmation from start to end: finalists of recorded sweeps, trained again with fresh seeds and compared."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Sequence
+from dataclasses import replace
+from pathlib import Path
+from typing import TYPE_CHECKING, NamedTuple
+
+from conf import stored
+from conf.schema import Config, ConfigError, Engine, Job, Tracking
+from sweeps import files, finalists, journal
+from sweeps.journal import SweepRecord
+from sweeps.plan import Confirmation, Plan
+from sweeps.session import outputs
+from sweeps.session.checks import check, refuse_other_data
+from sweeps.session.plans import plans_of
+from sweeps.session.session import Session, Sweep, workers
+from sweeps.tracking import store
+
+if TYPE_CHECKING:
+    from rich.console import Console
+
+COMMAND = "confirm.json"  # in the directory of a confirmation: the request that it was started with
+
+
+class Request(NamedTuple):
+    """The sweeps to confirm, and with how many configurations and seeds."""
+
+    sweep: str
+    top: int = 3
+    seeds: int = 5
+    uri: str | None = None
+    workers: int | None = None
+    directory: Path | None = None  # of a confirmation that is resumed
+
+
+def confirm(request: Request, session: Session) -> list[SweepRecord]:
+    """Train the finalists of each dataset and compare them; returns the confirmations' records."""
+    records = _sweeps(request)
+    confirmations = [finalists.confirmation_of(record, request.top, request.seeds) for record in records]
+    config = _configuration(records, confirmations, request)
+    searched = check(config)
+    directory = outputs.OUTPUTS / finalists.directory_name(records, confirmations)
+    if request.directory is not None and request.directory.resolve() != directory.resolve():
+        raise ConfigError(
+            f"resume={request.directory}: the sweep has had more trials since, and other finalists; "
+            f"for a new confirmation: sweep={request.sweep}"
+        )
+    with session.held(directory, "python -m pipelines.confirm"):
+        job = Job(config, stored.as_yaml(config))
+        plans = [_plan(*each) for each in zip(plans_of(job, searched, directory), records, confirmations, strict=True)]
+        sweeps = [Sweep(plan, _oracle(plan), journal.read(plan.directory)) for plan in plans]
+        files.write_text(directory / stored.FILE, job.yaml)
+        files.write_text(directory / COMMAND, json.dumps(_options(request)))
+        with workers(config.engine) as engine:
+            confirmed, tracker, logged = session.conduct(sweeps, engine, _oracle(plans[0]).description)
+        for plan, record in zip(plans, confirmed, strict=True):
+            _print(record, session.console)
+            if logged:
+                session.register(tracker.uri, plan, record)
+    return confirmed
+
+
+def _oracle(plan: Plan) -> finalists.FixedList:
+    assert plan.confirmation is not None
+    return finalists.FixedList(plan.confirmation)
+
+
+def _sweeps(request: Request) -> list[SweepRecord]:
+    """The sweeps of that name: from the journals here, which may be ahead of the store, otherwise from the store."""
+    if directories := outputs.recorded_here(request.sweep):
+        pasts = [(directory, journal.read(directory)) for directory in directories]
+        records = [SweepRecord.of(directory, past) for directory, past in pasts if past]
+    else:
+        from sweeps.tracking.reader import StoredSweeps
+
+        stored_sweeps = StoredSweeps(request.uri or store.uri(None))
+        records = [stored_sweeps.record(sweep) for sweep in stored_sweeps.chosen(request.sweep, "sweep")]
+    if not records or any(record.started.confirms or record.started.held_out == "test" for record in records):
+        raise ConfigError(f"sweep={request.sweep}: is not a search that validation decided")
+    return sorted(records, key=lambda record: record.started.dataset)
+
+
+def _configuration(records: Sequence[SweepRecord], confirmations: Sequence[Confirmation], request: Request) -> Config:
+    config = finalists.configuration(records, max(len(confirmation.trials) for confirmation in confirmations))
+    engine = config.engine
+    if request.workers is not None:
+        engine = Engine("local", request.workers, engine.threads, engine.memory)
+    tracking = Tracking(request.uri or config.tracking.uri, config.tracking.experiment)
+    return replace(config, engine=engine, tracking=tracking)
+
+
+def _plan(plan: Plan, record: SweepRecord, confirmation: Confirmation) -> Plan:
+    refuse_other_data(plan, record.started.digest, "the sweep")
+    config = replace(plan.config, trials=len(confirmation.trials))
+    return plan._replace(confirmation=confirmation, store=record.started.store, config=config)
+
+
+def _options(request: Request) -> dict[str, str]:
+    options = {"sweep": request.sweep, "top": str(request.top), "seeds": str(request.seeds)}
+    return options | ({"tracking.uri": request.uri} if request.uri else {})
+
+
+def _print(record: SweepRecord, console: Console) -> None:
+    from sweeps import terminal
+    from sweeps.analysis import confirmation
+    from sweeps.report import write as report
+
+    outcomes = confirmation.outcomes(record)
+    console.print(terminal.confirmation_table(record, outcomes))
+    for sentence in confirmation.conclusions(outcomes):
+        console.print(sentence, soft_wrap=True, highlight=False)
+    console.print(f"report: {record.directory / report.FILE}", soft_wrap=True, highlight=False)

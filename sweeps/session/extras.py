@@ -1,0 +1,40 @@
+"""The figures, reports and sentences that MLflow's runs show besides their own numbers."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from sweeps.journal import SweepRecord, TrialRecord
+from sweeps.tracking.extras import Extras, ExtrasOf
+
+if TYPE_CHECKING:
+    from sweeps.report.figures.trial import LossCurves
+
+
+def from_reports() -> ExtrasOf:
+    """Return the function that the tracker asks for a trial's loss curves, and for a sweep's note, scores and report."""
+    drawings: dict[str, LossCurves] = {}  # one figure for all trials: a new one for each takes half as long again
+
+    def loss_curves(record: SweepRecord, trial: TrialRecord) -> bytes:
+        from sweeps.report.figures.trial import LossCurves
+
+        held_out = record.started.held_out
+        drawing = drawings.setdefault(held_out, LossCurves(held_out))
+        return drawing.png(trial.curves, f"{record.started.model} on {record.started.dataset}, trial {trial.trial}")
+
+    def extras_of(record: SweepRecord, trial: TrialRecord | None) -> Extras:
+        from sweeps.report import run_note
+
+        if trial is not None:
+            return Extras(files={"loss_curves.png": loss_curves(record, trial)} if trial.epochs_run else {})
+        note = run_note.note(record)
+        if record.ended is None:
+            return Extras(note=note)
+        from sweeps.analysis import confirmation
+        from sweeps.report import write as report
+
+        page = report.ensure_written(record)
+        scores = confirmation.metrics(confirmation.outcomes(record)) if record.started.confirms else {}
+        return Extras(metrics=scores, files={report.FILE: page.read_bytes()} if page else {}, note=note)
+
+    return extras_of

@@ -1,0 +1,49 @@
+"""The plans of a job's sweeps, and that of a recorded one."""
+
+from __future__ import annotations
+
+from importlib import import_module
+from pathlib import Path
+
+from conf.schema import Config, Job
+from sweeps.journal import SweepRecord
+from sweeps.plan import LOAD, Plan
+from sweeps.search import space
+from sweeps.search.space import Space
+
+
+def plans_of(job: Job, searched: Space, directory: Path) -> list[Plan]:
+    """Plan a sweep for each dataset. Loads the data, so that their faults show before any training."""
+    module, _, function = LOAD.rpartition(".")
+    plans = []
+    for dataset, settings in job.config.datasets.items():
+        encoded = getattr(import_module(module), function)(name=dataset, settings=settings)
+        plans.append(
+            Plan(
+                sweep=f"{directory.name}/{dataset}",
+                config=job.config,
+                yaml=job.yaml,
+                space=searched,
+                dataset=dataset,
+                source=encoded.source,
+                digest=encoded.digest,
+                directory=directory / dataset,
+                sizes={part: len(getattr(encoded, part).y) for part in ("train", "validation", "test")},
+            )
+        )
+    return plans
+
+
+def recorded_plan(config: Config, record: SweepRecord) -> Plan:
+    """Return the plan of a recorded sweep, built without loading its data."""
+    started = record.started
+    return Plan(
+        sweep=started.sweep,
+        config=config,
+        yaml=started.config,
+        space=space.read(config.model, config.optimizer),
+        dataset=started.dataset,
+        source=started.source,
+        digest=started.digest,
+        directory=record.directory,
+    )

@@ -1,0 +1,73 @@
+"""One trial again, from what its run in MLflow recorded."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from conf import stored
+from conf.schema import Config, Engine, Job
+from sweeps.session.checks import check, refuse_other_data
+from sweeps.session.plans import plans_of
+from sweeps.session.session import workers
+from sweeps.tracking import store
+from sweeps.trials.engine import Failed, Finished
+
+if TYPE_CHECKING:
+    from rich.console import Console
+
+    from sweeps.journal import SweepRecord
+    from sweeps.trials.dask_engine import DaskEngine
+    from sweeps.trials.spec import TrialResult, TrialSpec
+
+
+def reproduce(asked: Config, console: Console) -> bool:
+    """Train the trial of the run `asked.reproduce` again; returns whether every number is equal to the last bit."""
+    from sweeps import environment, reproduction
+    from sweeps.tracking.reader import StoredSweeps
+
+    assert asked.reproduce is not None
+    record, number = StoredSweeps(store.uri(asked.tracking.uri)).trial(asked.reproduce)
+    trial = record.trials[number]
+    config = _config(record, asked)
+    (plan,) = plans_of(Job(config, stored.as_yaml(config)), check(config), Path("outputs/reproduce"))
+    refuse_other_data(plan, record.started.digest, "the run")
+    spec = reproduction.spec(plan, record, trial)
+    console.print(f"trial {number} of {record.started.sweep}, seed {spec.seed}, {spec.epochs} epochs", soft_wrap=True)
+    with workers(config.engine) as engine:
+        outcome = _train(engine, plan.function, spec)
+    equal, lines = reproduction.in_words(trial, outcome)
+    for line in lines:
+        console.print(line, soft_wrap=True, highlight=False)
+    recorded = reproduction.recorded_environment(record, trial)
+    differences = reproduction.environment_differences(recorded, environment.here())
+    console.print("reproduced" if equal else "NOT reproduced", style="green" if equal else "red")
+    for line in differences:
+        console.print(f"another environment: {line}", soft_wrap=True, highlight=False)
+    if not equal and not differences:
+        console.print("the environment is the recorded one, as far as it was recorded", soft_wrap=True)
+    return equal
+
+
+def _config(record: SweepRecord, asked: Config) -> Config:
+    """The recorded configuration, of the trial's dataset alone and for one worker here."""
+    dataset = record.started.dataset
+    config = stored.parsed(record.config)
+    data = replace(config.datasets[dataset], source=record.started.source)
+    given = asked.datasets.get(dataset)
+    if given is not None and given.archive is not None:
+        data = replace(data, archive=given.archive)
+    threads = asked.engine.threads if asked.engine.threads != 1 else config.engine.threads
+    return replace(config, datasets={dataset: data}, engine=Engine("local", 1, threads), dry_run=False)
+
+
+def _train(engine: DaskEngine, function: str, spec: TrialSpec) -> TrialResult | Failed:
+    engine.submit(function, spec)
+    while True:
+        message = engine.next(1)
+        if isinstance(message, Failed):
+            return message
+        if isinstance(message, Finished):
+            result: TrialResult = message.result
+            return result

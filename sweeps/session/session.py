@@ -1,0 +1,256 @@
+"""Sweeps from start to end: directory, workers, driver, MLflow, terminal, report and registration."""
+
+from __future__ import annotations
+
+import shlex
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import replace
+from importlib import import_module
+from pathlib import Path
+from typing import TYPE_CHECKING, NamedTuple
+
+from conf import stored
+from conf.schema import ConfigError, Engine, Job, Text
+from sweeps import driver, files, journal
+from sweeps.driver import Listener
+from sweeps.errors import SweepError
+from sweeps.journal import Event, SweepRecord
+from sweeps.plan import Plan
+from sweeps.search.ask_tell import AskTell
+from sweeps.search.space import Space
+from sweeps.session import extras, outputs
+from sweeps.session.checks import first_event, refuse_another_sweep
+from sweeps.session.plans import plans_of
+from sweeps.tracking import store
+from sweeps.trials import gpus
+from sweeps.trials.native_logs import without_native_logs
+
+if TYPE_CHECKING:
+    from rich.console import Console
+
+    from sweeps.tracking.tracker import Tracker
+    from sweeps.trials.dask_engine import DaskEngine
+
+LAST_LOGGING = 5  # seconds that the store gets after Ctrl-C
+
+# Returns the JSON of a dataset's word index; called only for a model that is not registered yet.
+WordIndex = Callable[[str, Text], bytes]
+
+
+class Sweep(NamedTuple):
+    """A sweep that is about to run; `past` are the events of its journal if it goes on."""
+
+    plan: Plan
+    oracle: AskTell
+    past: Sequence[Event]
+
+
+@contextmanager
+def workers(config: Engine) -> Iterator[DaskEngine]:
+    """Open the engine; its workers load TensorFlow while this process does."""
+    from sweeps.trials.dask_engine import open_engine
+
+    with open_engine(config) as engine:
+        engine.warm_up("sweeps.trials.training.prepare")
+        with without_native_logs():
+            import_module("sweeps.search.oracle")
+        yield engine
+
+
+class Session:
+    """One command's sweeps: where it prints, and what it shows them to besides the terminal and MLflow."""
+
+    def __init__(self, console: Console, word_index: WordIndex, listeners: Sequence[Listener] = ()) -> None:
+        self.console = console
+        self._word_index = word_index
+        self._listeners = listeners
+
+    def search(self, job: Job, searched: Space) -> list[SweepRecord]:
+        """Run a job's sweeps, one for each dataset, and register the models that they choose."""
+        config = job.config
+        directory = Path(config.resume) if config.resume else outputs.new_directory(config.model.name)
+        with self.held(directory, "python -m pipelines.sweep"):
+            plans = plans_of(job, searched, directory)
+            pasts = [journal.read(plan.directory) for plan in plans]
+            for plan, past in zip(plans, pasts, strict=True):
+                if past:
+                    refuse_another_sweep(plan, first_event(past))
+            files.write_text(directory / stored.FILE, job.yaml)
+            with workers(config.engine) as engine:
+                return self._search(plans, pasts, engine)
+
+    def dry_run(self, job: Job, searched: Space) -> None:
+        """Print what a job's sweeps would run, and how long that would take."""
+        from sweeps import terminal
+        from sweeps.estimate import estimates
+
+        plans = plans_of(job, searched, outputs.OUTPUTS / "dry-run")
+        with workers(job.config.engine) as engine:
+            for plan, estimate in zip(plans, estimates(plans, engine), strict=True):
+                self.console.print(terminal.estimate_table(plan, estimate))
+
+    @contextmanager
+    def held(self, directory: Path, command: str) -> Iterator[None]:
+        """Hold a directory, and print the command that goes on if the sweeps in it are cut short."""
+        with outputs.held(directory):
+            try:
+                yield
+            except (KeyboardInterrupt, SweepError):
+                if outputs.has_begun(directory):
+                    resume = f"{command} {shlex.quote(f'resume={directory}')}"
+                    self.console.print("Finished trials are kept. To resume:", soft_wrap=True)
+                    self.console.print(f"  {resume}", soft_wrap=True, highlight=False, markup=False)
+                raise
+
+    def conduct(
+        self, sweeps: Sequence[Sweep], engine: DaskEngine, description: str
+    ) -> tuple[list[SweepRecord], Tracker, bool]:
+        """Run sweeps to their end, in the terminal and in MLflow; `description` tells the user what they do.
+
+        Returns their records, the tracker, and whether everything could be logged.
+        """
+        from sweeps.terminal import Terminal
+
+        plans = [sweep.plan for sweep in sweeps]
+        tracker = self._tracker(sweeps)
+        self._introduce(plans, tracker, engine, description)
+        terminal = Terminal(self.console)
+        address = store.without_password(tracker.uri)
+        listeners = [tracker, terminal, *self._listeners]
+        searches = [driver.Search(s.plan._replace(store=address), s.oracle, listeners, s.past) for s in sweeps]
+        limit = None
+        try:
+            with terminal:
+                driver.run(searches, engine)
+        except KeyboardInterrupt:
+            limit = LAST_LOGGING
+            self.console.print("interrupted")
+            raise
+        finally:
+            for search in searches:
+                search.close()
+            for listener in (terminal, *self._listeners):
+                listener.close()
+            logged = self._finish_logging(tracker, searches, limit)
+        return [search.record for search in searches], tracker, logged
+
+    def register(self, uri: str, plan: Plan, record: SweepRecord) -> bool:
+        """Register the model that a sweep or a confirmation chose, once; returns whether nothing is left to do."""
+        from sweeps.analysis import confirmation
+        from sweeps.tracking import registration
+
+        if record.ended is None or record.ended.status != "completed" or plan.source != "archive":
+            return True
+        choice, text = confirmation.choice(record), plan.config.datasets[plan.dataset].text
+        if choice is None:
+            return True
+        if text.words is None and text.url is None:
+            # Nobody could ask such a model anything; only another sweep can give it a word index.
+            self.console.print(f"not registered: datasets.{plan.dataset}.text names no word index", soft_wrap=True)
+            return True
+        trial = choice.trial
+        candidate = registration.Candidate(
+            trial=trial,
+            spec=plan.spec(trial.trial, trial.values, 0, trial.epochs),
+            why=choice.why,
+            labels=text.labels,
+            words=lambda: self._word_index(plan.dataset, text),
+        )
+        try:
+            version = registration.register(uri, record, candidate)
+        except (registration.NotRegisteredError, ConfigError) as error:
+            self.console.print(
+                f"[red]not registered[/red], python -m pipelines.sync tries again: {error}", soft_wrap=True
+            )
+            return False
+        if version.new:
+            self.console.print(
+                f"registered trial {version.trial} as {version.name}, version {version.number}, the {version.alias}",
+                soft_wrap=True,
+            )
+        return True
+
+    def _search(self, plans: Sequence[Plan], pasts: Sequence[Sequence[Event]], engine: DaskEngine) -> list[SweepRecord]:
+        from sweeps import terminal
+        from sweeps.report import write as report
+        from sweeps.search.oracle import Oracle
+
+        config = plans[0].config
+        # With the budgets that the sweeps began with; the driver replays how these have changed since.
+        oracles = [
+            Oracle(replace(config, trials=first_event(past).trials) if past else config, plan.space)
+            for plan, past in zip(plans, pasts, strict=True)
+        ]
+        sweeps = [Sweep(*each) for each in zip(plans, oracles, pasts, strict=True)]
+        description = f"{config.tuner['name']}: {Oracle(config, plans[0].space).description}"
+        records, tracker, logged = self.conduct(sweeps, engine, description)
+        for record in records:
+            self.console.print(terminal.results(record))
+            if ending := terminal.ending(record):
+                self.console.print(ending, soft_wrap=True)
+            self.console.print(f"report: {record.directory / report.FILE}", soft_wrap=True, highlight=False)
+        if logged:
+            self._print_comparison(plans, tracker)
+            for plan, record in zip(plans, records, strict=True):
+                self.register(tracker.uri, plan, record)
+        return records
+
+    def _tracker(self, sweeps: Sequence[Sweep]) -> Tracker:
+        """Open MLflow, in the store that the configuration names or else the sweeps have used so far."""
+        from sweeps.tracking.tracker import Tracker
+
+        plan = sweeps[0].plan
+        last = next((first_event(sweep.past).store for sweep in sweeps if sweep.past), plan.store) or None
+
+        def announce(sweep: str, address: str) -> None:
+            self.console.print(f"compare {sweep}: {address}", soft_wrap=True, highlight=False, markup=False)
+
+        tracking = plan.config.tracking
+        tracker = Tracker(
+            store.uri(tracking.uri, last), tracking.experiment, extras=extras.from_reports(), announce=announce
+        )
+        tracker.wait_until_opened()
+        return tracker
+
+    def _introduce(self, plans: Sequence[Plan], tracker: Tracker, engine: DaskEngine, description: str) -> None:
+        config, datasets = plans[0].config, " and ".join(plan.dataset for plan in plans)
+        command = tracker.ui_command()
+        where, unused = places(config.engine, engine.workers)
+        self.console.print(
+            f"{config.model.name} on {datasets}, {where}; {description}\n"
+            f"journals in {plans[0].directory.parent}, runs in {store.without_password(tracker.uri)}"
+            f"{f', shown by {command}' if command else ''}",
+            soft_wrap=True,
+        )
+        if unused:
+            self.console.print(unused, soft_wrap=True, highlight=False, markup=False)
+
+    def _finish_logging(self, tracker: Tracker, searches: Sequence[driver.Search], limit: float | None) -> bool:
+        from sweeps.report import write as report
+
+        logged = tracker.close(limit)
+        for search in searches:
+            if search.record.ended is not None:  # it has been written already, unless the store is away
+                report.ensure_written(search.record)
+        if not logged:
+            self.console.print(
+                f"[red]not everything could be logged to {store.without_password(tracker.uri)}[/red]; to log the rest "
+                f"later:\n  python -m pipelines.sync {searches[0].plan.directory.parent}",
+                soft_wrap=True,
+            )
+        return logged
+
+    def _print_comparison(self, plans: Sequence[Plan], tracker: Tracker) -> None:
+        command = tracker.ui_command()
+        self.console.print(f"To compare the trials{f': {command}' if command else ''}", soft_wrap=True)
+        for plan in plans:
+            self.console.print(f"  {plan.dataset}: {tracker.comparison(plan.sweep)}", soft_wrap=True, highlight=False)
+
+
+def places(config: Engine, workers: int) -> tuple[str, str]:
+    """Describe where trials run: on how many workers and GPUs; and why visible GPUs are not used."""
+    available = gpus.gpus() if config.name == "local" else gpus.Gpus(())
+    count = len(available.ids)
+    on_gpus = f" on {count} GPU{'s' if count > 1 else ''}" if count else ""
+    return f"{workers} workers{on_gpus}", available.unused

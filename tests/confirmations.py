@@ -1,0 +1,49 @@
+"""Confirmations that never ran: the events of their journals, and the predictions beside them."""
+
+from collections.abc import Mapping
+from pathlib import Path
+
+import numpy as np
+
+from sweeps.journal import EpochEnded, Event, SweepEnded, SweepRecord, TrialEnded, TrialStarted
+from sweeps.trials import predictions
+from sweeps.trials.spec import Predictions
+from tests import records
+
+EXAMPLES = 2000
+FINALISTS = {"3": 0.76, "5": 0.75, "0": 0.70}  # trial -> val/accuracy in the search
+SWEEP = "lstm-20260101-000000-abcd/imdb"
+
+
+def record(
+    directory: Path,
+    gains: Mapping[int, float],
+    *,
+    seeds: int = 5,
+    noise: float = 0.002,
+    finalists: Mapping[str, float] = FINALISTS,
+    failed: tuple[int, ...] = (),
+) -> SweepRecord:
+    """A confirmation whose test accuracies are 0.8, what a configuration adds (`gains`), and the noise of its seed.
+
+    The trials in `failed` have failed.
+    """
+    numbered = [(seed, origin) for seed in range(100, 100 + seeds) for origin in sorted(map(int, finalists))]
+    events: list[Event] = [
+        records.started(sweep="again/imdb", trials=len(numbered), confirms=SWEEP, finalists=dict(finalists),
+                        objective="train/accuracy")
+    ]  # fmt: skip
+    for trial, (seed, origin) in enumerate(numbered):
+        events.append(TrialStarted(trial, 1, {"lstm_units": 20 * (origin + 1)}, seed, 0, 1, origin=origin))
+        if trial in failed:
+            events.append(TrialEnded(trial, 1, "failed", "diverged"))
+            continue
+        events.append(EpochEnded(trial, 1, 1, {"train/loss": 0.5, "train/accuracy": 0.9}))
+        accuracy = 0.8 + gains.get(origin, 0.0) + np.random.default_rng(seed * 100 + origin).normal(0, noise)
+        labels = np.zeros(EXAMPLES, np.uint8)
+        predicted = (np.arange(EXAMPLES) >= accuracy * EXAMPLES).astype(np.uint8)
+        digest = predictions.save(directory, trial, Predictions(predicted, labels))
+        test = {"test/loss": 1.0, "test/accuracy": float((predicted == labels).mean())}
+        cost = {"seconds": 1.0, "epochs": 1, "parameters": 10}
+        events.append(TrialEnded(trial, 1, "completed", "finished", 0.9, 1, test, cost, predictions=digest))
+    return SweepRecord.of(directory, [*events, SweepEnded("completed", None)])

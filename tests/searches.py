@@ -1,0 +1,51 @@
+"""Searches with invented objectives, and sweeps of fake trials."""
+
+from collections.abc import Collection
+from dataclasses import replace
+from pathlib import Path
+
+from conf.schema import Config, Job
+from sweeps import driver, journal
+from sweeps.driver import Search
+from sweeps.journal import SweepStarted
+from sweeps.search import space
+from sweeps.search.ask_tell import Proposal
+from sweeps.search.oracle import Oracle
+from tests.fakes import FakeEngine, Recorder, plan
+
+TUNERS = ("random", "grid", "bayesian", "hyperband")
+
+
+def oracle(config: Config) -> Oracle:
+    return Oracle(config, space.read(config.model, config.optimizer))
+
+
+def score(proposal: Proposal) -> float:
+    """A trial's objective: a function of its values and epochs alone."""
+    units, dropout = float(proposal.values["lstm_units"]), float(proposal.values["dropout"])
+    return units / 1000 - abs(dropout - 0.3) / 10 + 0.01 * proposal.epochs
+
+
+def proposals(config: Config, workers: int = 2, failing: Collection[int] = ()) -> list[Proposal]:
+    """Every proposal of a search in which `workers` trials are out at a time and the oldest ends first."""
+    search, out, proposed = oracle(config), list[Proposal](), list[Proposal]()
+    while True:
+        while len(out) < workers and (proposal := search.ask()) is not None:
+            out.append(proposal)
+            proposed.append(proposal)
+        if not out:
+            return proposed
+        ended = out.pop(0)
+        search.tell(ended.trial, None if ended.trial in failing else score(ended))
+
+
+def session(job: Job, engine: FakeEngine | None = None, directory: Path = Path("outputs/sweep/imdb")) -> Search:
+    """One process's part of a sweep: it begins, or goes on where its journal ends, and runs to its end."""
+    past = journal.read(directory)
+    trials = past[0].trials if past and isinstance(past[0], SweepStarted) else job.config.trials
+    search = Search(plan(job, directory), oracle(replace(job.config, trials=trials)), [Recorder()], past)
+    try:
+        driver.run([search], engine or FakeEngine())
+    finally:
+        search.close()
+    return search

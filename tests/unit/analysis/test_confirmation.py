@@ -1,0 +1,108 @@
+import math
+from pathlib import Path
+
+import pytest
+
+from sweeps.analysis import confirmation
+from tests import confirmations, records
+
+
+def test_a_better_configuration_is_confirmed_with_the_size_of_its_gain(tmp_path: Path) -> None:
+    outcomes = confirmation.outcomes(confirmations.record(tmp_path, {3: 0.03}))
+    first, second, baseline = outcomes
+    assert [outcome.name for outcome in outcomes] == ["trial 3", "trial 5", "baseline"]
+    assert (first.pairs, len(first.scores), baseline.pairs) == (5, 5, 0)
+    assert first.gain == pytest.approx(0.03, abs=0.003)
+    assert first.gain_half_width < 0.01
+    assert first.gain_over_examples is not None
+    assert first.gain_over_examples.low > 0
+    assert first.lost_lead == pytest.approx(0.76 - 0.70 - first.gain)
+    assert confirmation.winner(outcomes) == first
+    sentences = confirmation.conclusions(outcomes)
+    assert sentences[0].startswith("Trial 3: better than the baseline by ")
+    assert sentences[-2].startswith("The winner's curse: trial 3 led the baseline by +6.0 points")
+    assert sentences[-1] == "Confirmed: trial 3, the search's choice, is better than the baseline."
+    assert not second.beats_baseline
+
+
+def test_noise_is_no_difference(tmp_path: Path) -> None:
+    outcomes = confirmation.outcomes(confirmations.record(tmp_path, {}, noise=0.01))
+    assert "no difference that 5 seeds can show" in confirmation.comparison(outcomes[0])
+    assert confirmation.winner(outcomes) is None
+    assert confirmation.conclusions(outcomes)[-1].startswith("Not confirmed: ")
+
+
+def test_the_test_set_does_not_choose_among_the_finalists(tmp_path: Path) -> None:
+    outcomes = confirmation.outcomes(confirmations.record(tmp_path, {5: 0.05}))
+    assert outcomes[1].beats_baseline
+    assert confirmation.winner(outcomes) is None
+
+
+def test_if_validation_chose_the_baseline_there_is_nothing_to_confirm(tmp_path: Path) -> None:
+    finalists = {"0": 0.76, "3": 0.75}
+    outcomes = confirmation.outcomes(confirmations.record(tmp_path, {3: 0.05}, finalists=finalists))
+    assert confirmation.winner(outcomes) is None
+    assert confirmation.conclusions(outcomes)[-1].startswith("The search's own choice was the baseline")
+    assert not any("curse" in sentence for sentence in confirmation.conclusions(outcomes))
+
+
+def test_only_seeds_that_both_completed_are_compared(tmp_path: Path) -> None:
+    record = confirmations.record(
+        tmp_path, {3: 0.03}, failed=(0, 4)
+    )  # the baseline with one seed, trial 3 with another
+    first = confirmation.outcomes(record)[0]
+    assert (first.pairs, len(first.scores)) == (3, 4)
+
+
+def test_one_seed_and_no_pair_show_nothing() -> None:
+    outcome = confirmation.Outcome(3, 0.8, (0.8,), math.inf, 1, 0.02, math.inf, None, 0.0)
+    assert "+2.0 points" in confirmation.comparison(outcome)
+    assert "one seed cannot show" in confirmation.comparison(outcome)
+    assert "nothing can be said" in confirmation.comparison(outcome._replace(pairs=0, gain=math.nan))
+    assert not outcome.beats_baseline
+
+
+def test_a_gain_that_other_test_examples_might_not_show_is_not_confirmed() -> None:
+    uncertain = confirmation.Interval(-0.001, 0.02)
+    outcome = confirmation.Outcome(3, 0.8, (0.8, 0.8), 0.001, 2, 0.01, 0.005, uncertain, 0.0)
+    assert confirmation.comparison(outcome).endswith("; but other test examples might not show it")
+    assert confirmation.winner([outcome]) is None
+    over_seeds_only = outcome._replace(gain_over_examples=None)
+    assert confirmation.winner([over_seeds_only]) == over_seeds_only
+
+
+def test_a_lead_that_grew_lost_nothing(tmp_path: Path) -> None:
+    first = confirmation.outcomes(confirmations.record(tmp_path, {3: 0.1}))[0]
+    assert confirmation.winners_curse(first).endswith("no lead was lost")
+
+
+def test_altered_predictions_are_not_used(tmp_path: Path) -> None:
+    record = confirmations.record(tmp_path, {})
+    assert all(outcome.gain_over_examples for outcome in confirmation.outcomes(record) if not outcome.baseline)
+    first, second, *_ = sorted((tmp_path / "predictions").iterdir())
+    first.write_bytes(second.read_bytes()[:-5])
+    assert not any(outcome.gain_over_examples for outcome in confirmation.outcomes(record))
+
+
+def test_a_run_has_the_metrics_that_are_finite(tmp_path: Path) -> None:
+    first = confirmation.outcomes(confirmations.record(tmp_path, {3: 0.03}))[0]
+    expected = {"test/accuracy": first.mean, "confirm/gain": first.gain, "confirm/half_width": first.gain_half_width}
+    assert confirmation.metrics([first]) == expected
+    del expected["confirm/half_width"]
+    assert confirmation.metrics([first._replace(gain_half_width=math.inf)]) == expected
+    assert confirmation.metrics([first._replace(scores=())]) == confirmation.metrics([]) == {}
+
+
+def test_the_choice_is_the_best_trial_of_a_sweep_or_the_first_seed_of_a_confirmed_winner(tmp_path: Path) -> None:
+    sweep = records.record(trials=4)
+    assert sweep.best is not None
+    assert confirmation.choice(sweep) == (sweep.best, {})
+    assert confirmation.choice(records.record(trials=2, failing=lambda trial: True)) is None
+    record = confirmations.record(tmp_path, {3: 0.03})
+    choice = confirmation.choice(record)
+    assert choice is not None
+    assert (choice.trial.origin, choice.trial.seed) == (3, 100)
+    assert choice.why.keys() == {"confirms", "origin", "confirm/gain", "confirm/half_width"}
+    assert (choice.why["confirms"], choice.why["origin"]) == (confirmations.SWEEP, "3")
+    assert float(choice.why["confirm/gain"]) == pytest.approx(0.03, abs=0.003)
+    assert confirmation.choice(confirmations.record(tmp_path, {}, noise=0.01)) is None

@@ -1,0 +1,78 @@
+import shutil
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+
+from conf import stored
+from conf.schema import ConfigError, Data, Job
+from tests.records import BEFORE_FORMATS
+
+OLD = (BEFORE_FORMATS / stored.FILE).read_text()
+
+
+def test_a_configuration_from_before_tuners_had_oracles_is_upgraded() -> None:
+    assert "load: pipelines.data.load" in OLD
+    config = stored.parsed(OLD)
+    assert config.tuner == {
+        "name": "hyperband",
+        "oracle": "sweeps.search.hyperband.oracle",
+        "ends_trials": True,
+        "factor": 3,
+    }
+    assert config.datasets["imdb"].read == Data.read
+    assert (config.trials, config.datasets["imdb"].source) == (12, "standin")
+
+
+def test_the_options_of_an_upgraded_tuner_are_those_it_was_stored_with() -> None:
+    assert stored.parsed(OLD.replace("factor: 3", "factor: 4")).tuner["factor"] == 4
+
+
+def test_a_dataset_with_a_loader_of_its_own_keeps_its_name() -> None:
+    config = stored.parsed(OLD.replace("load: pipelines.data.load", "load: mine.load"))
+    assert config.datasets["imdb"].read == "mine.load"
+
+
+def test_a_sweep_may_go_on_with_its_upgraded_configuration_and_with_no_other() -> None:
+    now = stored.as_yaml(stored.parsed(OLD))
+    stored.refuse_changes(Path("outputs/x"), OLD, now.replace("trials: 12", "trials: 20"))
+    with pytest.raises(ConfigError, match=r"^tuner\.factor=5: outputs/x was started with tuner\.factor=3; on resume "):
+        stored.refuse_changes(Path("outputs/x"), OLD, now.replace("factor: 3", "factor: 5"))
+
+
+def test_a_resumed_command_line_has_the_stored_configuration_and_the_keys_that_may_change(
+    tmp_path: Path, composed: Callable[..., Job]
+) -> None:
+    shutil.copy(BEFORE_FORMATS / stored.FILE, tmp_path)
+    config = composed(f"resume={tmp_path}", "trials=15", "tuner=hyperband").config
+    assert (config.trials, config.epochs, config.tuner["name"], config.model.name) == (15, 9, "hyperband", "conv_lstm")
+    for argument in ("tuner=random", "epochs=3", "tuner.factor=4", "data=reuters", "experiment=article_imdb"):
+        with pytest.raises(ConfigError, match="on resume only trials, minutes, target, engine, tracking may change"):
+            composed(f"resume={tmp_path}", argument)
+
+
+@pytest.mark.parametrize(
+    ("text", "reason"), [("a: [", "not a configuration"), ("[]", "not a configuration"), ("x: 1", "not a configuration")]
+)
+def test_a_damaged_configuration_is_told_with_its_file(
+    text: str, reason: str, tmp_path: Path, composed: Callable[..., Job]
+) -> None:
+    (tmp_path / stored.FILE).write_text(text)
+    with pytest.raises(ConfigError, match=f"{stored.FILE}: {reason}"):
+        composed(f"resume={tmp_path}")
+
+
+def test_the_builders_of_a_recorded_configuration_are_read_whatever_else_it_holds() -> None:
+    model, optimizer = stored.builders(OLD + "key_of_the_future: 3\n")
+    assert (model.build, optimizer.name) == ("models.conv_lstm.build", "adam")
+    assert "lstm_units" in model.searched
+    assert "kernel_size" not in model.searched
+
+
+@pytest.mark.parametrize(
+    "argument", ["epochs=3", "model=lstm", "model.space.dropout=0.1", "seed=4", "engine.workers=2"]
+)
+def test_a_repeated_trial_takes_no_other_settings(argument: str) -> None:
+    stored.refuse_changes_of_a_trial(["reproduce=x", "tracking.uri=y", "engine.threads=2", "datasets.imdb.archive=/a"])
+    with pytest.raises(ConfigError, match=f"{argument}: reproduce= trains what the run recorded"):
+        stored.refuse_changes_of_a_trial(["reproduce=x", argument])

@@ -1,0 +1,24 @@
+import re
+from pathlib import Path
+
+from sweeps.report import write
+from tests import confirmations
+from tests.pages import Page
+
+
+def test_the_page_says_in_plain_words_whether_the_gain_holds(tmp_path: Path) -> None:
+    report = write.build(confirmations.record(tmp_path, {3: 0.03}, failed=(4,)))
+    text = Page(report.html).text
+    assert re.search(r"Trial 3: better than the baseline by (2\.\d|3\.\d) ± 0\.\d points\.", text)
+    assert "The winner's curse: trial 3 led the baseline by +6.0 points" in text
+    assert "Confirmed: trial 3" in text
+    assert "trial 3 with seed 101: diverged" in text
+    assert [figure.name for figure in report.figures] == ["confirmed"]
+
+
+def test_a_confirmation_of_which_nothing_completed_has_a_page_without_numbers(tmp_path: Path) -> None:
+    report = write.build(confirmations.record(tmp_path, {}, seeds=1, failed=(0, 1, 2)))
+    text = Page(report.html).text
+    assert "nothing can be said" in text
+    assert "nan" not in text
+    assert report.figures == ()

@@ -1,0 +1,71 @@
+import random
+import time
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+
+from conf.schema import Value
+from sweeps.journal import SweepEnded
+from sweeps.report import write
+from tests import records
+from tests.pages import Page
+
+
+def test_the_page_needs_no_other_file_and_no_script_and_its_figures_are_written_beside_it(tmp_path: Path) -> None:
+    report = write.write(records.record(trials=3), tmp_path / "a" / "report.html", figures=tmp_path / "a")
+    assert (tmp_path / "a" / "report.html").read_text(encoding="utf-8") == report.html
+    for figure in report.figures:
+        assert (tmp_path / "a" / f"{figure.name}.png").read_bytes() == figure.png
+    assert len(list((tmp_path / "a").iterdir())) == 1 + len(report.figures)
+    shown = Page(report.html)
+    assert not {tag for tag, _ in shown.tags} & {"script", "link", "iframe"}
+    images = shown.attributes("img")
+    assert len(images) == len(report.figures) > 10
+    assert all((image["src"] or "").startswith("data:image/png;base64,") for image in images)
+    assert all(image["alt"] for image in images)
+    assert "url(" not in report.html
+    assert "@media print" in report.html
+    assert "viewport" in report.html
+
+
+@pytest.mark.long
+def test_two_hundred_trials_of_twelve_hyperparameters_are_drawn_soon_and_can_be_mailed() -> None:
+    def by_first(values: dict[str, Value], rng: random.Random) -> float:
+        return 0.7 + float(values["hyperparameter_0"]) / 10 + rng.gauss(0, 0.005)
+
+    space = records.many_hyperparameters(11)
+    record = records.record(trials=200, space=space, accuracy=by_first, failing=lambda trial: trial % 20 == 7)
+    began = time.process_time()
+    report = write.build(record)
+    assert time.process_time() - began < 10  # of processor time, which other processes do not change
+    assert len([figure for figure in report.figures if figure.name.startswith("slice-")]) == 12
+    assert len(report.html) < 5_000_000
+
+
+@pytest.mark.usefixtures("no_figures")
+def test_a_page_is_written_once_and_again_after_a_later_end(tmp_path: Path) -> None:
+    record = records.record(directory=tmp_path, trials=2)
+    path = write.ensure_written(record)
+    assert path == tmp_path / "report.html"
+    path.write_text("not written again")
+    assert write.ensure_written(record) == path
+    assert path.read_text() == "not written again"
+    record.add(SweepEnded("completed", 0, time=time.time() + 60))
+    write.ensure_written(record)
+    assert path.read_text() != "not written again"
+
+
+@pytest.mark.usefixtures("no_figures")
+@pytest.mark.parametrize(
+    "spoil",
+    [lambda folder: (folder / "report.html.part").mkdir(), lambda folder: folder.rmdir() or folder.write_text("")],
+)
+def test_a_page_that_cannot_be_written_holds_up_nothing(
+    spoil: Callable[[Path], object], tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    folder = tmp_path / "sweep"
+    folder.mkdir()
+    spoil(folder)
+    assert write.ensure_written(records.record(directory=folder, trials=1)) is None
+    assert "could not be written" in caplog.text

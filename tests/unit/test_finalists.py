@@ -1,0 +1,183 @@
+"""Confirmations of fake trials: what is trained, what is concluded, and how they go on."""
+
+import itertools
+import math
+import random
+from collections.abc import Callable, Mapping
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from conf.schema import Job, Value
+from sweeps import driver, journal
+from sweeps.analysis import confirmation
+from sweeps.driver import Search
+from sweeps.errors import SweepError
+from sweeps.finalists import FixedList, confirmation_of, fresh_seeds
+from sweeps.journal import SweepRecord
+from sweeps.metrics import METRICS
+from sweeps.trials.spec import Checkpoint, Cost, EpochReport, OnEpoch, Predictions, TrialResult, TrialSpec
+from tests import records
+from tests.fakes import FakeEngine, plan
+
+EXAMPLES = 2000
+
+
+def retrain(gains: Mapping[int, float], noise: float = 0.002) -> Callable[[TrialSpec, OnEpoch], TrialResult]:
+    """A final trial whose accuracy is 0.8, plus the gain of its configuration, plus noise of its seed."""
+
+    def run(spec: TrialSpec, on_epoch: OnEpoch) -> TrialResult:
+        assert spec.final
+        assert spec.origin is not None
+        curves = {"train/loss": [0.5] * spec.epochs, "train/accuracy": [0.9] * spec.epochs}
+        for epoch in range(spec.epochs):
+            on_epoch(EpochReport(spec.sweep, spec.trial, 1, epoch + 1, {name: c[epoch] for name, c in curves.items()}))
+        own = np.random.default_rng(spec.seed * 100 + spec.origin).normal(0, noise)
+        accuracy = 0.8 + gains.get(spec.origin, 0.0) + own
+        labels = np.zeros(EXAMPLES, np.uint8)
+        predicted = (np.arange(EXAMPLES) >= accuracy * EXAMPLES).astype(np.uint8)
+        exact = float((predicted == labels).mean())
+        test = {f"test/{metric.name}": 1.0 if metric.name == "loss" else exact for metric in METRICS}
+        cost = Cost(1.0, spec.epochs, 10, 1.0)
+        checkpoint = Checkpoint([np.zeros(1)], [np.zeros(1)], [np.zeros(1)], curves)
+        result = TrialResult(curves, 0.9, spec.epochs, test, cost, "finished", checkpoint)
+        return result._replace(predictions=Predictions(predicted, labels))
+
+    return run
+
+
+def by_units(values: dict[str, Value], rng: random.Random) -> float:
+    """The baseline, in the middle of the range, is none of the best."""
+    return 0.7 + float(values["lstm_units"]) / 2000 + rng.gauss(0, 0.001)
+
+
+def searched(**options: object) -> SweepRecord:
+    return records.record(**{"trials": 8, "accuracy": by_units, **options})  # type: ignore[arg-type]
+
+
+def run(
+    job: Job, tmp_path: Path, record: SweepRecord, *, seeds: int = 5, engine: FakeEngine | None = None
+) -> SweepRecord:
+    again = confirmation_of(record, 2, seeds)
+    directory = tmp_path / "outputs" / "again" / "imdb"
+    planned = plan(job, directory)._replace(confirmation=again, config=replace(job.config, trials=len(again.trials)))
+    search = Search(planned, FixedList(again), [], journal.read(directory))
+    try:
+        driver.run([search], engine or FakeEngine(retrain({})))
+    finally:
+        search.close()
+    return search.record
+
+
+@pytest.fixture
+def job(composed: Callable[..., Job]) -> Job:
+    return composed("model=lstm", "trials=8")
+
+
+def test_the_best_by_validation_and_the_baseline_are_trained_with_the_same_seeds() -> None:
+    record = searched()
+    again = confirmation_of(record, 3, 4)
+    best = [trial.trial for trial in record.ranking()[:3]]
+    assert [int(name) for name in again.finalists] == [*best, *([] if 0 in best else [0])]
+    by_seed = itertools.groupby(again.trials, key=lambda trial: trial.seed)
+    blocks = [[trial.origin for trial in block] for _, block in by_seed]
+    assert len(blocks) == 4
+    assert all(block == blocks[0] and block[0] == 0 for block in blocks)
+    for trial in again.trials:
+        assert trial.values == record.trials[trial.origin].values
+        assert trial.epochs == record.trials[trial.origin].best_epoch
+
+
+def test_no_seed_is_one_that_the_sweep_used() -> None:
+    record = searched()
+    first = list(itertools.islice(fresh_seeds(record), 5))
+    record.trials[1].seed = first[2]
+    fresh = list(itertools.islice(fresh_seeds(record), 5))
+    assert first[2] not in fresh
+    assert len(set(fresh)) == 5
+    assert not set(fresh) & {trial.seed for trial in record.trials.values()}
+
+
+def test_the_test_scores_choose_no_finalist() -> None:
+    record = searched()
+    before = confirmation_of(record, 3, 2)
+    for trial in record.trials.values():
+        trial.test = {name: 1 - value for name, value in trial.test.items()}
+    assert confirmation_of(record, 3, 2) == before
+
+
+def test_without_a_baseline_there_is_nothing_to_compare_with() -> None:
+    with pytest.raises(SweepError, match="baseline has not completed"):
+        confirmation_of(searched(failing=lambda trial: trial == 0), 3, 5)
+    with pytest.raises(SweepError, match="nothing to confirm"):
+        confirmation_of(searched(trials=1), 3, 5)
+
+
+def test_a_better_configuration_is_said_to_be_better_and_by_how_much(job: Job, tmp_path: Path) -> None:
+    record = searched()
+    first = int(next(iter(confirmation_of(record, 2, 1).finalists)))
+    found = confirmation.outcomes(run(job, tmp_path, record, engine=FakeEngine(retrain({first: 0.03}))))
+    best = found[0]
+    assert (best.origin, best.pairs) == (first, 5)
+    assert best.gain == pytest.approx(0.03, abs=0.003)
+    assert best.gain_half < 0.01
+    assert best.examples is not None
+    assert best.examples.low > 0
+    assert f"trial {first}: better than the baseline by 3." in confirmation.in_words(best)
+    assert confirmation.winner(found) == best
+    assert best.curse == pytest.approx(best.search - found[-1].search - best.gain)
+
+
+def test_no_difference_is_said_to_be_none(job: Job, tmp_path: Path) -> None:
+    found = confirmation.outcomes(run(job, tmp_path, searched(), engine=FakeEngine(retrain({}, noise=0.01))))
+    assert "no difference that 5 seeds can show" in confirmation.in_words(found[0])
+    assert confirmation.winner(found) is None
+
+
+def test_the_test_set_is_no_judge_among_the_finalists(job: Job, tmp_path: Path) -> None:
+    record = searched()
+    _, second, *_ = (int(name) for name in confirmation_of(record, 2, 1).finalists)
+    found = confirmation.outcomes(run(job, tmp_path, record, engine=FakeEngine(retrain({second: 0.05}))))
+    assert found[1].better
+    assert confirmation.winner(found) is None
+
+
+def test_one_seed_and_no_pair_show_nothing() -> None:
+    outcome = confirmation.Outcome(3, 0.8, (0.8,), math.inf, 1, 0.02, math.inf, None, 0.0)
+    assert "one seed cannot show" in confirmation.in_words(outcome)
+    assert "nothing can be said" in confirmation.in_words(outcome._replace(pairs=0, gain=math.nan))
+    assert not outcome.better
+
+
+def test_an_interrupted_confirmation_goes_on_with_what_is_missing(job: Job, tmp_path: Path) -> None:
+    done: list[int] = []
+
+    def three_only(spec: TrialSpec, on_epoch: OnEpoch) -> TrialResult:
+        if len(done) == 3:
+            raise KeyboardInterrupt
+        done.append(spec.trial)
+        return retrain({})(spec, on_epoch)
+
+    record = searched()
+    with pytest.raises(KeyboardInterrupt):
+        run(job, tmp_path, record, engine=FakeEngine(three_only, workers=1))
+    engine = FakeEngine(retrain({}))
+    whole = run(job, tmp_path, record, engine=engine)
+    assert not {spec.trial for spec in engine.specs} & set(done)
+    assert len(whole.completed) == whole.budget
+    more = FakeEngine(retrain({}))
+    longer = run(job, tmp_path, record, seeds=7, engine=more)
+    assert len(more.specs) == longer.budget - whole.budget
+    assert {outcome.pairs for outcome in confirmation.outcomes(longer) if not outcome.baseline} == {7}
+
+
+def test_predictions_are_kept_and_those_that_were_altered_are_not_used(job: Job, tmp_path: Path) -> None:
+    record = run(job, tmp_path, searched())
+    files = sorted((record.directory / "predictions").iterdir())
+    assert len(files) == record.budget
+    assert sum(path.stat().st_size for path in files) < 2000 * record.budget
+    assert all(outcome.examples for outcome in confirmation.outcomes(record) if not outcome.baseline)
+    files[0].write_bytes(files[1].read_bytes()[:-5])
+    assert not any(outcome.examples for outcome in confirmation.outcomes(record))

@@ -1,0 +1,50 @@
+import numpy as np
+import pytest
+from numpy.typing import NDArray
+from sklearn.metrics import balanced_accuracy_score, f1_score
+
+from sweeps import metrics
+from sweeps.metrics import METRICS, Answers
+
+TRUE: NDArray[np.int64] = np.array([0, 0, 0, 1, 1, 2, 2, 2, 2, 4])
+PREDICTED: NDArray[np.int64] = np.array([0, 1, 0, 1, 1, 2, 0, 2, 3, 2])  # 3 is never true, 4 is never predicted
+
+
+def answers(true: NDArray[np.int64], predicted: NDArray[np.int64]) -> Answers:
+    cells, counts = np.unique(np.stack([true, predicted]), axis=1, return_counts=True)
+    return Answers(cells[0], cells[1], counts)
+
+
+def test_each_metric_of_the_cells_is_that_of_the_single_answers() -> None:
+    computed = {metric.name: metric.compute(answers(TRUE, PREDICTED)) for metric in METRICS if metric.compute}
+    assert computed == {
+        "accuracy": 0.6,
+        "macro_f1": f1_score(TRUE, PREDICTED, average="macro", zero_division=0),
+        "balanced_accuracy": pytest.approx(np.mean([2 / 3, 1, 1 / 2, 0])),
+    }
+
+
+def test_balanced_accuracy_is_scikit_learns_where_every_class_is_known() -> None:
+    predicted = np.where(PREDICTED == 3, 4, PREDICTED)
+    (row,) = [metric for metric in METRICS if metric.name == "balanced_accuracy"]
+    assert row.compute is not None
+    assert row.compute(answers(TRUE, predicted)) == pytest.approx(balanced_accuracy_score(TRUE, predicted))
+
+
+def test_the_names_follow_from_the_table() -> None:
+    assert metrics.CURVES == (
+        "train/loss", "train/accuracy", "train/macro_f1", "val/loss", "val/accuracy", "val/macro_f1",
+    )  # fmt: skip
+    assert metrics.OBJECTIVES == ("val/loss", "val/accuracy", "val/macro_f1")
+    assert metrics.shown_in("terminal") == ["test/accuracy", "test/macro_f1"]
+    assert metrics.shown_in("report") == ["test/accuracy", "test/macro_f1", "test/balanced_accuracy"]
+
+
+def test_a_smaller_loss_and_a_larger_share_are_better() -> None:
+    assert (metrics.best("val/loss", [2, 1, 3]), metrics.best("val/macro_f1", [2, 1, 3])) == (1, 3)
+    assert metrics.is_better("train/loss", 1, 2)
+    assert metrics.is_better("test/balanced_accuracy", 2, 1)
+    assert not metrics.is_better("val/accuracy", 1, 1)
+    assert metrics.axis_label("val/loss") == "val/loss (cross-entropy, nats)"
+    with pytest.raises(ValueError, match=r"^val/auc: no such metric; there are loss, accuracy, macro_f1"):
+        metrics.row("val/auc")

@@ -1,0 +1,25 @@
+"""The settings of a process; each test asks a fresh one."""
+
+import os
+import subprocess
+import sys
+
+from tests.conftest import ROOT
+
+CODE = """
+import atexit, gc, os
+atexit.register(lambda: print(gc.get_freeze_count() > 1000))  # runs last
+default = gc.get_threshold()
+from sweeps import runtime
+print(gc.get_threshold() == default)
+runtime.prepare()
+runtime.prepare()
+print(gc.isenabled() and gc.get_threshold()[0] > 10 * default[0])
+print(os.environ["MLFLOW_DISABLE_TELEMETRY"], os.environ["MLFLOW_HTTP_REQUEST_MAX_RETRIES"])
+"""
+
+
+def test_a_prepared_process_collects_less_often_and_nothing_at_its_end() -> None:
+    environment = {**os.environ, "PYTHONPATH": str(ROOT), "MLFLOW_HTTP_REQUEST_MAX_RETRIES": "7"}
+    ended = subprocess.run([sys.executable, "-c", CODE], env=environment, capture_output=True, text=True, check=True)
+    assert ended.stdout.splitlines() == ["True", "True", "true 7", "True"]
