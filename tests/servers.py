@@ -2,6 +2,7 @@
 
 import os
 import pwd
+import secrets
 import shutil
 import signal
 import socket
@@ -15,7 +16,7 @@ from pathlib import Path
 from urllib.request import urlopen
 
 STARTING = 120  # seconds
-PASSWORD = "a-secret"  # of the database
+PASSWORD = secrets.token_hex(8)  # of the database; it stands in no file that a journal could quote
 
 
 def free_port() -> int:

@@ -1,5 +1,6 @@
 """Sweeps of fake trials in a real store, and readers of that store."""
 
+import shutil
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
@@ -16,6 +17,7 @@ from sweeps.metrics import CURVES
 from sweeps.search.ask_tell import Proposal
 from sweeps.tracking import store
 from sweeps.tracking.client import search_runs
+from sweeps.tracking.extras import ExtrasOf, no_extras
 from sweeps.tracking.tracker import Tracker
 from sweeps.trials.engine import Message
 from tests.fakes import FakeEngine, Trial, learn, plan
@@ -111,6 +113,25 @@ def resumed(job: Job, *listeners: Listener, trial: Trial = learn) -> Search:
     driver.run([search], FakeEngine(trial))
     assert all(listener.close() is not False for listener in listeners)
     return search
+
+
+def fill_store(folder: Path, empty_store: Path, job: Job, extras: ExtrasOf = no_extras) -> str:
+    """Make a store with a finished sweep on each dataset, `a/imdb` and `a/reuters`, and an interrupted `cut/imdb`.
+
+    Returns its URI. Nothing else is left of the sweeps.
+    """
+    uri, outputs = f"sqlite:///{folder / 'mlflow.db'}", folder / "outputs"
+    shutil.copy(empty_store, folder / "mlflow.db")
+    tracker = Tracker(uri, extras=extras)
+    reuters = search_of(job, tracker, directory=outputs / "a" / "reuters", dataset="reuters")
+    driver.run([search_of(job, tracker, directory=outputs / "a" / "imdb"), reuters], FakeEngine())
+    cut = search_of(job, tracker, directory=outputs / "cut" / "imdb")
+    with pytest.raises(KeyboardInterrupt):
+        driver.run([cut], InterruptedEngine(after=2, workers=1))
+    cut.close()
+    assert tracker.close()
+    shutil.rmtree(outputs)
+    return uri
 
 
 def catch_up(tracker: Tracker, directory: Path, events: Sequence[Event] | None = None) -> None:

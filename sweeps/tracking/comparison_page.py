@@ -17,15 +17,15 @@ from pathlib import Path
 from typing import Any, NamedTuple
 from urllib.parse import quote
 
-from sweeps.metrics import METRICS, row
+from sweeps.metrics import row, shown_in
 
 TAG = "mlflow.sharedViewState."  # prefix
 NAME = "Compare trials"
 TRIALS = "tags.kind = 'trial'"
-# `objective` is the best epoch's, which is also the one that was tested; MLflow lists the last point of a curve.
+# `objective` is the best epoch's, which is also the one that was tested; MLflow lists the last point of a curve. The
+# columns of hyperparameters follow, so there are no more scores than leave room for them: as many as in the terminal.
 FIRST_SCORES = ("objective", "test/accuracy", "test/loss", "val/accuracy", "val/loss")
-OTHER_SCORES = [f"{part}/{metric.name}" for part in ("test", "val") for metric in METRICS if part in metric.parts]
-SCORES = tuple(dict.fromkeys((*FIRST_SCORES, *OTHER_SCORES)))
+SCORES = tuple(dict.fromkeys((*FIRST_SCORES, *shown_in("terminal"))))
 
 Chart = Mapping[str, Any]
 

@@ -78,14 +78,14 @@ def test_a_port_in_use_is_refused_before_anything_starts(tmp_path: Path) -> None
     assert list(tmp_path.iterdir()) == []
 
 
-def test_a_store_that_is_not_there_is_refusal(tmp_path: Path) -> None:
+def test_a_store_that_is_not_there_is_named(tmp_path: Path) -> None:
     line = refusal(f"port={free_port()}")
     assert line.startswith(f"error: tracking.uri=sqlite:///{tmp_path}/mlflow.db: no such file; a sweep creates it: ")
     assert list(tmp_path.iterdir()) == []
 
 
 @pytest.mark.usefixtures("fresh_store")
-def test_a_store_of_another_version_is_refusal(tmp_path: Path) -> None:
+def test_a_store_of_another_version_is_refused(tmp_path: Path) -> None:
     uri = store.uri(None)
     server.check_database(uri)
     revised(tmp_path / "mlflow.db", "ffffffffffff")
@@ -98,7 +98,7 @@ def test_a_store_of_another_version_is_refusal(tmp_path: Path) -> None:
         server.check_database(uri)
 
 
-def test_what_is_no_store_is_refusal(tmp_path: Path) -> None:
+def test_a_file_that_is_no_store_is_refused(tmp_path: Path) -> None:
     (tmp_path / "mlflow.db").write_bytes(b"precious")
     with pytest.raises(ConfigError, match="not a store of MLflow's: file is not a database"):
         server.check_database(store.uri(None))
@@ -109,7 +109,7 @@ def test_what_is_no_store_is_refusal(tmp_path: Path) -> None:
         server.check_database(store.uri(None))
 
 
-def test_a_server_that_is_away_is_refusal() -> None:
+def test_a_server_that_is_away_is_named() -> None:
     address = f"http://127.0.0.1:{free_port()}"
     assert refusal(f"tracking.uri={address}").startswith(f"error: {address} does not answer as MLflow does: ")
 

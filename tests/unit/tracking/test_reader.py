@@ -1,22 +1,20 @@
 """Sweeps read back from a store."""
 
 import shutil
-from collections.abc import Callable
 from pathlib import Path
 
 import pytest
 from mlflow import MlflowClient
 
-from conf.schema import ConfigError, Job
-from sweeps import driver, journal
+from conf.schema import ConfigError
+from sweeps import journal
 from sweeps.errors import SweepError
 from sweeps.journal import SweepRecord, TrialRecord
 from sweeps.tracking.client import search_runs
 from sweeps.tracking.extras import Extras
 from sweeps.tracking.reader import StoredSweeps
-from sweeps.tracking.tracker import Tracker
-from tests.fakes import FakeEngine
-from tests.tracked import InterruptedEngine, search_of
+from tests.conftest import composed_job
+from tests.tracked import fill_store
 
 
 def report(record: SweepRecord, trial: TrialRecord | None) -> Extras:
@@ -24,27 +22,8 @@ def report(record: SweepRecord, trial: TrialRecord | None) -> Extras:
 
 
 @pytest.fixture(scope="module")
-def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    return tmp_path_factory.mktemp("recorded")
-
-
-@pytest.fixture
-def uri(folder: Path, empty_store: Path, composed: Callable[..., Job]) -> str:
-    """A store with a finished sweep on each dataset and one that was interrupted; made once."""
-    uri = f"sqlite:///{folder / 'mlflow.db'}"
-    if not (folder / "mlflow.db").exists():
-        shutil.copy(empty_store, folder / "mlflow.db")
-        tracker, job = Tracker(uri, extras=report), composed("trials=2", "epochs=2")
-        outputs = folder / "outputs"
-        reuters = search_of(job, tracker, directory=outputs / "a" / "reuters", dataset="reuters")
-        driver.run([search_of(job, tracker, directory=outputs / "a" / "imdb"), reuters], FakeEngine())
-        cut = search_of(job, tracker, directory=outputs / "cut" / "imdb")
-        with pytest.raises(KeyboardInterrupt):
-            driver.run([cut], InterruptedEngine(after=2, workers=1))
-        cut.close()
-        assert tracker.close()
-        shutil.rmtree(outputs)  # the store alone
-    return uri
+def uri(tmp_path_factory: pytest.TempPathFactory, empty_store: Path) -> str:
+    return fill_store(tmp_path_factory.mktemp("store"), empty_store, composed_job("trials=2", "epochs=2"), report)
 
 
 def test_a_sweep_is_read_back_as_its_journal_had_it(uri: str) -> None:
