@@ -51,5 +51,6 @@ def digest_of_arrays(arrays: Iterable[NDArray[Any]]) -> str:
     digest = hashlib.sha256()
     for array in arrays:
         digest.update(f"{array.dtype.str}{array.shape}".encode())
-        digest.update(np.ascontiguousarray(array).data.cast("B"))
+        if array.size:  # an empty array has no bytes that could be cast
+            digest.update(np.ascontiguousarray(array).data.cast("B"))
     return digest.hexdigest()[:DIGEST_LENGTH]

@@ -104,14 +104,11 @@ def _agrees(client: MlflowClient, run: StoredRun, trial: TrialRecord) -> bool:
 
 def _new_points(trial: TrialRecord, logged: Mapping[str, Sequence[float]]) -> list[Metric]:
     """Return the points of a trial's curves that are not logged yet."""
-    points = []
-    for name, curve in trial.curves.items():
-        # A trial that an earlier version began, and that was promoted, has a later version's metrics from then on.
-        first = trial.epochs_run - len(curve)
-        for i in range(len(logged.get(name, [])), len(curve)):
-            epoch = first + i
-            points.append(Metric(name, curve[i], milliseconds(trial.epoch_times[epoch]), epoch + 1))
-    return points
+    return [
+        Metric(name, curve[epoch], milliseconds(trial.epoch_times[epoch]), epoch + 1)
+        for name, curve in trial.curves.items()
+        for epoch in range(len(logged.get(name, [])), len(curve))
+    ]
 
 
 def _history(client: MlflowClient, run: str, name: str) -> list[float]:

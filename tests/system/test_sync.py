@@ -23,6 +23,7 @@ from sweeps.driver import Search
 from sweeps.journal import SweepRecord
 from sweeps.metrics import CURVES
 from sweeps.search.oracle import Oracle
+from sweeps.session import extras
 from sweeps.tracking import store
 from sweeps.tracking.tracker import Tracker
 from sweeps.trials.spec import OnEpoch, TrialResult, TrialSpec
@@ -135,7 +136,7 @@ def test_a_server_that_is_killed_and_comes_back_is_caught_up_with_during_the_swe
         return learn(spec, on_epoch)
 
     server.start()
-    tracker = Tracker(server.uri)
+    tracker = Tracker(server.uri, extras=extras.from_reports())
     searched = search(job_at(server.uri, composed), tracker, trial)
     assert tracker.close()
     assert_all_is_there_once(server.uri, searched.record)
@@ -145,7 +146,7 @@ def test_a_server_that_is_killed_and_comes_back_is_caught_up_with_during_the_swe
 def test_a_server_that_never_came_up_gets_everything_from_sync_once(
     server: Server, composed: Callable[..., Job], monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ) -> None:
-    tracker = Tracker(server.uri)
+    tracker = Tracker(server.uri, extras=extras.from_reports())
     searched = search(job_at(server.uri, composed), tracker)
     assert not tracker.close()
     assert caplog.text.count("does not answer") == 1
@@ -160,7 +161,7 @@ def test_a_locked_database_is_written_when_it_is_free_again(
     tmp_path: Path, composed: Callable[..., Job], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     uri = store.uri(f"sqlite:///{tmp_path}/mlflow.db")
-    tracker = Tracker(uri)
+    tracker = Tracker(uri, extras=extras.from_reports())
     tracker.wait_until_opened()
     blocker = sqlite3.connect(tmp_path / "mlflow.db", isolation_level=None)
     blocker.execute("BEGIN EXCLUSIVE")
@@ -204,7 +205,7 @@ def test_a_sweep_in_use_is_left_alone_and_the_others_are_synced(
     composed: Callable[..., Job], monkeypatch: pytest.MonkeyPatch, tmp_path: Path
 ) -> None:
     uri = store.uri(f"sqlite:///{tmp_path}/mlflow.db")
-    tracker = Tracker(uri)
+    tracker = Tracker(uri, extras=extras.from_reports())
     searched = search(job_at(uri, composed), tracker)
     assert tracker.close()
     Path("outputs/another").mkdir()

@@ -13,7 +13,7 @@ from conf.schema import Job
 from sweeps import driver, journal
 from sweeps.driver import Search
 from sweeps.errors import TrialFailedError
-from sweeps.journal import EpochEnded, Event, SweepEnded, SweepRecord, TrialEnded, TrialRecord, TrialStarted
+from sweeps.journal import EpochEnded, Event, SweepRecord, TrialRecord
 from sweeps.metrics import CURVES
 from sweeps.tracking import comparison_page, store
 from sweeps.tracking.experiments import Experiments
@@ -238,19 +238,6 @@ def test_a_journal_without_later_metrics_is_logged_once_and_nothing_is_deleted(
     for run in runs("trial"):
         assert [step for step, _ in history(run, "val/accuracy")] == [1, 2, 3, 4]
         assert history(run, "val/macro_f1") == []
-
-
-def test_a_trial_that_a_later_version_promotes_has_its_metrics_at_the_right_epochs() -> None:
-    events = records.events(1, source="standin", epochs=2, end=False)
-    started, *first_round = without(events, *F1)
-    (ended,) = [event for event in events if isinstance(event, TrialEnded)]
-    promoted = TrialStarted(0, 1, records.drawn(records.random.Random(0), records.LSTM_SPACE, 0), 1000, 2, 4)
-    epochs = [EpochEnded(0, 1, epoch, dict.fromkeys(CURVES, epoch / 10)) for epoch in (3, 4)]
-    again = TrialEnded(0, 1, "completed", "finished", 0.4, 4, ended.test, ended.cost)
-    log_one_by_one([started, *first_round, promoted, *epochs, again, SweepEnded("completed", 0)])
-    (run,) = runs("trial")
-    assert [step for step, _ in history(run, "val/accuracy")] == [1, 2, 3, 4]
-    assert history(run, "val/macro_f1") == [(3, 0.3), (4, 0.4)]
 
 
 def test_a_trial_that_has_ended_costs_one_call_of_each_kind(
