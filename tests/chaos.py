@@ -83,8 +83,8 @@ class Outcome(NamedTuple):
     directory: Path
 
 
-def read() -> Corpus:
-    """A dataset that is there at once."""
+def read(*, url: str, sha256: str) -> Corpus:
+    """Return a dataset that needs no file, whatever the address of the real one is."""
     documents = [[number] for number in range(1, len(LABELS) + 1)]
     return Corpus("chaos", "standin", lambda: Documents(documents, LABELS, documents, LABELS))
 
