@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 
 from conf import stored
 from conf.schema import Config, Engine, Job
+from sweeps import environment, reproduction
 from sweeps.session.checks import check, refuse_other_data
 from sweeps.session.plans import plans_of
 from sweeps.session.session import workers
@@ -24,7 +25,6 @@ if TYPE_CHECKING:
 
 def reproduce(request: Config, console: Console) -> bool:
     """Train the trial of the run `request.reproduce` again; returns whether every number is equal to the last bit."""
-    from sweeps import environment, reproduction
     from sweeps.tracking.reader import StoredSweeps
 
     assert request.reproduce is not None
