@@ -81,7 +81,10 @@ def _sweeps(request: Request) -> list[SweepRecord]:
         stored_sweeps = StoredSweeps(request.uri or store.uri(None))
         records = [stored_sweeps.record(sweep) for sweep in stored_sweeps.chosen(request.sweep, "sweep")]
     if not records or any(record.started.confirms or record.started.held_out == "test" for record in records):
-        raise ConfigError(f"sweep={request.sweep}: is not a search that validation decided")
+        raise ConfigError(
+            f"sweep={request.sweep}: must be a search that compared its trials on validation; "
+            "python -m pipelines.report lists all sweeps"
+        )
     return sorted(records, key=lambda record: record.started.dataset)
 
 
