@@ -1,7 +1,7 @@
 """Every key of the configuration, its type and its range.
 
 Hydra refuses unknown keys and wrong types while it composes; `OmegaConf.to_object` then runs `Config.__post_init__`,
-which checks the ranges written beside the fields. `sweeps.session.checks` holds the rest against the code: the
+which checks the ranges written beside the fields. `sweeps.session.checks` checks the rest against the code: the
 objective against the table of metrics, and every space and option against the function that takes it. After that nobody
 checks again.
 """
