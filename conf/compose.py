@@ -1,4 +1,4 @@
-"""The command line of a sweep -> checked configurations, and Hydra's errors in one line.
+"""From the command line of a sweep to checked configurations, and Hydra's errors in one line.
 
 Hydra only composes here. Every job of a multirun is checked before the first one starts, and a mistake leaves nothing
 behind.
@@ -39,7 +39,7 @@ from conf.schema import Config, ConfigError, Job, did_you_mean
 GROUPS = ("data", "model", "optimizer", "tuner", "stopping", "engine", "experiment")
 MULTIRUN = ("-m", "--multirun")
 # Hydra lets only `++` add a key to a mapping, or override a mapping by one with other keys. Anything that is neither a
-# hyperparameter nor an option of the tuner is refused by `sweeps.session.check`.
+# hyperparameter nor an option of the tuner is refused by `sweeps.session.checks`.
 FREE_KEYS = re.compile(r"^((model|optimizer)\.space|tuner)\.")
 
 
@@ -75,7 +75,7 @@ def _jobs(config_name: str, overrides: list[str], *, multirun: bool) -> list[Job
 
 
 def _multirun(overrides: list[str]) -> list[list[str]]:
-    """The overrides of each job: every combination of the values that are given for a key."""
+    """Return the overrides of each job: every combination of the values of the keys that have several."""
     choices = []
     for override in OverridesParser.create().parse_overrides(overrides):
         if override.is_sweep_override():
@@ -177,7 +177,7 @@ def job(cfg: DictConfig, overrides: Sequence[str] = ()) -> Job:
 
 
 def _make_paths_absolute(cfg: DictConfig) -> None:
-    """A sweep may be resumed in another folder."""
+    """Make the paths of data absolute, because a sweep may be resumed in another folder."""
     for data in cfg.datasets.values():
         if data.archive is not None:
             data.archive = str(Path(data.archive).expanduser().resolve())
@@ -194,7 +194,7 @@ def _replace_hyperparameters(cfg: DictConfig, overrides: Sequence[str]) -> None:
         if ".space." in key and isinstance(value, dict) and "kind" in value:
             OmegaConf.update(cfg, key, value, merge=False)
             replaced.add(hyperparameter)
-        elif hyperparameter in replaced:  # an override that follows on the command line holds again
+        elif hyperparameter in replaced:  # a later override of the replaced hyperparameter
             OmegaConf.update(cfg, key, value, merge=True, force_add=True)
 
 
@@ -212,13 +212,13 @@ def _refuse_extra_keys(node: Any, prefix: str = "") -> None:
 def explain(error: Exception) -> str:
     """Put an error of Hydra's or OmegaConf's into one line for the user."""
     cause = error if isinstance(error, OmegaConfBaseException) else error.__cause__
-    given = str(error).splitlines()[0].removeprefix("Error merging override ").replace("++", "")
+    first_line = str(error).splitlines()[0].removeprefix("Error merging override ").replace("++", "")
     if isinstance(error, MissingConfigException) and "/" in str(error.missing_cfg_file):
         group, _, option = str(error.missing_cfg_file).rpartition("/")
         options = error.options or _options(group)
         return f"{group}={option}: no such option; allowed: {', '.join(options)}{did_you_mean(option, options)}"
     if isinstance(error, OverrideParseException):
-        return f"{error.override.lstrip('+')}: not of the form key=value ({given})"
+        return f"{error.override.lstrip('+')}: not of the form key=value ({first_line})"
     if isinstance(cause, MissingMandatoryValue):
         return f"{cause.full_key}: has no value"
     if isinstance(cause, ConfigAttributeError | ConfigKeyError):
@@ -227,9 +227,9 @@ def explain(error: Exception) -> str:
         return f"{cause.full_key}: no such key{value}{_near_keys(cause)}"
     if isinstance(cause, ValidationError):
         reason = str(cause.msg).splitlines()[0] if cause.msg else str(cause).splitlines()[0]
-        return f"{given if '=' in given else cause.full_key}: {reason}"
+        return f"{first_line if '=' in first_line else cause.full_key}: {reason}"
     if isinstance(cause, OmegaConfBaseException) and cause.full_key:
-        return f"{given if '=' in given else cause.full_key}: {str(cause).splitlines()[0]}"
+        return f"{first_line if '=' in first_line else cause.full_key}: {str(cause).splitlines()[0]}"
     message = str(error).partition("\n\n")[0]  # search paths or a link follow
     return " ".join(line for line in message.splitlines() if not line.startswith("See https://"))
 

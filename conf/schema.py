@@ -1,9 +1,9 @@
 """Every key of the configuration, its type and its range.
 
 Hydra refuses unknown keys and wrong types while it composes; `OmegaConf.to_object` then runs `Config.__post_init__`,
-which checks the ranges written beside the fields. `sweeps.session.check` holds the rest against the code: the objective
-against the table of metrics, and every space and option against the function that takes it. After that nobody checks
-again.
+which checks the ranges written beside the fields. `sweeps.session.checks` checks the rest against the code: the
+objective against the table of metrics, and every space and option against the function that takes it. After that nobody
+checks again.
 """
 
 from __future__ import annotations
@@ -21,7 +21,7 @@ Values = Mapping[str, Value]  # hyperparameter -> value
 
 # Keys that may change when a sweep is resumed: none of them decides the outcome of a trial.
 RESUMABLE = ("trials", "minutes", "target", "engine", "tracking")
-# Keywords that a dataset's `read` may have; it is given those that it names.
+# Keywords that a dataset's `read` function may have; it is called with those that it names.
 READ_KEYWORDS = ("name", "source", "archive", "url", "sha256", "num_words", "maxlen", "num_classes")
 # Keys of every tuner; all others are options of its oracle.
 TUNER_KEYS = ("name", "oracle", "ends_trials")
@@ -202,21 +202,23 @@ def _check_labels(key: str, data: Data) -> None:
 
 
 def _check_stopping(stopping: Stopping) -> None:
-    takes = STOPPING_OPTIONS[stopping.name]
+    options = STOPPING_OPTIONS[stopping.name]
     for option in (spec.name for spec in fields(stopping) if spec.name != "name"):
         value = getattr(stopping, option)
-        if value is not None and option not in takes:
-            allowed = ", ".join(takes) or "no options"
+        if value is not None and option not in options:
+            allowed = ", ".join(options) or "no options"
             raise ConfigError(f"stopping.{option}={value}: stopping={stopping.name} takes {allowed}")
-        if value is None and option in takes:
+        if value is None and option in options:
             raise ConfigError(f"stopping.{option}=null: stopping={stopping.name} needs a number")
 
 
 def _check_tuner(tuner: dict[str, Any], trials: int) -> None:
     """Check the keys that every tuner has, and the one that counts trials."""
-    for key, kind in (("name", str), ("oracle", str), ("ends_trials", bool)):
-        if not isinstance(tuner.get(key, False if kind is bool else None), kind):
-            raise ConfigError(f"tuner.{key}={tuner.get(key)}: must be {'true or false' if kind is bool else 'a name'}")
+    for key in ("name", "oracle"):
+        if not isinstance(tuner.get(key), str):
+            raise ConfigError(f"tuner.{key}={tuner.get(key)}: must be a name")
+    if not isinstance(tuner.get("ends_trials", False), bool):
+        raise ConfigError(f"tuner.ends_trials={tuner['ends_trials']}: must be true or false")
     if "initial_points" not in tuner:
         return
     if trials < 2:
@@ -231,11 +233,13 @@ def _check_tuner(tuner: dict[str, Any], trials: int) -> None:
 
 def _check_engine(engine: Engine) -> None:
     if engine.name == "cluster" and engine.scheduler is None:
-        raise ConfigError("engine.scheduler=null: engine=cluster needs the scheduler's address, tcp://host:port")
+        raise ConfigError("engine.scheduler=null: engine=cluster needs the scheduler's address, e.g. tcp://host:8786")
     if engine.memory is not None and not re.fullmatch(r"(?=.*[1-9])\d+(\.\d+)? ?[kKMGT]i?B", engine.memory):
         raise ConfigError(f"engine.memory={engine.memory}: must be a size, e.g. 4GiB or 500MB")
-    others = ["scheduler"] if engine.name == "local" else ["workers", "threads", "memory", "workers_per_gpu"]
-    for key in others:
+    other_engines_keys = (
+        ["scheduler"] if engine.name == "local" else ["workers", "threads", "memory", "workers_per_gpu"]
+    )
+    for key in other_engines_keys:
         if getattr(engine, key) != getattr(Engine(engine.name), key):
             raise ConfigError(f"engine.{key}={getattr(engine, key)}: engine={engine.name} does not take it")
 

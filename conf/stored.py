@@ -1,4 +1,4 @@
-"""Configurations that were stored: that of a sweep that goes on, and those that a journal or a run recorded."""
+"""Stored configurations: the one of a sweep that goes on, and those that journals and runs recorded."""
 
 from __future__ import annotations
 
@@ -16,8 +16,8 @@ from conf.schema import RESUMABLE, Buildable, Config, ConfigError, Data
 
 FILE = "config.yaml"
 OPTIONS = Path(__file__).parent
-CHOSEN_BY_NAME = ("model", "optimizer", "tuner", "stopping")  # groups whose option is told by its `name`
-# Overrides of `reproduce=<run id>`: everything else comes from the run.
+CHOSEN_BY_NAME = ("model", "optimizer", "tuner", "stopping")  # groups whose option is identified by its `name`
+# The overrides that `reproduce=<run id>` takes; everything else comes from the run.
 REPRODUCE_TAKES = re.compile(r"reproduce|tracking\.uri|engine\.threads|datasets\.\w+\.archive")
 
 
@@ -80,7 +80,7 @@ def parsed(yaml: str) -> Config:
 
 
 def builders(yaml: str) -> tuple[Buildable, Buildable]:
-    """Return the model and the optimizer of a recorded configuration, whatever else it holds."""
+    """Return the model and the optimizer of a recorded configuration, which may hold keys that are unknown here."""
     recorded: Any = OmegaConf.to_container(OmegaConf.create(yaml))
     model, optimizer = (Buildable(**recorded[group]) for group in ("model", "optimizer"))
     return model, optimizer
@@ -104,26 +104,26 @@ def _stored(directory: Path) -> DictConfig:
 
 
 def _typed(yaml: str) -> DictConfig:
-    given = OmegaConf.create(yaml)
-    if isinstance(given, DictConfig):
-        _upgrade(given)
-    typed = OmegaConf.merge(OmegaConf.structured(Config), given)
+    content = OmegaConf.create(yaml)
+    if isinstance(content, DictConfig):
+        _upgrade(content)
+    typed = OmegaConf.merge(OmegaConf.structured(Config), content)
     assert isinstance(typed, DictConfig)
     return typed
 
 
-def _upgrade(given: DictConfig) -> None:
+def _upgrade(content: DictConfig) -> None:
     """Rename the keys of configurations that were stored before journals had a format.
 
-    A tuner then had no `oracle` and the options of all tuners, and a dataset's `load` is now its `read`.
+    Their tuners have no `oracle` and the options of all tuners, and their datasets have `load` instead of `read`.
     """
-    tuner = given.get("tuner")
+    tuner = content.get("tuner")
     if isinstance(tuner, DictConfig) and "oracle" not in tuner:
         option = OPTIONS / "tuner" / f"{tuner.get('name')}.yaml"
         if option.is_file():
             defaults = OmegaConf.load(option)
-            given.tuner = {key: tuner.get(key, value) for key, value in defaults.items()}
-    for data in (given.get("datasets") or {}).values():
+            content.tuner = {key: tuner.get(key, value) for key, value in defaults.items()}
+    for data in (content.get("datasets") or {}).values():
         if isinstance(data, DictConfig) and "load" in data:
             load = data.pop("load")
             data.read = Data.read if load == "pipelines.data.load" else load

@@ -22,7 +22,7 @@ keras_lstm = backend.lstm  # raises NotImplementedError where Keras has no fused
 
 
 def install() -> None:
-    """Make Keras use it in this process, from the next model on, if TensorFlow is configured to use one thread."""
+    """Make Keras use this LSTM in this process, from the next model on, if TensorFlow is configured for one thread."""
     if os.environ.get("TF_NUM_INTRAOP_THREADS") == "1":
         backend.lstm = lstm
 

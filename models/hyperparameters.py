@@ -1,4 +1,4 @@
-"""The kinds of numbers that a function can annotate its keywords with; a configuration is held against them."""
+"""The kinds of numbers that a function can annotate its keywords with; a configuration is checked against them."""
 
 from typing import Annotated, NamedTuple
 

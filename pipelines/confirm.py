@@ -22,8 +22,7 @@ from rich.console import Console
 from conf.schema import ConfigError
 from pipelines.command import execute, read_options, show_help, whole_number
 from pipelines.data import word_index
-from sweeps.session import confirm as confirming
-from sweeps.session.confirm import COMMAND, Request
+from sweeps.session.confirm import COMMAND, Request, confirm
 from sweeps.session.session import Session
 from sweeps.tracking import store
 
@@ -31,17 +30,20 @@ OPTIONS = ("sweep", "top", "seeds", "resume", "tracking.uri", "engine.workers")
 
 
 def main() -> None:
-    execute(confirm)
+    execute(lambda console: run(read_arguments(sys.argv[1:]), console))
 
 
-def confirm(console: Console) -> bool:
-    """Run the confirmation of the command line; returns whether every trial completed."""
-    records = confirming.confirm(read_arguments(sys.argv[1:]), Session(console, word_index.find))
+def run(request: Request, console: Console) -> bool:
+    """Run a confirmation; returns whether every trial completed."""
+    records = confirm(request, Session(console, word_index.find))
     return all(len(record.completed) == record.budget for record in records)
 
 
 def read_arguments(arguments: Sequence[str]) -> Request:
-    """Return what is asked for, from a resumed confirmation what it was started with; raises `ConfigError`."""
+    """Return the request, in which the options of a resumed confirmation complete the new ones.
+
+    Raises `ConfigError`.
+    """
     show_help(arguments, __doc__)
     options = read_options(arguments, OPTIONS)
     if "resume" in options:

@@ -4,8 +4,8 @@
     python -m pipelines.report sweep=<name>                one, or those of one directory: conv_lstm-…/imdb, conv_lstm-…
     python -m pipelines.report tracking.uri=http://…       from this store; else MLFLOW_TRACKING_URI, else ./mlflow.db
 
-The store is all it needs. It writes reports/<sweep>/report.html, a file that can be mailed, with reports/<sweep>/*.png
-beside it, and reports/index.html. Exit status: 0 if every page was written.
+It needs nothing but the store. It writes reports/<sweep>/report.html, a file that can be mailed, with
+reports/<sweep>/*.png beside it, and reports/index.html. Exit status: 0 if every page was written.
 """
 
 from __future__ import annotations
@@ -67,7 +67,7 @@ def write_reports(arguments: Arguments, console: Console) -> bool:
 
 
 def _write_page(stored_sweeps: StoredSweeps, sweep: StoredSweep, console: Console) -> SweepRecord | None:
-    """Write one page; a sweep that cannot be read must not keep the others from theirs."""
+    """Write the page of a sweep; one that cannot be read is named, and the others still have their pages."""
     from sweeps.report import write as report
 
     folder = REPORTS / sweep.name
@@ -76,8 +76,8 @@ def _write_page(stored_sweeps: StoredSweeps, sweep: StoredSweep, console: Consol
     except SweepError as error:
         console.print(f"error: {error}", soft_wrap=True, style="red")
         return None
-    written = report.write(record, folder / report.FILE, figures=folder)
-    console.print(f"{folder / report.FILE}, {len(written.figures)} figures", soft_wrap=True, highlight=False)
+    page = report.write(record, folder / report.FILE, figures=folder)
+    console.print(f"{folder / report.FILE}, {len(page.figures)} figures", soft_wrap=True, highlight=False)
     return record
 
 

@@ -5,8 +5,8 @@
     python -m pipelines.reproduce <run id> datasets.imdb.archive=/path/imdb.npz where the data lie here
     python -m pipelines.reproduce <run id> engine.threads=2                     TensorFlow threads
 
-The same as `python -m pipelines.sweep reproduce=<run id>`. The recorded configuration, seed and data hold. Exit status:
-0 if every number is equal.
+`python -m pipelines.sweep reproduce=<run id>` does the same. The recorded configuration, seed and data hold. Exit
+status: 0 if every number is equal.
 """
 
 from __future__ import annotations
@@ -19,6 +19,7 @@ from conf import stored
 from conf.compose import compose
 from conf.schema import ConfigError
 from pipelines.command import execute, show_help
+from sweeps.session import reproduce as repetition
 
 
 def main() -> None:
@@ -27,8 +28,6 @@ def main() -> None:
 
 def reproduce(console: Console) -> bool:
     """Repeat the trial that the command line names."""
-    from sweeps.session import reproduce as repeating
-
     show_help(sys.argv[1:], __doc__)
     runs = [argument for argument in sys.argv[1:] if "=" not in argument]
     if len(runs) != 1:
@@ -36,7 +35,7 @@ def reproduce(console: Console) -> bool:
     sys.argv[1:] = [f"reproduce={runs[0]}", *(argument for argument in sys.argv[1:] if argument != runs[0])]
     stored.refuse_changes_of_a_trial(sys.argv[1:])
     (job,) = compose()
-    return repeating.reproduce(job.config, console)
+    return repetition.reproduce(job.config, console)
 
 
 if __name__ == "__main__":

@@ -28,6 +28,7 @@ from pipelines.command import execute
 from pipelines.data import word_index
 from sweeps.journal import SweepRecord
 from sweeps.session import checks
+from sweeps.session import reproduce as repetition
 from sweeps.session.session import Session
 
 
@@ -57,10 +58,8 @@ def run(jobs: Sequence[Job], console: Console) -> list[SweepRecord]:
 
 
 def _reproduce(job: Job, console: Console) -> bool:
-    from sweeps.session import reproduce as repeating
-
     stored.refuse_changes_of_a_trial(argument for argument in sys.argv[1:] if not argument.startswith("hydra."))
-    return repeating.reproduce(job.config, console)
+    return repetition.reproduce(job.config, console)
 
 
 if __name__ == "__main__":

@@ -44,12 +44,12 @@ def read_arguments(arguments: Sequence[str]) -> Options:
     """Return the options; raises `ConfigError` for anything else."""
     show_help(arguments, __doc__)
     options = read_options(arguments, KEYS)
-    port, opened = options.get("port", "5000"), options.get("open", "true")
+    port, browser = options.get("port", "5000"), options.get("open", "true")
     if not port.isdecimal() or not 0 < int(port) < 2**16:
         raise ConfigError(f"port={port}: must be at least 1 and at most 65535")
-    if opened not in ("true", "false"):
-        raise ConfigError(f"open={opened}: allowed: true, false")
-    return Options(store.uri(options.get("tracking.uri")), int(port), opened == "true")
+    if browser not in ("true", "false"):
+        raise ConfigError(f"open={browser}: allowed: true, false")
+    return Options(store.uri(options.get("tracking.uri")), int(port), browser == "true")
 
 
 def show(options: Options, console: Console) -> bool:

@@ -42,7 +42,7 @@ STOPS_TRIALS = {MINUTES: "the time is up", TARGET: "the target is reached"}
 
 
 class Listener(Protocol):
-    """Shows or stores a sweep. Every event reaches it after the journal."""
+    """A part that shows or stores a sweep. Every event reaches it after the journal."""
 
     def on_event(self, record: SweepRecord, event: Event) -> None:
         """Take in an event; the record has it already."""
@@ -80,7 +80,7 @@ def _next_spec(searches: Sequence[Search], left: float) -> TrialSpec | None:
 
 
 def seconds_left(searches: Sequence[Search]) -> float:
-    """Seconds left of `minutes`, which all sweeps share, after what earlier sessions used."""
+    """Return the seconds left of `minutes`, which all sweeps share, after those that earlier sessions used."""
     minutes = searches[0].plan.config.minutes
     if minutes is None:
         return math.inf
@@ -101,8 +101,8 @@ def _median(plan: Plan) -> early_stopping.Median | None:
 class Search:
     """One sweep while it runs: its oracle, its journal, and the trials that are out.
 
-    `past` are the events of its journal if it goes on: the oracle, which must be as at the sweep's beginning, replays
-    them.
+    If the sweep goes on, `past` holds the events of its journal, and the oracle, which must be as at the sweep's
+    beginning, replays them.
     """
 
     def __init__(
@@ -197,7 +197,7 @@ class Search:
                 self._add_to_median(trial)
 
     def _reason_to_end(self) -> str:
-        """Why no more trials are wanted although there may be more; empty while they are."""
+        """Return why no more trials are wanted although there may be more; empty while they are."""
         if self._failures >= self.plan.config.max_failures:
             return MAX_FAILURES
         return TARGET if self._target_reached else ""
@@ -207,17 +207,17 @@ class Search:
         return target is not None and not metrics.is_better(objective, target, value)
 
     def _shortest_trial(self) -> float:
-        """Seconds of the shortest completed trial: with less left no trial can be expected to finish."""
+        """Return the seconds of the shortest completed trial: with less left no trial can be expected to finish."""
         return min((trial.cost["seconds"] for trial in self.record.completed), default=0.0)
 
     def _begin(self) -> None:
-        """Write the event with which this process begins, before its first other one."""
+        """Write the event with which this process begins, before any other."""
         if self._begun:
             return
         self._begun = True
         if self._is_new:
             self.record = SweepRecord(self.plan.directory, self._started())  # it begins now
-            self._publish(self.record.started)
+            self._emit(self.record.started)
         else:
             config = self.plan.config
             self._emit(SweepResumed(self.plan.yaml, config.trials, environment.here()))
@@ -343,16 +343,8 @@ class Search:
     def _emit(self, event: Event) -> None:
         with self._disk_errors_named():
             self._journal.append(event)
-        self.record.add(event)
-        self._tell_listeners(event)
-
-    def _publish(self, started: SweepStarted) -> None:
-        """Emit the event that the record was made with."""
-        with self._disk_errors_named():
-            self._journal.append(started)
-        self._tell_listeners(started)
-
-    def _tell_listeners(self, event: Event) -> None:
+        if event is not self.record.started:  # the record was made with that one
+            self.record.add(event)
         for listener in self._listeners:
             listener.on_event(self.record, event)
 

@@ -69,7 +69,7 @@ def _processor() -> str:
 def git() -> Git | None:
     """The state of the checkout that this code runs from; None where it is not a checkout.
 
-    Asked once in a process: the code that runs is the code that was there when the process began.
+    It is read once, because the code that runs is the code that was there when the process began.
     """
     root = Path(__file__).resolve().parent.parent
 

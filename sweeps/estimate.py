@@ -20,16 +20,8 @@ class Estimate(NamedTuple):
 
     trials: int
     epochs: int  # of all trials together
-    sizes: dict[str, tuple[dict[str, Value], Timing]]  # smallest, default, largest
+    sizes: dict[str, tuple[dict[str, Value], Timing]]  # of the smallest, the default and the largest model
     seconds: float  # for all trials, on the workers there are
-
-
-class Model(NamedTuple):
-    """One of the models that are timed."""
-
-    plan: Plan
-    size: str  # smallest | default | largest
-    values: dict[str, Value]
 
 
 def estimates(plans: Sequence[Plan], engine: Engine) -> list[Estimate]:
@@ -38,33 +30,33 @@ def estimates(plans: Sequence[Plan], engine: Engine) -> list[Estimate]:
     Raises `ConfigError` if one of them cannot be built or trained.
     """
     workers = max(1, engine.free)
-    models = [model for plan in plans for model in _models(plan)]
-    for number, model in enumerate(models):
-        engine.submit(MEASURE, model.plan.spec(number, model.values, 0, 1))
+    models = [(plan, size, values) for plan in plans for size, values in _sizes(plan.space).items()]
+    for number, (plan, _, values) in enumerate(models):
+        engine.submit(MEASURE, plan.spec(number, values, 0, 1))
     timings: dict[int, Timing] = {}
     while engine.busy:
         message = engine.next(1)
         if isinstance(message, Failed):
-            size = models[message.spec.trial].size
-            values = ", ".join(f"{name}={value}" for name, value in message.spec.values.items())
-            raise ConfigError(f"model.space: the {size} model ({values}): {message.reason}")
+            _, size, values = models[message.spec.trial]
+            assignments = ", ".join(f"{name}={value}" for name, value in values.items())
+            raise ConfigError(f"model.space: the {size} model ({assignments}): {message.reason}")
         if isinstance(message, Finished):
             timings[message.spec.trial] = message.result
-    results = [(model, timings[number]) for number, model in enumerate(models)]
-    return [_estimate(plan, [pair for pair in results if pair[0].plan is plan], workers) for plan in plans]
-
-
-def _models(plan: Plan) -> list[Model]:
-    space = plan.space
     return [
-        Model(plan, "smallest", space.smallest()),
-        Model(plan, "default", space.defaults()),
-        Model(plan, "largest", space.largest()),
+        _estimate(
+            plan,
+            {size: (values, timings[number]) for number, (owner, size, values) in enumerate(models) if owner is plan},
+            workers,
+        )
+        for plan in plans
     ]
 
 
-def _estimate(plan: Plan, results: Sequence[tuple[Model, Timing]], workers: int) -> Estimate:
-    sizes = {model.size: (model.values, timing) for model, timing in results}
+def _sizes(space: Space) -> dict[str, dict[str, Value]]:
+    return {"smallest": space.smallest(), "default": space.defaults(), "largest": space.largest()}
+
+
+def _estimate(plan: Plan, sizes: dict[str, tuple[dict[str, Value], Timing]], workers: int) -> Estimate:
     trials, epochs = planned(plan.config, plan.space)
     per_epoch = sum(timing.seconds_per_epoch for _, timing in sizes.values()) / len(sizes)
     return Estimate(trials, epochs, sizes, epochs * per_epoch / min(workers, trials))

@@ -41,7 +41,7 @@ def confirmation_of(record: SweepRecord, top: int, seeds: int) -> Confirmation:
     trials = [
         Retraining(trial.trial, trial.values, seed, trial.best_epoch or trial.epochs_run)
         for seed in itertools.islice(fresh_seeds(record), seeds)
-        for trial in sorted(finalists, key=lambda trial: not trial.baseline)
+        for trial in sorted(finalists, key=lambda trial: not trial.baseline)  # the baseline first
     ]
     return Confirmation(name, {str(trial.trial): _validation_accuracy(trial) for trial in finalists}, tuple(trials))
 
@@ -50,8 +50,7 @@ def fresh_seeds(record: SweepRecord) -> Iterator[int]:
     """Yield seeds derived from the sweep's seed, none twice and none that the sweep used."""
     used = {trial.seed for trial in record.trials.values()}
     for number in itertools.count():
-        drawn = np.random.SeedSequence([record.started.seed, STREAM, number]).generate_state(1)[0]
-        seed = int(drawn) % 2**31
+        seed = int(np.random.SeedSequence([record.started.seed, STREAM, number]).generate_state(1)[0]) % 2**31
         if seed not in used:
             used.add(seed)
             yield seed
@@ -65,9 +64,7 @@ def configuration(records: Sequence[SweepRecord], trials: int) -> Config:
     """Return the sweeps' own configuration for a list of `trials` that neither time nor a target cuts short."""
     config = stored.parsed(records[0].started.config)
     datasets = {record.started.dataset: config.datasets[record.started.dataset] for record in records}
-    return replace(
-        config, datasets=datasets, trials=trials, minutes=None, target=None, resume=None, dry_run=False
-    )  # fmt: skip
+    return replace(config, datasets=datasets, trials=trials, minutes=None, target=None, resume=None, dry_run=False)
 
 
 def directory_name(records: Sequence[SweepRecord], confirmations: Sequence[Confirmation]) -> str:
@@ -111,5 +108,5 @@ class FixedList:
 
     def candidates(self) -> set[int]:
         """The first seed's trials: one of them may become the registered model."""
-        asked = self._trials[: self._asked]
-        return {number for number, again in enumerate(asked) if again.seed == self._trials[0].seed}
+        proposed = self._trials[: self._asked]
+        return {number for number, trial in enumerate(proposed) if trial.seed == proposed[0].seed}

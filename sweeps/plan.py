@@ -62,8 +62,8 @@ class Plan(NamedTuple):
         spec = self._spec(trial, values, initial_epoch, epochs)
         if self.confirmation is None:
             return spec
-        again = self.confirmation.trials[trial]
-        return as_final(spec, objective=self.reported_metric, seed=again.seed, origin=again.origin)
+        retraining = self.confirmation.trials[trial]
+        return as_final(spec, objective=self.reported_metric, seed=retraining.seed, origin=retraining.origin)
 
     def _spec(self, trial: int, values: Mapping[str, Value], initial_epoch: int, epochs: int) -> TrialSpec:
         config = self.config
@@ -93,7 +93,7 @@ class Plan(NamedTuple):
 
     @property
     def reported_metric(self) -> str:
-        """The metric shown for a trial: the configured one, or its train/ counterpart in a confirmation.
+        """The metric shown for a trial: the objective, or its train/ counterpart in a confirmation.
 
         A confirmation has no validation split and chooses nothing.
         """
@@ -114,9 +114,7 @@ class Plan(NamedTuple):
 
 def as_final(spec: TrialSpec, *, objective: str, seed: int, origin: int) -> TrialSpec:
     """Turn a spec into that of a confirmation: trained on train and validation, tested after its last epoch."""
-    return spec._replace(
-        objective=objective, seed=seed, origin=origin, patience=None, test_last_epoch=True, final=True
-    )  # fmt: skip
+    return spec._replace(objective=objective, seed=seed, origin=origin, patience=None, test_last_epoch=True, final=True)
 
 
 def trial_seed(sweep_seed: int, trial: int) -> int:

@@ -13,7 +13,7 @@ from sweeps.trials.spec import TrialResult, TrialSpec
 
 
 class Difference(NamedTuple):
-    """A number that is not the recorded one."""
+    """A number that differs from the recorded one."""
 
     epoch: int  # 0 for a number of the whole trial
     metric: str
@@ -22,7 +22,7 @@ class Difference(NamedTuple):
 
 
 def spec(plan: Plan, record: SweepRecord, trial: TrialRecord) -> TrialSpec:
-    """Return a spec of the epochs that the trial ran, in one go; whatever ended it then does not end it now."""
+    """Return a spec of the epochs that the trial ran, in one go; whatever ended it then does not end the repetition."""
     fresh = plan.spec(trial.trial, trial.values, 0, trial.epochs_run or trial.epochs)
     fresh = fresh._replace(seed=trial.seed, patience=None)
     if trial.origin is None:
@@ -35,16 +35,13 @@ def differences(trial: TrialRecord, result: TrialResult) -> list[Difference]:
 
     Metrics that were not recorded are not compared.
     """
-    found = []
-    for epoch in range(max(trial.epochs_run, len(result.curves["train/loss"]))):
-        for name, curve in trial.curves.items():
-            recorded, now = _at(curve, epoch), _at(result.curves.get(name, []), epoch)
-            if recorded != now:
-                found.append(Difference(epoch + 1, name, recorded, now))
-    for name, value in trial.test.items():
-        if value != result.test.get(name):
-            found.append(Difference(0, name, value, result.test.get(name)))
-    return found
+    numbers = [
+        Difference(epoch + 1, name, _at(curve, epoch), _at(result.curves.get(name, []), epoch))
+        for epoch in range(max(trial.epochs_run, len(result.curves["train/loss"])))
+        for name, curve in trial.curves.items()
+    ]
+    numbers += [Difference(0, name, value, result.test.get(name)) for name, value in trial.test.items()]
+    return [number for number in numbers if number.recorded != number.now]
 
 
 def _at(curve: Sequence[float], epoch: int) -> float | None:
@@ -57,10 +54,10 @@ def recorded_environment(record: SweepRecord, trial: TrialRecord) -> Environment
 
 
 def environment_differences(recorded: Environment, now: Environment) -> list[str]:
-    """Describe, in a line each, what is not as it was, as far as it was recorded."""
+    """Describe, in a line each, the properties that differ, as far as they were recorded."""
     lines = [
         f"{name}: {before or 'absent'} then, {after or 'absent'} now"
-        for before, after, name in _pairs(recorded, now)
+        for name, before, after in _properties(recorded, now)
         if before != after
     ]
     if recorded.git_diff != now.git_diff:
@@ -71,11 +68,12 @@ def environment_differences(recorded: Environment, now: Environment) -> list[str
     return lines
 
 
-def _pairs(recorded: Environment, now: Environment) -> Iterator[tuple[str | None, str | None, str]]:
+def _properties(recorded: Environment, now: Environment) -> Iterator[tuple[str, str | None, str | None]]:
+    """Yield the name of each property of an environment, what was recorded of it, and what it is now."""
     for then, today in ((recorded.versions, now.versions), (recorded.machine, now.machine)):
         for name in then and (dict(then) | dict(today)):  # older journals do not have all of it
-            yield then.get(name), today.get(name), name
-    yield recorded.git_commit, now.git_commit, "git commit"
+            yield name, then.get(name), today.get(name)
+    yield "git commit", recorded.git_commit, now.git_commit
 
 
 def in_words(trial: TrialRecord, outcome: TrialResult | Failed) -> tuple[bool, list[str]]:
@@ -85,18 +83,18 @@ def in_words(trial: TrialRecord, outcome: TrialResult | Failed) -> tuple[bool, l
         return same, [f"failed: {outcome.reason}; {'as' if same else 'unlike'} the recorded trial"]
     if trial.failed:
         return False, [f"completed, but the recorded trial failed: {trial.reason}"]
-    found = differences(trial, outcome)
+    different = differences(trial, outcome)
     epochs = range(1, max(trial.epochs_run, len(outcome.curves["train/loss"])) + 1)
-    lines = [_line(f"epoch {epoch}", [d for d in found if d.epoch == epoch]) for epoch in epochs]
+    lines = [_line(f"epoch {epoch}", [d for d in different if d.epoch == epoch]) for epoch in epochs]
     if trial.test:
-        lines.append(_line(f"test, after epoch {trial.best_epoch}", [d for d in found if d.epoch == 0]))
-    return not found, lines
+        lines.append(_line(f"test, after epoch {trial.best_epoch}", [d for d in different if d.epoch == 0]))
+    return not different, lines
 
 
-def _line(subject: str, found: Sequence[Difference]) -> str:
-    if not found:
+def _line(subject: str, different: Sequence[Difference]) -> str:
+    if not different:
         return f"{subject}: equal to the last bit"
-    parts = ", ".join(f"{d.metric} {_number(d.recorded)} then, {_number(d.now)} now" for d in found)
+    parts = ", ".join(f"{d.metric} {_number(d.recorded)} then, {_number(d.now)} now" for d in different)
     return f"{subject}: differs: {parts}"
 
 

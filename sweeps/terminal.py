@@ -78,7 +78,7 @@ class Terminal:
         started = record.started
         match event:
             case SweepStarted() | SweepResumed():
-                name = f"[bold]{started.model} on {started.dataset}"
+                name = f"[bold]{_heading(record)}"
                 self._add((started.sweep, None), name, total=event.trials, unit="trials", done=record.finished)
             case TrialStarted():
                 name = f"  {started.dataset} trial {event.trial}{' (baseline)' if event.trial == 0 else ''}"
@@ -108,7 +108,7 @@ class Terminal:
 
 
 def progress_so_far(record: SweepRecord) -> str:
-    """Say how far a sweep has come: `imdb: 3 of 12 trials finished`."""
+    """Say how many trials of a sweep have ended: `imdb: 3 of 12 trials finished`."""
     return f"{record.started.dataset}: {record.finished} of {record.budget} trials finished"
 
 
@@ -116,7 +116,7 @@ def ending(record: SweepRecord) -> Text | None:
     """Say why a sweep ended before all of its trials; None if all of them ran or it has not ended."""
     if record.ended is None:
         return None
-    name, reason = f"{record.started.model} on {record.started.dataset}", record.ended.reason
+    name, reason = _heading(record), record.ended.reason
     if reason == "max_failures":
         last = max(record.failed, key=lambda trial: trial.last_event)
         message = (

@@ -1,4 +1,4 @@
-"""From the documents that a dataset's `read` function finds to encoded and split arrays.
+"""The documents that a dataset's `read` function finds, turned into encoded and split arrays.
 
 Documents are encoded once: the arrays stay in the user's cache, and every worker maps them from there for every trial.
 Cached arrays are used only while they still have the digest that they were written with.
@@ -54,11 +54,11 @@ def _read(name: str, settings: Data) -> Corpus:
     module, _, function = settings.read.rpartition(".")
     read = getattr(import_module(module), function)
     values = {keyword: name if keyword == "name" else getattr(settings, keyword) for keyword in READ_KEYWORDS}
-    takes = inspect.signature(read).parameters
+    parameters = inspect.signature(read).parameters
     for keyword in ("archive", "url", "sha256"):
-        if values[keyword] is not None and keyword not in takes:
+        if values[keyword] is not None and keyword not in parameters:
             raise ConfigError(f"datasets.{name}.{keyword}={values[keyword]}: {settings.read} does not take it")
-    corpus = read(**{keyword: value for keyword, value in values.items() if keyword in takes})
+    corpus = read(**{keyword: value for keyword, value in values.items() if keyword in parameters})
     with _blame(f"datasets.{name}.read={settings.read}"):
         return _checked(corpus, settings.source)
 
@@ -161,15 +161,12 @@ def _entry(fingerprint: str, settings: Data) -> Path:
     """
     reader = import_module(settings.read.rpartition(".")[0]).__file__
     assert reader is not None
-    code = [hashlib.sha256(file.read_bytes()).hexdigest() for file in (*_own_modules(), Path(reader))]
+    own = sorted(Path(__file__).parent.glob("*.py"))
+    code = [hashlib.sha256(module.read_bytes()).hexdigest() for module in (*own, Path(reader))]
     encoding = [settings.num_words, settings.maxlen, settings.num_classes, settings.validation, settings.split_seed]
     key = json.dumps([*code, settings.read, fingerprint, *encoding])
     cache = Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "text-sweeps"
     return cache / hashlib.sha256(key.encode()).hexdigest()[:32]
-
-
-def _own_modules() -> list[Path]:
-    return sorted(Path(__file__).parent.glob("*.py"))
 
 
 def _cached(entry: Path) -> tuple[list[NDArray[Any]], str] | None:

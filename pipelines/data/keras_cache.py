@@ -1,13 +1,12 @@
 """Files that Keras publishes: the user's own copy, the one in Keras's cache, or a download that is put there.
 
-No file is used before its hash was checked.
+No file is used before its hash has been checked.
 """
 
 from __future__ import annotations
 
 import hashlib
 import os
-import tempfile
 import urllib.request
 from collections.abc import Callable
 from http.client import HTTPException
@@ -16,6 +15,7 @@ from typing import NamedTuple
 from urllib.parse import urlsplit
 
 from conf.schema import ConfigError
+from sweeps import files
 
 TIMEOUT = 30  # seconds without a byte, after which a download is given up
 
@@ -105,12 +105,8 @@ def _fetch(url: str) -> bytes:
 
 
 def _save(path: Path, content: bytes) -> None:
-    """Write the file atomically, under a name of its own until then: several processes may download it at once."""
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
-        with tempfile.TemporaryDirectory(dir=path.parent, prefix=".download-") as temporary:
-            unfinished = Path(temporary, path.name)
-            unfinished.write_bytes(content)
-            unfinished.replace(path)
+        files.write(path, lambda file: file.write(content))  # several processes may download it at once
     except OSError as error:
         raise ConfigError(f"KERAS_HOME={path.parent.parent}: cannot be written ({error})") from error

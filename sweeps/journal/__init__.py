@@ -1,7 +1,7 @@
 """The append-only record of a sweep.
 
 The journal is the sweep; MLflow, the terminal and the reports are views of it. `events` defines its lines, `file`
-writes and reads them, `record` adds them up.
+writes and reads them, and `record` adds them up.
 """
 
 from sweeps.journal.events import Environment as Environment

@@ -14,7 +14,7 @@ FORMAT = 1  # of the lines; written into a journal's first event
 
 @dataclass(frozen=True)
 class Environment:
-    """Everything besides its configuration that a result depends on. Journals without a field of it are older."""
+    """Everything besides its configuration that a result depends on. Older journals lack some of the fields."""
 
     versions: Mapping[str, str] = field(default_factory=dict)  # package -> version
     git_commit: str | None = None
@@ -143,9 +143,9 @@ def from_entry(entry: dict[str, Any]) -> Event:
     if kind is None:
         raise LaterFormatError(f"this version knows no event '{entry['event']}'")
     known = {part.name for part in fields(kind)}
-    given = {name: value for name, value in entry.items() if name != "event"}
+    values = {name: value for name, value in entry.items() if name != "event"}
     if "environment" in known:
-        given["environment"] = Environment(**{name: given.pop(name) for name in ENVIRONMENT_FIELDS if name in given})
-    if unknown := sorted(given.keys() - known):
+        values["environment"] = Environment(**{name: values.pop(name) for name in ENVIRONMENT_FIELDS if name in values})
+    if unknown := sorted(values.keys() - known):
         raise LaterFormatError(f"this version knows no field '{unknown[0]}' of {entry['event']}")
-    return kind(**given)
+    return kind(**values)

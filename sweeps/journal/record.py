@@ -1,4 +1,4 @@
-"""The state of a sweep as far as its journal tells it."""
+"""The state of a sweep, added up from the events of its journal."""
 
 from __future__ import annotations
 
@@ -47,7 +47,7 @@ class TrialRecord:
 
     @property
     def baseline(self) -> bool:
-        """Whether it has the space's defaults; in a confirmation, whether it repeats the trial that had them."""
+        """Whether the trial has the space's defaults, or in a confirmation repeats the trial that had them."""
         return (self.trial if self.origin is None else self.origin) == 0
 
     @property
@@ -64,7 +64,7 @@ class TrialRecord:
 
     @property
     def last_event(self) -> float:
-        """The time of the latest event that concerns it."""
+        """The time of the latest event of this trial."""
         return self.ended or (self.epoch_times[-1] if self.epoch_times else self.started)
 
     def at_best(self, metric: str) -> float | None:
@@ -89,7 +89,7 @@ class SweepRecord:
         self.budget = started.trials  # as last configured
         self.sessions: list[tuple[float, float]] = [(started.time, started.time)]  # each process's first and last event
         self.session_starts: list[SweepStarted | SweepResumed] = [started]
-        # Kept rather than looked for, as every trial's end asks for it. A confirmation chooses nothing and has None.
+        # No property, as every trial's end asks for it. A confirmation chooses nothing and has none.
         self.best: TrialRecord | None = None
 
     @classmethod
@@ -153,20 +153,20 @@ class SweepRecord:
         return [] if self.started.confirms else sorted(self.completed, key=self._rank)
 
     def _start(self, event: TrialStarted) -> None:
-        """A new trial; or another attempt or a promotion, which voids the epochs after `initial_epoch`."""
-        known = self.trials.get(event.trial)
+        """Begin a trial, an attempt or a promotion; the last two void the trial's epochs after `initial_epoch`."""
+        previous = self.trials.get(event.trial)
         trial = TrialRecord(
             event.trial, event.values, event.seed, event.attempt, event.epochs, event.time, event.initial_epoch
         )
         trial.origin, trial.started_last, trial.bar = event.origin, event.time, event.bar
-        if known is not None:
-            trial.lost = known.lost + (event.after != INTERRUPTED) if event.attempt > 1 else 0
-            trial.started = known.started
-            trial.epoch_times = known.epoch_times[: event.initial_epoch]
-            trial.curves = {name: curve[: event.initial_epoch] for name, curve in known.curves.items()}
-            trial.cost = known.cost
+        if previous is not None:
+            trial.lost = previous.lost + (event.after != INTERRUPTED) if event.attempt > 1 else 0
+            trial.started = previous.started
+            trial.epoch_times = previous.epoch_times[: event.initial_epoch]
+            trial.curves = {name: curve[: event.initial_epoch] for name, curve in previous.curves.items()}
+            trial.cost = previous.cost
         self.trials[event.trial] = trial
-        if known is not None and known is self.best:  # promoted: it is not completed any more
+        if previous is not None and previous is self.best:  # promoted: it is not completed any more
             self.best = min(self.completed, key=self._rank, default=None)
 
     def _end(self, event: TrialEnded) -> None:
@@ -185,7 +185,7 @@ class SweepRecord:
 
 
 def _total_cost(so_far: Mapping[str, float], now: Mapping[str, float]) -> dict[str, Any]:
-    """The cost of all of a trial's rounds: seconds and epochs add up, sizes do not."""
+    """Return the cost of all rounds of a trial: seconds and epochs add up, sizes do not."""
     return {
         name: so_far.get(name, 0) + value if name in ("seconds", "epochs") else value for name, value in now.items()
     }

@@ -1,4 +1,4 @@
-"""The mistakes that show before anything slow is imported, or before a recorded sweep goes on."""
+"""Checks of a configuration, before anything slow is imported, and of a recorded sweep, before it goes on."""
 
 from __future__ import annotations
 
@@ -20,16 +20,16 @@ def check(config: Config) -> Space:
     _check_objective(config)
     builders.check_tuner(config.tuner)
     store.uri(config.tracking.uri)
-    searched = space.read(config.model, config.optimizer)
+    search_space = space.read(config.model, config.optimizer)
     for name, data in config.datasets.items():
         _check_read(f"datasets.{name}.read", data.read)
-        if data.validation == "test" and (searched.searched or config.stopping.name != "none"):
-            chosen = f"{searched.searched[0].key} is searched" if searched.searched else "it would stop trials"
+        if data.validation == "test" and (search_space.searched or config.stopping.name != "none"):
+            reason = f"{search_space.searched[0].key} is searched" if search_space.searched else "it would stop trials"
             raise ConfigError(
-                f"datasets.{name}.validation=test: the test set must never choose, but {chosen}; "
+                f"datasets.{name}.validation=test: the test set must never choose, but {reason}; "
                 "give a fraction of train, or fix every hyperparameter and set stopping=none"
             )
-    return searched
+    return search_space
 
 
 def _check_objective(config: Config) -> None:

@@ -41,7 +41,7 @@ def confirm(request: Request, session: Session) -> list[SweepRecord]:
     records = _sweeps(request)
     confirmations = [finalists.confirmation_of(record, request.top, request.seeds) for record in records]
     config = _configuration(records, confirmations, request)
-    searched = check(config)
+    search_space = check(config)
     directory = outputs.OUTPUTS / finalists.directory_name(records, confirmations)
     if request.directory is not None and request.directory.resolve() != directory.resolve():
         raise ConfigError(
@@ -50,7 +50,9 @@ def confirm(request: Request, session: Session) -> list[SweepRecord]:
         )
     with session.held(directory, "python -m pipelines.confirm"):
         job = Job(config, stored.as_yaml(config))
-        plans = [_plan(*each) for each in zip(plans_of(job, searched, directory), records, confirmations, strict=True)]
+        plans = [
+            _plan(*each) for each in zip(plans_of(job, search_space, directory), records, confirmations, strict=True)
+        ]
         sweeps = [Sweep(plan, _oracle(plan), journal.read(plan.directory)) for plan in plans]
         files.write_text(directory / stored.FILE, job.yaml)
         files.write_text(directory / COMMAND, json.dumps(_options(request)))
@@ -69,7 +71,7 @@ def _oracle(plan: Plan) -> finalists.FixedList:
 
 
 def _sweeps(request: Request) -> list[SweepRecord]:
-    """The sweeps of that name: from the journals here, which may be ahead of the store, otherwise from the store."""
+    """Read the requested sweeps from the journals here, which may be ahead of the store, otherwise from the store."""
     if directories := outputs.recorded_here(request.sweep):
         pasts = [(directory, journal.read(directory)) for directory in directories]
         records = [SweepRecord.of(directory, past) for directory, past in pasts if past]
@@ -79,7 +81,10 @@ def _sweeps(request: Request) -> list[SweepRecord]:
         stored_sweeps = StoredSweeps(request.uri or store.uri(None))
         records = [stored_sweeps.record(sweep) for sweep in stored_sweeps.chosen(request.sweep, "sweep")]
     if not records or any(record.started.confirms or record.started.held_out == "test" for record in records):
-        raise ConfigError(f"sweep={request.sweep}: is not a search that validation decided")
+        raise ConfigError(
+            f"sweep={request.sweep}: must be a search that compared its trials on validation; "
+            "python -m pipelines.report lists all sweeps"
+        )
     return sorted(records, key=lambda record: record.started.dataset)
 
 

@@ -13,7 +13,7 @@ if TYPE_CHECKING:
 
 def from_reports() -> ExtrasOf:
     """Return the function that the tracker asks for a trial's loss curves and for a sweep's note, scores and report."""
-    drawings: dict[str, LossCurves] = {}  # one figure for all trials: a new one for each takes half as long again
+    drawings: dict[str, LossCurves] = {}  # one figure for all trials: a new one for each takes 1.5 times as long
 
     def loss_curves(record: SweepRecord, trial: TrialRecord) -> bytes:
         from sweeps.report.figures.trial import LossCurves

@@ -36,7 +36,7 @@ def held(directory: Path) -> Iterator[None]:
 
 
 def has_begun(directory: Path) -> bool:
-    """Whether a sweep of this directory has a journal."""
+    """Say whether a sweep of this directory has a journal."""
     return any(directory.glob(f"*/{journal.FILE}"))
 
 

@@ -1,4 +1,4 @@
-"""The plans of a job's sweeps, and that of a recorded one."""
+"""The plans of a job's sweeps, and the plan of a recorded sweep."""
 
 from __future__ import annotations
 
@@ -12,8 +12,8 @@ from sweeps.search import space
 from sweeps.search.space import Space
 
 
-def plans_of(job: Job, searched: Space, directory: Path) -> list[Plan]:
-    """Plan a sweep for each dataset. Loads the data, so that their faults show before any training."""
+def plans_of(job: Job, search_space: Space, directory: Path) -> list[Plan]:
+    """Plan a sweep for each dataset. This loads the data, so that their faults show before any training."""
     module, _, function = LOAD.rpartition(".")
     plans = []
     for dataset, settings in job.config.datasets.items():
@@ -23,7 +23,7 @@ def plans_of(job: Job, searched: Space, directory: Path) -> list[Plan]:
                 sweep=f"{directory.name}/{dataset}",
                 config=job.config,
                 yaml=job.yaml,
-                space=searched,
+                space=search_space,
                 dataset=dataset,
                 source=encoded.source,
                 digest=encoded.digest,

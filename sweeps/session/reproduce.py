@@ -1,4 +1,4 @@
-"""One trial again, from what its run in MLflow recorded."""
+"""The repetition of one trial, from everything that its run in MLflow recorded."""
 
 from __future__ import annotations
 
@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 
 from conf import stored
 from conf.schema import Config, Engine, Job
+from sweeps import environment, reproduction
 from sweeps.session.checks import check, refuse_other_data
 from sweeps.session.plans import plans_of
 from sweeps.session.session import workers
@@ -22,15 +23,14 @@ if TYPE_CHECKING:
     from sweeps.trials.spec import TrialResult, TrialSpec
 
 
-def reproduce(asked: Config, console: Console) -> bool:
-    """Train the trial of the run `asked.reproduce` again; returns whether every number is equal to the last bit."""
-    from sweeps import environment, reproduction
+def reproduce(request: Config, console: Console) -> bool:
+    """Train the trial of the run `request.reproduce` again; returns whether every number is equal to the last bit."""
     from sweeps.tracking.reader import StoredSweeps
 
-    assert asked.reproduce is not None
-    record, number = StoredSweeps(store.uri(asked.tracking.uri)).trial(asked.reproduce)
+    assert request.reproduce is not None
+    record, number = StoredSweeps(store.uri(request.tracking.uri)).trial(request.reproduce)
     trial = record.trials[number]
-    config = _config(record, asked)
+    config = _config(record, request)
     (plan,) = plans_of(Job(config, stored.as_yaml(config)), check(config), Path("outputs/reproduce"))
     refuse_other_data(plan, record.started.digest, "the run")
     spec = reproduction.spec(plan, record, trial)
@@ -50,15 +50,14 @@ def reproduce(asked: Config, console: Console) -> bool:
     return equal
 
 
-def _config(record: SweepRecord, asked: Config) -> Config:
-    """The recorded configuration, of the trial's dataset alone and for one worker here."""
+def _config(record: SweepRecord, request: Config) -> Config:
+    """Return the recorded configuration, with the trial's dataset alone and for one worker on this machine."""
     dataset = record.started.dataset
     config = stored.parsed(record.config)
     data = replace(config.datasets[dataset], source=record.started.source)
-    given = asked.datasets.get(dataset)
-    if given is not None and given.archive is not None:
-        data = replace(data, archive=given.archive)
-    threads = asked.engine.threads if asked.engine.threads != 1 else config.engine.threads
+    if dataset in request.datasets and (archive := request.datasets[dataset].archive) is not None:
+        data = replace(data, archive=archive)
+    threads = request.engine.threads if request.engine.threads != 1 else config.engine.threads
     return replace(config, datasets={dataset: data}, engine=Engine("local", 1, threads), dry_run=False)
 
 

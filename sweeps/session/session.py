@@ -13,7 +13,6 @@ from typing import TYPE_CHECKING, NamedTuple
 from conf import stored
 from conf.schema import ConfigError, Engine, Job, Text
 from sweeps import driver, files, journal
-from sweeps.driver import Listener
 from sweeps.errors import SweepError
 from sweeps.journal import Event, SweepRecord
 from sweeps.plan import Plan
@@ -39,7 +38,7 @@ WordIndex = Callable[[str, Text], bytes]
 
 
 class Sweep(NamedTuple):
-    """A sweep that is about to run; `past` are the events of its journal if it goes on."""
+    """A sweep that is about to run. If it goes on, `past` holds the events of its journal."""
 
     plan: Plan
     oracle: AskTell
@@ -59,19 +58,18 @@ def workers(config: Engine) -> Iterator[DaskEngine]:
 
 
 class Session:
-    """One command's sweeps: where it prints, and what it shows them to besides the terminal and MLflow."""
+    """The sweeps of one command, shown on its console and in MLflow."""
 
-    def __init__(self, console: Console, word_index: WordIndex, listeners: Sequence[Listener] = ()) -> None:
+    def __init__(self, console: Console, word_index: WordIndex) -> None:
         self.console = console
         self._word_index = word_index
-        self._listeners = listeners
 
-    def search(self, job: Job, searched: Space) -> list[SweepRecord]:
+    def search(self, job: Job, space: Space) -> list[SweepRecord]:
         """Run a job's sweeps, one for each dataset, and register the models that they choose."""
         config = job.config
         directory = Path(config.resume) if config.resume else outputs.new_directory(config.model.name)
         with self.held(directory, "python -m pipelines.sweep"):
-            plans = plans_of(job, searched, directory)
+            plans = plans_of(job, space, directory)
             pasts = [journal.read(plan.directory) for plan in plans]
             for plan, past in zip(plans, pasts, strict=True):
                 if past:
@@ -80,12 +78,12 @@ class Session:
             with workers(config.engine) as engine:
                 return self._search(plans, pasts, engine)
 
-    def dry_run(self, job: Job, searched: Space) -> None:
+    def dry_run(self, job: Job, space: Space) -> None:
         """Print what a job's sweeps would run, and how long that would take."""
         from sweeps import terminal
         from sweeps.estimate import estimates
 
-        plans = plans_of(job, searched, outputs.OUTPUTS / "dry-run")
+        plans = plans_of(job, space, outputs.OUTPUTS / "dry-run")
         with workers(job.config.engine) as engine:
             for plan, estimate in zip(plans, estimates(plans, engine), strict=True):
                 self.console.print(terminal.estimate_table(plan, estimate))
@@ -106,7 +104,7 @@ class Session:
     def conduct(
         self, sweeps: Sequence[Sweep], engine: DaskEngine, description: str
     ) -> tuple[list[SweepRecord], Tracker, bool]:
-        """Run sweeps to their end, in the terminal and in MLflow; `description` tells the user what they do.
+        """Run sweeps to their end, and show them in the terminal and in MLflow; `description` says what they try.
 
         Returns their records, the tracker, and whether everything could be logged.
         """
@@ -117,8 +115,10 @@ class Session:
         self._introduce(plans, tracker, engine, description)
         terminal = Terminal(self.console)
         address = store.without_password(tracker.uri)
-        listeners: list[Listener] = [tracker, terminal, *self._listeners]
-        searches = [driver.Search(s.plan._replace(store=address), s.oracle, listeners, s.past) for s in sweeps]
+        searches = [
+            driver.Search(sweep.plan._replace(store=address), sweep.oracle, [tracker, terminal], sweep.past)
+            for sweep in sweeps
+        ]
         limit = None
         try:
             with terminal:
@@ -130,8 +130,6 @@ class Session:
         finally:
             for search in searches:
                 search.close()
-            for listener in (terminal, *self._listeners):
-                listener.close()
             logged = self._finish_logging(tracker, searches, limit)
         return [search.record for search in searches], tracker, logged
 
@@ -177,7 +175,7 @@ class Session:
         from sweeps.search.oracle import Oracle
 
         config = plans[0].config
-        # With the budgets that the sweeps began with; the driver replays how these have changed since.
+        # They have the budgets that the sweeps began with; the driver replays how these have changed since.
         oracles = [
             Oracle(replace(config, trials=first_event(past).trials) if past else config, plan.space)
             for plan, past in zip(plans, pasts, strict=True)
@@ -197,7 +195,7 @@ class Session:
         return records
 
     def _tracker(self, sweeps: Sequence[Sweep]) -> Tracker:
-        """Open MLflow, in the store that the configuration names or else the sweeps have used so far."""
+        """Open MLflow, in the store that the configuration names, else in the one that the sweeps have used so far."""
         from sweeps.tracking.tracker import Tracker
 
         plan = sweeps[0].plan
@@ -231,7 +229,7 @@ class Session:
 
         logged = tracker.close(limit)
         for search in searches:
-            if search.record.ended is not None:  # it has been written already, unless the store is away
+            if search.record.ended is not None:  # the tracker has written it already, unless the store is away
                 report.ensure_written(search.record)
         if not logged:
             self.console.print(

@@ -14,7 +14,7 @@ RUNNING = "attributes.status = 'RUNNING'"
 
 
 def close(client: MlflowClient) -> None:
-    """End them as KILLED, at the time of their last sign of life."""
+    """End these runs as KILLED, at the time of their last sign of life."""
     here = f"{RUNNING} and tags.`{driver_process.TAG}host` = '{driver_process.identity()['host']}'"
     for kind in ("sweep", "confirm"):
         for sweep in search_runs(client, f"{here} and tags.kind = '{kind}'"):

@@ -15,7 +15,7 @@ from sqlalchemy.exc import SQLAlchemyError
 from conf.schema import ConfigError
 from sweeps.tracking import store
 
-# A store that does not answer, or refuses, raises these; MLflow wraps a database's own errors only once that is open.
+# A store that does not answer, or refuses, raises these; MLflow wraps a database's own errors only after opening it.
 UNAVAILABLE = (MlflowException, SQLAlchemyError, OSError, sqlite3.Error)
 
 

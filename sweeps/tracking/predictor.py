@@ -1,4 +1,4 @@
-"""MLflow's registry -> a classifier of raw text: the choice of a version, and its predictions."""
+"""The classification of raw text by a model in MLflow's registry: the choice of a version, and its predictions."""
 
 from __future__ import annotations
 
@@ -45,7 +45,7 @@ class Prediction(NamedTuple):
 
     @property
     def note(self) -> str:
-        """What could mislead about it; empty if nothing could."""
+        """The reasons why the answer could mislead; empty if there are none."""
         if not self.words:
             return "no words: this is the model's answer to an empty text"
         notes = []

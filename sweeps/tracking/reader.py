@@ -1,4 +1,4 @@
-"""MLflow -> journals: the sweeps of a store, read back from the `journal.jsonl` of their runs.
+"""The sweeps of a store in MLflow, read back from the `journal.jsonl` of their runs.
 
 Nothing is written, and a store that does not exist is not created.
 """

@@ -1,4 +1,4 @@
-"""A chosen model -> MLflow's registry: logged once, loaded back and tested again, and only then registered.
+"""The registration of a chosen model: it is logged once, loaded back and tested again, and only then registered.
 
 A sweep's best trial is a `candidate`; the configuration that beats the baseline in the sweep's confirmation is the
 `champion`, as it was trained there with the first of the fresh seeds.
@@ -88,7 +88,7 @@ def register(uri: str, record: SweepRecord, candidate: Candidate) -> Version:
 
 
 class _Registration:
-    """The registration of one model. Every step is found again by the next attempt, and not carried out twice."""
+    """The registration of one model. The next attempt finds every finished step, and does not repeat it."""
 
     def __init__(self, client: MlflowClient, record: SweepRecord, candidate: Candidate) -> None:
         started, trial = record.started, candidate.trial

@@ -105,7 +105,7 @@ class SweepRuns:
             self._parent.terminate(client, "KILLED", self._record.sessions[-1][1], INTERRUPTED)
 
     def _read_store(self, client: MlflowClient) -> None:
-        """Find the runs of this sweep. Of two runs for one thing, which a lost answer can lead to, one is deleted."""
+        """Find the runs of this sweep. Where a lost answer has led to two runs for one thing, delete one."""
         self._parent = None
         self._trials.forget()
         for stored in search_runs(client, f"tags.sweep = '{self._started.sweep}'"):
@@ -118,7 +118,7 @@ class SweepRuns:
                 client.delete_run(run.id)
 
     def _save_comparison(self, client: MlflowClient) -> None:
-        """Let MLflow's page compare the trials. How it keeps that is undocumented, so a refusal is no failure."""
+        """Let MLflow's page compare the trials. Its format is not documented, so a refusal is no failure."""
         if self._comparison_saved is not None:
             return
         own = comparison_page.of_sweep(self._comparison)

@@ -1,4 +1,4 @@
-"""A classifier as MLflow serves it: texts -> the label of each, its probability, and how much was understood.
+"""A classifier as MLflow serves it: the label of each text, its probability, and how much of the text was understood.
 
 MLflow keeps this file beside the model and runs it wherever that is loaded, so it imports nothing of this project.
 Nothing is pickled: Keras's own format, opened in its safe mode, holds the network, and JSON the word index.

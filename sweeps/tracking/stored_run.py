@@ -34,11 +34,11 @@ class StoredRun:
         return cls(run.info.run_id, run.info.status, run.info.end_time, curves=None)
 
     def has_ended(self, status: str, when: float) -> bool:
-        """Whether it ended with this status of the journal, at this time; a run that did is complete."""
+        """Return whether the run ended with this status of the journal, at this time; such a run is complete."""
         return self.status == STATES.get(status, status) and self.ended == milliseconds(when)
 
     def reopen(self, client: MlflowClient, tags: Mapping[str, str]) -> None:
-        """Let a run go on that has ended, or that another process worked on."""
+        """Continue a run that has ended, or that another process worked on."""
         client.log_batch(self.id, tags=[RunTag(key, value) for key, value in tags.items()])
         client.update_run(self.id, "RUNNING")
         self.status, self.ended = "RUNNING", None

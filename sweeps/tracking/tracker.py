@@ -1,4 +1,4 @@
-"""Journal -> MLflow, from a thread of its own.
+"""The thread that brings the journal into MLflow.
 
 The content of the store is compared with the journal (`sweeps.tracking.runs`): so a store that did not answer, a sweep
 that is resumed and a journal that is logged again all lead to the same runs, and never to two runs for one thing.
@@ -74,7 +74,7 @@ class Tracker:
             raise ConfigError(f"tracking.uri={address}: {first_line(self._refused)}") from self._refused
 
     def on_event(self, record: SweepRecord, event: Event) -> None:
-        """Log an event, soon."""
+        """Hand the event to the thread, which logs it soon."""
         self._events.put((record.started, record.directory, [event]))
 
     def catch_up(self, directory: Path, events: Sequence[Event]) -> None:
@@ -131,7 +131,7 @@ class Tracker:
                     warned = True
 
     def _open(self) -> MlflowClient | None:
-        """Return the store's client, or None for a store that does not answer; a local one's fault shows at once."""
+        """Return the store's client, or None for one that does not answer; a faulty local store is refused."""
         try:
             return self._connect()
         except ImportError as error:  # a database's driver is not installed

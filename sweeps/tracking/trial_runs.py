@@ -16,7 +16,7 @@ from sweeps.tracking.stored_run import StoredRun
 
 
 class TrialRuns:
-    """Logs of each trial whatever its run does not hold yet."""
+    """The trials' runs: `log` adds whatever the run of a trial does not hold yet."""
 
     def __init__(self, record: SweepRecord, extras: ExtrasOf) -> None:
         self._record = record

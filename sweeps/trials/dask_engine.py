@@ -97,7 +97,7 @@ class DaskEngine:
         future.add_done_callback(self._messages.put)
 
     def stop(self, sweep: str, reason: str) -> None:
-        # Without waiting, as a worker may be busy. A worker that joins later gets no trial of this sweep.
+        # It does not wait, as a worker may be busy. A worker that joins later gets no trial of this sweep.
         self._client.run(_stop, f"{self._topic}/{sweep}", reason, wait=False, on_error="ignore")
 
     def kill(self, spec: TrialSpec, reason: str) -> None:
@@ -225,7 +225,7 @@ def _connected(config: EngineConfig) -> Iterator[Client]:
 
 
 def _imported(function: str) -> Callable[..., Any]:
-    """Return a function by its dotted name. On a worker, whose process this configures first."""
+    """Return a function by its dotted name, on a worker, whose process is configured first."""
     runtime.prepare()
     for name in THREADS:  # a cluster's worker, too, is one of several, unless whoever started it set these variables
         os.environ.setdefault(name, "1")

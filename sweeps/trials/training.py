@@ -1,4 +1,4 @@
-"""One trial on a worker: spec -> build, fit, evaluate -> result. The only place that trains.
+"""One trial on a worker: build, fit and test what its spec says. This is the only place that trains.
 
 A trial is a pure function of its spec: its seeds are set from it, nothing is kept between trials, and a trial that goes
 on from a checkpoint gives, to the last bit, the numbers that it would have given without the pause.

@@ -57,15 +57,15 @@ def test_the_journal_holds_every_trial_and_every_epoch(tuner: str, workers: int,
 
 def test_started_is_in_the_journal_before_the_trial_is_out(composed: Callable[..., Job]) -> None:
     job = composed("trials=3")
-    known: list[set[int]] = []
+    started: list[set[int]] = []
 
     def look(spec: TrialSpec, on_epoch: OnEpoch) -> TrialResult:
-        known.append({e.trial for e in journal.read(plan(job).directory) if isinstance(e, TrialStarted)})
-        assert spec.trial in known[-1]
+        started.append({e.trial for e in journal.read(plan(job).directory) if isinstance(e, TrialStarted)})
+        assert spec.trial in started[-1]
         return learn(spec, on_epoch)
 
     swept(job, FakeEngine(look))
-    assert len(known) == 3
+    assert len(started) == 3
 
 
 def test_listeners_are_told_what_is_already_in_the_journal(composed: Callable[..., Job]) -> None:
@@ -97,10 +97,10 @@ def test_a_sweep_begins_with_its_first_trial_and_not_when_it_is_made(
 ) -> None:
     one = search(composed("trials=1", "epochs=1"))
     assert journal.read(one.plan.directory) == []
-    made = one.record.started
-    assert (made.trials, made.environment) == (1, environment.here())
+    begun = one.record.started
+    assert (begun.trials, begun.environment) == (1, environment.here())
     driver.run([one], FakeEngine())
-    assert one.record.started.time > made.time
+    assert one.record.started.time > begun.time
     assert one.record.sessions[0][0] == one.record.started.time
 
 
@@ -313,8 +313,8 @@ def test_when_the_time_is_up_running_trials_end_with_their_epoch(
 def test_no_trial_is_started_that_cannot_finish(composed: Callable[..., Job], clock: list[float]) -> None:
     def takes_ten_seconds(spec: TrialSpec, on_epoch: OnEpoch) -> TrialResult:
         clock[0] += 10
-        made = learn(spec, on_epoch)
-        return made._replace(cost=made.cost._replace(seconds=10.0))
+        result = learn(spec, on_epoch)
+        return result._replace(cost=result.cost._replace(seconds=10.0))
 
     one = swept(composed("trials=99", "epochs=1", "minutes=1"), FakeEngine(takes_ten_seconds, workers=1))
     assert len(one.record.trials) == 5  # the sixth would end after the minute
@@ -327,8 +327,8 @@ def test_no_trial_is_started_that_cannot_finish(composed: Callable[..., Job], cl
 def test_several_sweeps_share_the_time(composed: Callable[..., Job], clock: list[float]) -> None:
     def takes_ten_seconds(spec: TrialSpec, on_epoch: OnEpoch) -> TrialResult:
         clock[0] += 10
-        made = learn(spec, on_epoch)
-        return made._replace(cost=made.cost._replace(seconds=10.0))
+        result = learn(spec, on_epoch)
+        return result._replace(cost=result.cost._replace(seconds=10.0))
 
     job = composed("trials=99", "epochs=1", "minutes=1")
     both = [search(job, directory=Path("outputs/two", name), dataset=name) for name in ("reuters", "imdb")]

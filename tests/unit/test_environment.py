@@ -82,12 +82,12 @@ def test_a_changed_file_makes_it_dirty_and_a_new_one_does_not(
     assert environment.git() == environment.Git(commit, dirty=False)
     module.write_text("PACKAGES = ('numpy',)\n")
     environment.git.cache_clear()
-    found = environment.git()
-    assert found is not None
-    assert found[:2] == (commit, True)
-    assert "+PACKAGES = ('numpy',)\n" in found.diff
+    checkout = environment.git()
+    assert checkout is not None
+    assert checkout[:2] == (commit, True)
+    assert "+PACKAGES = ('numpy',)\n" in checkout.diff
     module.write_text("PACKAGES = ()\n")  # what the diff says is all that it takes to be there again
-    (tmp_path / "changes").write_text(found.diff)
+    (tmp_path / "changes").write_text(checkout.diff)
     git(tmp_path, "apply", "changes")
     (tmp_path / "changes").unlink()
     assert module.read_text() == "PACKAGES = ('numpy',)\n"

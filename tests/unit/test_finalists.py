@@ -59,10 +59,12 @@ def searched(**options: object) -> SweepRecord:
 def run(
     job: Job, tmp_path: Path, record: SweepRecord, *, seeds: int = 5, engine: FakeEngine | None = None
 ) -> SweepRecord:
-    again = confirmation_of(record, 2, seeds)
+    retraining = confirmation_of(record, 2, seeds)
     directory = tmp_path / "outputs" / "again" / "imdb"
-    planned = plan(job, directory)._replace(confirmation=again, config=replace(job.config, trials=len(again.trials)))
-    search = Search(planned, FixedList(again), [], journal.read(directory))
+    planned = plan(job, directory)._replace(
+        confirmation=retraining, config=replace(job.config, trials=len(retraining.trials))
+    )
+    search = Search(planned, FixedList(retraining), [], journal.read(directory))
     try:
         driver.run([search], engine or FakeEngine(retrain({})))
     finally:
@@ -77,14 +79,14 @@ def job(composed: Callable[..., Job]) -> Job:
 
 def test_the_best_by_validation_and_the_baseline_are_trained_with_the_same_seeds() -> None:
     record = searched()
-    again = confirmation_of(record, 3, 4)
+    retraining = confirmation_of(record, 3, 4)
     best = [trial.trial for trial in record.ranking()[:3]]
-    assert [int(name) for name in again.finalists] == [*best, *([] if 0 in best else [0])]
-    by_seed = itertools.groupby(again.trials, key=lambda trial: trial.seed)
+    assert [int(name) for name in retraining.finalists] == [*best, *([] if 0 in best else [0])]
+    by_seed = itertools.groupby(retraining.trials, key=lambda trial: trial.seed)
     blocks = [[trial.origin for trial in block] for _, block in by_seed]
     assert len(blocks) == 4
     assert all(block == blocks[0] and block[0] == 0 for block in blocks)
-    for trial in again.trials:
+    for trial in retraining.trials:
         assert trial.values == record.trials[trial.origin].values
         assert trial.epochs == record.trials[trial.origin].best_epoch
 

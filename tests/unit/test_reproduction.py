@@ -53,8 +53,8 @@ def test_a_missing_epoch_and_another_test_score_are_differences() -> None:
     for curve in other.curves.values():
         curve.pop()
     other.test["test/accuracy"] += 0.001  # type: ignore[index]
-    found = reproduction.differences(trial, other)
-    assert {(d.epoch, d.metric) for d in found} == {
+    differences = reproduction.differences(trial, other)
+    assert {(d.epoch, d.metric) for d in differences} == {
         *((4, name) for name in trial.curves),
         (0, "test/accuracy"),
     }

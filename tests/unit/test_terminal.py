@@ -73,40 +73,40 @@ def printed(table: Table) -> str:
 def test_the_best_five_are_shown_and_the_baseline_though_it_is_worse() -> None:
     scores = [0.5, 0.61, 0.67, 0.63, 0.62, 0.66, 0.64, 0.65]
     table = results(record(*(event for trial, score in enumerate(scores) for event in completed(trial, score))))
-    shown = columns(table)
+    cells = columns(table)
     assert SHOWN == 5
-    assert shown["trial"] == ["2", "5", "7", "6", "3", "baseline"]
-    assert shown[OBJECTIVE] == ["0.6700", "0.6600", "0.6500", "0.6400", "0.6300", "0.5000"]
-    assert shown["test/accuracy"] == ["0.6600", "0.6500", "0.6400", "0.6300", "0.6200", "0.4900"]
-    assert shown["test/macro_f1"] == ["0.6500", "0.6400", "0.6300", "0.6200", "0.6100", "0.4800"]
-    assert set(shown["epoch"]) == {"1/2"}
-    assert shown["gain"] == ["+0.1700", "+0.1600", "+0.1500", "+0.1400", "+0.1300", ""]
+    assert cells["trial"] == ["2", "5", "7", "6", "3", "baseline"]
+    assert cells[OBJECTIVE] == ["0.6700", "0.6600", "0.6500", "0.6400", "0.6300", "0.5000"]
+    assert cells["test/accuracy"] == ["0.6600", "0.6500", "0.6400", "0.6300", "0.6200", "0.4900"]
+    assert cells["test/macro_f1"] == ["0.6500", "0.6400", "0.6300", "0.6200", "0.6100", "0.4800"]
+    assert set(cells["epoch"]) == {"1/2"}
+    assert cells["gain"] == ["+0.1700", "+0.1600", "+0.1500", "+0.1400", "+0.1300", ""]
 
 
 @given(st.lists(st.integers(0, 100).map(lambda n: n / 100), min_size=1, max_size=9))
 def test_the_baseline_is_shown_once_and_every_difference_is_to_it(scores: list[float]) -> None:
     table = results(record(*(event for trial, score in enumerate(scores) for event in completed(trial, score))))
-    shown = columns(table)
-    assert shown["trial"].count("baseline") == 1
-    assert len(shown["trial"]) <= SHOWN + 1
-    best = [float(value) for value in shown[OBJECTIVE][:SHOWN]]
+    cells = columns(table)
+    assert cells["trial"].count("baseline") == 1
+    assert len(cells["trial"]) <= SHOWN + 1
+    best = [float(value) for value in cells[OBJECTIVE][:SHOWN]]
     assert best == sorted(scores, reverse=True)[:SHOWN]
-    for trial, objective, difference in zip(shown["trial"], shown[OBJECTIVE], shown["gain"], strict=True):
+    for trial, objective, difference in zip(cells["trial"], cells[OBJECTIVE], cells["gain"], strict=True):
         expected = "" if trial == "baseline" else f"{float(objective) - scores[0]:+.4f}"
         assert difference.replace("-0.0000", "+0.0000") == expected.replace("-0.0000", "+0.0000")
 
 
 def test_the_smallest_loss_is_first() -> None:
     events = [*completed(0, 0.5), *completed(1, 0.7), *completed(2, 0.3)]
-    shown = columns(results(record(*events, start=started(objective="val/loss"))))
-    assert shown["trial"] == ["2", "baseline", "1"]
-    assert shown["gain"] == ["-0.2000", "", "+0.2000"]
+    cells = columns(results(record(*events, start=started(objective="val/loss"))))
+    assert cells["trial"] == ["2", "baseline", "1"]
+    assert cells["gain"] == ["-0.2000", "", "+0.2000"]
 
 
 def test_without_a_completed_baseline_there_are_no_differences() -> None:
-    shown = columns(results(record(*failed(0, "diverged"), *completed(1, 0.7), *completed(2, 0.6))))
-    assert shown["trial"] == ["1", "2"]
-    assert shown["gain"] == ["", ""]
+    cells = columns(results(record(*failed(0, "diverged"), *completed(1, 0.7), *completed(2, 0.6))))
+    assert cells["trial"] == ["1", "2"]
+    assert cells["gain"] == ["", ""]
 
 
 def test_only_hyperparameters_that_differ_are_shown() -> None:
@@ -116,8 +116,8 @@ def test_only_hyperparameters_that_differ_are_shown() -> None:
         *completed(1, 0.6, {**fixed, "units": 32, "dropout": 0.5}),
         *completed(2, 0.4, {**fixed, "units": 16, "dropout": 0.25}),
     ]
-    shown = columns(results(record(*events)))
-    assert shown["hyperparameters"] == ["units=32 dropout=0.5", "units=16 dropout=0.5", "units=16 dropout=0.25"]
+    cells = columns(results(record(*events)))
+    assert cells["hyperparameters"] == ["units=32 dropout=0.5", "units=16 dropout=0.5", "units=16 dropout=0.25"]
 
 
 @pytest.mark.parametrize(("source", "named"), [("standin", True), ("archive", False)])
@@ -143,11 +143,11 @@ def show(console: Console, *events: Event) -> SweepRecord:
     """Do what the driver does: each event goes into the record, then to the listener."""
     first, *others = [started(), *events]
     record = SweepRecord.of(Path(), [first])
-    with Terminal(console) as shown:
-        shown.on_event(record, first)
+    with Terminal(console) as listener:
+        listener.on_event(record, first)
         for event in others:
             record.add(event)
-            shown.on_event(record, event)
+            listener.on_event(record, event)
     return record
 
 
@@ -202,12 +202,12 @@ def bars(events: Iterable[Event]) -> Iterator[str]:
     return (line.strip() for line in re.sub(r"\x1b\[[0-9;?]*[a-zA-Z]", "", picture).splitlines() if line.strip())
 
 
-@pytest.mark.parametrize("shown", range(len(RETRIED_AND_PROMOTED) + 1))
+@pytest.mark.parametrize("length", range(len(RETRIED_AND_PROMOTED) + 1))
 def test_there_is_a_bar_for_the_sweep_and_each_running_trial_all_its_life(
-    shown: int, monkeypatch: pytest.MonkeyPatch
+    length: int, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setenv("TERM", "xterm")
-    events = RETRIED_AND_PROMOTED[:shown]
+    events = RETRIED_AND_PROMOTED[:length]
     trials = record(*events).trials.values()
     expected = {f"imdb trial {t.trial}": f"{t.epochs_run}/{t.epochs} epochs" for t in trials if t.running}
     if SweepEnded not in map(type, events):
@@ -229,14 +229,14 @@ def test_the_bar_of_the_sweep_names_the_best_trial(monkeypatch: pytest.MonkeyPat
 def test_the_bars_of_two_sweeps_do_not_mix(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("TERM", "xterm")
     file = io.StringIO()
-    with Terminal(Console(file=file, width=100, force_terminal=True, legacy_windows=False)) as shown:
+    with Terminal(Console(file=file, width=100, force_terminal=True, legacy_windows=False)) as listener:
         for dataset in ("imdb", "reuters"):
             first = started(dataset=dataset)
             record = SweepRecord.of(Path(), [first])
-            shown.on_event(record, first)
+            listener.on_event(record, first)
             for event in (TrialStarted(0, 1, {}, 1, 0, 2), *failed(1, f"no {dataset}")):
                 record.add(event)
-                shown.on_event(record, event)
+                listener.on_event(record, event)
     picture = file.getvalue().rpartition(ERASE_LINE)[2]
     for name in ("lstm on imdb", "imdb trial 0", "lstm on reuters", "reuters trial 0"):
         assert picture.count(name) == 1
@@ -246,13 +246,13 @@ def test_the_bars_of_two_sweeps_do_not_mix(monkeypatch: pytest.MonkeyPatch) -> N
 def test_a_sweep_that_goes_on_is_announced_with_its_progress() -> None:
     past = [started(), *completed(0, 0.5), *failed(1, "diverged"), TrialStarted(2, 1, {}, 1, 0, 2)]
     file = io.StringIO()
-    shown = Terminal(Console(file=file, width=100))
-    shown.catch_up(Path(), past)
+    listener = Terminal(Console(file=file, width=100))
+    listener.catch_up(Path(), past)
     assert file.getvalue() == "resumed imdb: 2 of 3 trials finished\n"
     resumed = SweepResumed("", 5)
-    shown.on_event(SweepRecord.of(Path(), [*past, resumed]), resumed)
-    shown.close()
-    shown.close()
+    listener.on_event(SweepRecord.of(Path(), [*past, resumed]), resumed)
+    listener.close()
+    listener.close()
     assert file.getvalue().count("\n") == 1
 
 
@@ -274,21 +274,21 @@ def test_the_reason_of_an_early_end_is_given() -> None:
 def test_a_metric_that_an_old_journal_lacks_is_a_dash() -> None:
     *events, end = completed(0, 0.5)
     assert isinstance(end, TrialEnded)
-    shown = columns(results(record(*events, replace(end, test={"test/accuracy": 0.49}))))
-    assert (shown["test/accuracy"], shown["test/macro_f1"]) == (["0.4900"], ["–"])
+    cells = columns(results(record(*events, replace(end, test={"test/accuracy": 0.49}))))
+    assert (cells["test/accuracy"], cells["test/macro_f1"]) == (["0.4900"], ["–"])
 
 
 def test_a_confirmation_has_a_row_for_each_configuration(tmp_path: Path) -> None:
     confirmed = confirmations.record(tmp_path, {3: 0.03})
     outcomes = confirmation.outcomes(confirmed)
-    shown = columns(terminal.confirmation_table(confirmed, outcomes))
-    assert shown["configuration"] == ["trial 3", "trial 5", "baseline"]
-    assert shown["search'sval/accuracy"] == ["0.7600", "0.7500", "0.7000"]
+    cells = columns(terminal.confirmation_table(confirmed, outcomes))
+    assert cells["configuration"] == ["trial 3", "trial 5", "baseline"]
+    assert cells["search'sval/accuracy"] == ["0.7600", "0.7500", "0.7000"]
     first = outcomes[0]
-    assert shown["test/accuracy"][0] == f"{first.mean:.4f} ± {first.half_width:.4f}"
-    assert shown["gain (points)"][0] == f"{100 * first.gain:+.1f} ± {100 * first.gain_half_width:.1f}"
-    assert shown["gain (points)"][-1] == ""
-    assert shown["seeds"] == ["5", "5", "5"]
+    assert cells["test/accuracy"][0] == f"{first.mean:.4f} ± {first.half_width:.4f}"
+    assert cells["gain (points)"][0] == f"{100 * first.gain:+.1f} ± {100 * first.gain_half_width:.1f}"
+    assert cells["gain (points)"][-1] == ""
+    assert cells["seeds"] == ["5", "5", "5"]
 
 
 def test_an_estimate_has_the_sizes_and_the_time_of_all_trials(composed: Callable[..., Job]) -> None:

@@ -17,7 +17,7 @@ DPI = 120
 class LossCurves:
     """The loss per epoch as in the article: held-out loss in red, train loss in blue, both dotted.
 
-    All trials of a sweep share one figure: with a new one for each, drawing takes half as long again.
+    All trials of a sweep share one figure: with a new one for each, drawing takes 1.5 times as long.
     """
 
     def __init__(self, held_out: str = "validation") -> None:

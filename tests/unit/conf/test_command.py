@@ -3,7 +3,7 @@ from importlib import import_module
 
 import pytest
 
-COMMANDS = ("confirm", "predict", "report", "sync", "ui")
+COMMANDS = ("confirm", "predict", "report", "reproduce", "sync", "ui")
 
 
 @pytest.mark.parametrize("name", COMMANDS)
@@ -16,5 +16,5 @@ def test_help_is_printed_and_is_no_failure(
     with pytest.raises(SystemExit) as ended:
         command.main()
     assert not ended.value.code
-    said = capsys.readouterr()
-    assert (said.out, said.err) == (f"{command.__doc__}\n", "")
+    output = capsys.readouterr()
+    assert (output.out, output.err) == (f"{command.__doc__}\n", "")

@@ -59,15 +59,15 @@ def plain() -> DictConfig:
     seed=st.sampled_from([0, 1, 2**31 - 1, 2**31]) | st.integers(-(2**40), 2**40),
 )
 def test_trials_and_seeds_are_taken_exactly_where_they_are_in_range(plain: DictConfig, trials: int, seed: int) -> None:
-    asked = OmegaConf.merge(plain, {"trials": trials, "seed": seed})
-    assert isinstance(asked, DictConfig)
+    configuration = OmegaConf.merge(plain, {"trials": trials, "seed": seed})
+    assert isinstance(configuration, DictConfig)
     if trials >= 1 and 1 <= seed < 2**31:
-        config = check(asked).config
+        config = check(configuration).config
         assert (config.trials, config.seed) == (trials, seed)
     else:
         wrong = f"trials={trials}" if trials < 1 else f"seed={seed}"
         with pytest.raises(ConfigError, match=f"^{wrong}: must be at least 1"):
-            check(asked)
+            check(configuration)
 
 
 @settings(max_examples=10)
@@ -110,8 +110,8 @@ def test_data_names_the_datasets(option: str, datasets: list[str], composed: Cal
 
 
 def test_a_multirun_is_a_job_for_each_combination() -> None:
-    found = [(job.config.model.name, job.config.seed) for job in jobs("-m", "model=lstm,conv_lstm", "seed=3,4")]
-    assert found == [("lstm", 3), ("lstm", 4), ("conv_lstm", 3), ("conv_lstm", 4)]
+    pairs = [(job.config.model.name, job.config.seed) for job in jobs("-m", "model=lstm,conv_lstm", "seed=3,4")]
+    assert pairs == [("lstm", 3), ("lstm", 4), ("conv_lstm", 3), ("conv_lstm", 4)]
 
 
 def test_every_job_of_a_multirun_has_its_own_space() -> None:
@@ -211,11 +211,11 @@ def test_help_names_every_key_and_option_and_composes_no_job(capsys: pytest.Capt
     with pytest.raises(SystemExit) as exited:
         jobs("--help")
     assert exited.value.code == 0
-    shown = capsys.readouterr().out
-    assert [key for key in OmegaConf.structured(Config) if f"\n{key}:" not in shown] == []
+    text = capsys.readouterr().out
+    assert [key for key in OmegaConf.structured(Config) if f"\n{key}:" not in text] == []
     for group in GROUPS:
         options = sorted(path.stem for path in (ROOT / "conf" / group).glob("*.yaml"))
-        assert f"{group}: {', '.join(options)}" in shown
+        assert f"{group}: {', '.join(options)}" in text
 
 
 @pytest.mark.parametrize(
