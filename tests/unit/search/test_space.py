@@ -87,14 +87,6 @@ def test_the_last_step_of_a_float_range_is_reached() -> None:
     assert {read.complete({"dropout": v})["dropout"] for v in hp.values} == {i / 10 for i in range(8)}
 
 
-def test_model_and_optimizer_values_are_told_apart() -> None:
-    read = space.read(lstm(), OPTIMIZER)
-    assert read.split(read.defaults()) == (
-        {"embedding_dim": 8, "lstm_units": 8, "dropout": 0.1},
-        {"learning_rate": 0.001},
-    )
-
-
 @pytest.mark.parametrize("model", MODELS)
 @pytest.mark.parametrize("optimizer", OPTIMIZERS)
 def test_every_configured_builder_takes_its_space(model: str, optimizer: str, composed: Callable[..., Job]) -> None:
