@@ -43,7 +43,8 @@ def session(job: Job, engine: FakeEngine | None = None, directory: Path = Path("
     """One process's part of a sweep: it begins, or goes on where its journal ends, and runs to its end."""
     past = journal.read(directory)
     trials = past[0].trials if past and isinstance(past[0], SweepStarted) else job.config.trials
-    search = Search(plan(job, directory), oracle(replace(job.config, trials=trials)), [Recorder()], past)
+    own_plan = plan(job, directory)
+    search = Search(own_plan, Oracle(replace(job.config, trials=trials), own_plan.space), [Recorder()], past)
     try:
         driver.run([search], engine or FakeEngine())
     finally:
