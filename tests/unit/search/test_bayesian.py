@@ -32,12 +32,16 @@ def run(search: BayesianOracle, trials: int, objective: Callable[[dict[str, Any]
         search.end_trial(trial)
 
 
-def test_most_of_a_small_budget_is_left_to_the_gaussian_process(composed: Callable[..., Job]) -> None:
-    random = [p.values for p in proposals_of(composed("trials=6").config, workers=1)]
-    proposals = [p.values for p in proposals_of(composed("tuner=bayesian", "trials=6").config, workers=1)]
-    same = [a == b for a, b in zip(random, proposals, strict=True)]
-    assert same[:2] == [True] * 2
-    assert not any(same[2:])
+@pytest.mark.parametrize(("trials", "initial"), [(6, 2), (3, 1)])
+def test_two_thirds_of_the_budget_are_left_to_the_gaussian_process(
+    trials: int, initial: int, composed: Callable[..., Job]
+) -> None:
+    random, bayesian = (
+        proposals_of(composed(f"tuner={tuner}", f"trials={trials}").config, workers=1)
+        for tuner in ("random", "bayesian")
+    )
+    same = [drawn.values == proposal.values for drawn, proposal in zip(random, bayesian, strict=True)]
+    assert same == [True] * initial + [False] * (trials - initial)
 
 
 def test_equal_scores_are_not_modelled(composed: Callable[..., Job]) -> None:
@@ -49,13 +53,6 @@ def test_equal_scores_are_not_modelled(composed: Callable[..., Job]) -> None:
         search.tell(proposal.trial, 0.5 if proposal.trial < 6 else 0.6)
     assert proposals[:7] == random[:7]
     assert proposals[7] != random[7]  # the seventh trial made the difference
-
-
-def test_a_single_initial_point_is_enough_for_a_model(composed: Callable[..., Job]) -> None:
-    random = proposals_of(composed("trials=3").config, workers=1)
-    proposals = proposals_of(composed("tuner=bayesian", "trials=3").config, workers=1)
-    assert proposals[0] == random[0]
-    assert proposals[1] != random[1]
 
 
 def test_the_proposal_is_as_good_as_keras_tuners_from_the_same_trials(composed: Callable[..., Job]) -> None:

@@ -52,29 +52,22 @@ def range_entries(draw: st.DrawFn) -> dict[str, Any]:
 def test_keras_tuner_proposes_every_value_of_an_entry_and_no_other(entry: dict[str, Any]) -> None:
     read = a_width(entry)
     (hp,) = read.hyperparameters().space
-    tried = {read.complete({"width": hp.random_sample(seed)})["width"] for seed in range(2000)}
+    tried = {read.complete({"width": hp.random_sample(seed)})["width"] for seed in range(400)}
     if entry["kind"] == "Choice":
         expected = {float(f"{v:.6g}") for v in entry["values"]}
     else:
         count = round((entry["max_value"] - entry["min_value"]) / entry["step"])
         expected = {float(f"{entry['min_value'] + i * entry['step']:.6g}") for i in range(count + 1)}
     assert {float(v) for v in tried} == expected
+    small, default, large = (float(v["width"]) for v in (read.smallest(), read.defaults(), read.largest()))
+    assert (small, large) == (min(expected), max(expected))
+    assert small <= default <= large
 
 
-@given(st.floats(0.0, 0.9), st.integers(1, 500))
-def test_scalars_are_fixed(dropout: float, units: int) -> None:
-    read = space.read(lstm(dropout=dropout, lstm_units=units), OPTIMIZER)
+def test_scalars_are_fixed_and_rounded() -> None:
+    read = space.read(lstm(dropout=0.123456789, lstm_units=17), OPTIMIZER)
     assert read.searched == ()
-    assert read.defaults() == space.rounded(
-        {"embedding_dim": 8, "lstm_units": units, "dropout": dropout, "learning_rate": 0.001}
-    )
-
-
-@given(st.one_of(choice_entries(), range_entries()))
-def test_bounds_and_default_lie_in_the_space(entry: dict[str, Any]) -> None:
-    read = a_width(entry)
-    small, default, large = (v["width"] for v in (read.smallest(), read.defaults(), read.largest()))
-    assert small <= default <= large  # type: ignore[operator]
+    assert read.defaults() == {"embedding_dim": 8, "lstm_units": 17, "dropout": 0.123457, "learning_rate": 0.001}
 
 
 def test_the_last_step_of_a_float_range_is_reached() -> None:
