@@ -14,6 +14,12 @@ from sweeps.search.oracle import Oracle
 from tests.fakes import FakeEngine, Recorder, plan
 
 TUNERS = ("random", "grid", "bayesian", "hyperband")
+SMALL_SPACE = (
+    *(f"model.space.{name}=8" for name in ("embedding_dim", "conv_filters", "kernel_size", "pool_size")),
+    "model.space.lstm_units={kind: Choice, values: [8, 16, 32], default: 16}",
+    "model.space.dropout=0.1",
+    "optimizer.space.learning_rate=0.01",
+)
 
 
 def oracle(config: Config) -> Oracle:

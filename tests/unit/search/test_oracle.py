@@ -8,7 +8,7 @@ import pytest
 from conf.schema import Job
 from sweeps.search import space
 from sweeps.search.ask_tell import Proposal
-from tests.searches import TUNERS, oracle, proposals_of
+from tests.searches import SMALL_SPACE, TUNERS, oracle, proposals_of
 
 
 @pytest.mark.parametrize("tuner", TUNERS)
@@ -43,10 +43,8 @@ def test_a_small_space_is_exhausted_without_repeating_a_trial(
 ) -> None:
     # Keras Tuner's own Bayesian oracle would propose the same point again and again.
     config = composed(
-        *(f"model.space.{name}=8" for name in ("embedding_dim", "conv_filters")),
-        "model.space.dropout={kind: Float, min_value: 0.0, max_value: 0.5, step: 0.1, default: 0.3}",
-        "model.space.lstm_units={kind: Choice, values: [8, 16], default: 8}",
-        "optimizer.space.learning_rate=0.01",
+        *SMALL_SPACE,
+        "model.space.dropout={kind: Float, min_value: 0.0, max_value: 0.3, step: 0.1, default: 0.3}",
         f"tuner={tuner}",
         f"seed={seed}",
         "trials=50",

@@ -142,24 +142,14 @@ def test_a_finished_sweep_goes_on_when_it_gets_more_trials(tuner: str, composed:
     assert second.budget == 5
 
 
-def test_a_finished_sweep_with_nothing_left_to_do_stays_as_it_is(composed: Callable[..., Job]) -> None:
-    job = composed("trials=3", "epochs=1")
-    session(job)
+def test_a_sweep_whose_trials_have_all_ended_trains_nothing(composed: Callable[..., Job]) -> None:
+    job, engine = composed("trials=1", "epochs=1"), FakeEngine()
+    assert crash(job, 4, "before")  # when it would write that it ends
+    assert session(job, engine).record.ended.status == "completed"
     before = (SWEEP / journal.FILE).read_bytes()
-    engine = FakeEngine()
     assert session(job, engine).record.ended is not None
-    assert engine.specs == []
     assert (SWEEP / journal.FILE).read_bytes() == before
-
-
-def test_a_sweep_that_was_killed_before_it_said_that_it_ended_says_so(composed: Callable[..., Job]) -> None:
-    job = composed("trials=1", "epochs=1")
-    assert crash(job, 4, "before")
-    engine = FakeEngine()
-    record = session(job, engine).record
     assert engine.specs == []
-    assert record.ended is not None
-    assert record.ended.status == "completed"
 
 
 def test_failures_before_the_interruption_are_kept_and_do_not_end_what_goes_on(composed: Callable[..., Job]) -> None:
@@ -168,43 +158,35 @@ def test_failures_before_the_interruption_are_kept_and_do_not_end_what_goes_on(c
 
     job = composed("trials=6", "epochs=1", "max_failures=2")
     first = session(job, FakeEngine(fail, workers=1)).record
-    assert first.ended is not None
     assert (first.ended.status, first.ended.reason, len(first.trials)) == ("failed", "max_failures", 2)
     second = session(job).record
     assert [t.status for t in second.trials.values()] == ["failed"] * 2 + ["completed"] * 4
-    assert second.ended is not None
     assert (second.ended.status, second.ended.reason) == ("completed", "trials")
 
 
-def test_a_promoted_trial_whose_checkpoint_is_lost_is_trained_again(composed: Callable[..., Job]) -> None:
+@pytest.mark.parametrize("lost", [False, True])
+def test_an_interrupted_promotion_starts_from_its_earlier_checkpoint_or_anew(
+    lost: bool, composed: Callable[..., Job]
+) -> None:
     job = composed("tuner=hyperband", "trials=6", "epochs=9")
     whole = session(job, FakeEngine(workers=1), WHOLE)
-    events = journal.read(whole.plan.directory)
-    promotion = next(i for i, e in enumerate(events) if isinstance(e, TrialStarted) and e.initial_epoch)
-    assert crash(job, promotion, "after", workers=1)
-    checkpoints = Path("outputs/sweep/imdb/checkpoints")
-    assert list(checkpoints.glob("*.npz"))
-    for path in checkpoints.glob("*.npz"):
+    events = list(enumerate(journal.read(whole.plan.directory)))
+    promotion = next(at for at, event in events if isinstance(event, TrialStarted) and event.initial_epoch)
+    # Just before the end of the promoted trial is in the journal: its new checkpoint is on the disk already.
+    ended = next(at for at, event in events[promotion:] if isinstance(event, TrialEnded))
+    assert crash(job, ended, "before", workers=1)
+    checkpoints = list((SWEEP / "checkpoints").glob("*.npz"))
+    assert checkpoints
+    for path in checkpoints if lost else []:
         path.unlink()
     engine = FakeEngine(workers=1)
-    record = session(job, engine).record
-    assert engine.specs[0].initial_epoch == 0
-    assert outcome(record) == outcome(whole.record)
-
-
-def test_an_interrupted_promotion_starts_from_its_own_earlier_checkpoint(composed: Callable[..., Job]) -> None:
-    job = composed("tuner=hyperband", "trials=6", "epochs=9")
-    events = journal.read(session(job, FakeEngine(workers=1), WHOLE).plan.directory)
-    promotion = next(i for i, e in enumerate(events) if isinstance(e, TrialStarted) and e.initial_epoch)
-    # Just before the end of the promoted trial is in the journal: its new checkpoint is on the disk already.
-    ended = next(i for i, e in enumerate(events) if i > promotion and isinstance(e, TrialEnded))
-    assert crash(job, ended, "before", workers=1)
-    engine = FakeEngine(workers=1)
-    session(job, engine)
+    assert outcome(session(job, engine).record) == outcome(whole.record)
     first = engine.specs[0]
-    assert first.initial_epoch
-    assert first.checkpoint is not None
-    assert first.checkpoint.optimizer == [first.initial_epoch]  # the epochs that it was saved after
+    if lost:
+        assert first.initial_epoch == 0
+    else:
+        assert first.initial_epoch
+        assert first.checkpoint.optimizer == [first.initial_epoch]  # the epochs that it was saved after
 
 
 @pytest.mark.parametrize("workers", [1, 3])
