@@ -3,7 +3,6 @@ import warnings
 from collections.abc import Callable
 from typing import Any
 
-import keras_tuner
 import numpy as np
 import pytest
 from keras_tuner.oracles import BayesianOptimizationOracle
@@ -120,22 +119,11 @@ def test_a_resumed_search_goes_on_without_making_its_proposals_again(
             if proposal.trial in ended_after:
                 ended = ended_after[proposal.trial]
                 resumed.tell(ended.trial, score(ended))
-    places = _recorded_places(monkeypatch)
-    proposal, of_whole = whole.ask(), places.copy()
-    places.clear()
-    assert resumed.ask() == proposal
-    np.testing.assert_equal(places, of_whole)
-    assert bool(places) == (trials > 3)
-
-
-def _recorded_places(monkeypatch: pytest.MonkeyPatch) -> list[NDArray[np.float64]]:
-    """A list to which every call of `BayesianOracle.points` adds its result."""
     places: list[NDArray[np.float64]] = []
     points = BayesianOracle.points
-
-    def record(self: BayesianOracle, trials: list[keras_tuner.engine.trial.Trial]) -> NDArray[np.float64]:
-        places.append(points(self, trials))
-        return places[-1]
-
-    monkeypatch.setattr(BayesianOracle, "points", record)
-    return places
+    monkeypatch.setattr(BayesianOracle, "points", lambda *args: places.append(points(*args)) or places[-1])
+    proposal, places_of_whole = whole.ask(), places.copy()
+    places.clear()
+    assert resumed.ask() == proposal
+    np.testing.assert_equal(places, places_of_whole)
+    assert bool(places) == (trials > 3)
