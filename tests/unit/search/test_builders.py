@@ -26,14 +26,15 @@ def build(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Build:
     """Writes a module of a package and returns the dotted name of its function `build`."""
     monkeypatch.syspath_prepend(str(tmp_path))
 
-    def write(source: str, name: str = "net") -> str:
+    def write(source: str, name: str = "nets/net") -> str:
         path = tmp_path / "package" / f"{name}.py"
-        path.parent.mkdir(exist_ok=True)
+        path.parent.mkdir(parents=True, exist_ok=True)
         path.write_text(f"{source}\nraise RuntimeError('imported')\n")
-        return f"package.{name}.build"
+        return "package.nets.net.build"
 
     write("from .kinds import Units as Width\nfrom models import hyperparameters as numbers", "__init__")
     write(f"{SIZE}Units = Size", "kinds")
+    write("from ..kinds import Units", "nets/__init__")
     return write
 
 
@@ -66,8 +67,9 @@ def build(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Build:
         ("from package import kinds", "kinds.Units"),
         ("from package import Width", "Width"),
         ("import package", "package.numbers.Size"),
-        ("from .kinds import Units", "Units"),
-        ("from . import kinds", "kinds.Units"),
+        ("from . import Units", "Units"),
+        ("from ..kinds import Units", "Units"),
+        ("from .. import kinds", "kinds.Units"),
     ],
 )
 def test_bounds_hold_however_the_annotation_is_spelled(names: str, annotation: str, build: Build) -> None:
@@ -100,8 +102,8 @@ def test_a_union_takes_what_any_of_its_types_takes(build: Build) -> None:
         (SIZE, "Size | str"),
         (SIZE, "list[Size]"),
         ("Units = 'Units'", "Units"),
-        ("from package.net import Units", "Units"),
-        ("from package.net import *", "Units"),
+        ("from package.nets.net import Units", "Units"),
+        ("from package.nets.net import *", "Units"),
         ("import numpy as np", "np.ndarray"),
         ("from nowhere import Units", "Units"),
         ("from typing import Literal", "Literal['relu', 'tanh']"),
@@ -120,10 +122,10 @@ def test_an_annotation_that_leads_to_no_bounds_allows_any_value(names: str, anno
             "from models.hyperparameters import Sise\nUnits = Sise | None\ndef build(*, units: Units): ...",
             "units: Units: models.hyperparameters has no 'Sise'; did you mean 'Size'?",
         ),
-        ("def bild(): ...", "package.net has no function 'build'; did you mean 'bild'?"),
-        ("async def build(*, units: int): ...", "package.net has no function 'build'"),
-        ("build = dict", "package.net has no function 'build'"),
-        ("if True:\n    def build(): ...", "package.net has no function 'build'"),
+        ("def bild(): ...", "package.nets.net has no function 'build'; did you mean 'bild'?"),
+        ("async def build(*, units: int): ...", "package.nets.net has no function 'build'"),
+        ("build = dict", "package.nets.net has no function 'build'"),
+        ("if True:\n    def build(): ...", "package.nets.net has no function 'build'"),
         ("def build(:", "cannot be read: invalid syntax"),
         ("\0", "cannot be read"),
     ],
@@ -131,7 +133,7 @@ def test_an_annotation_that_leads_to_no_bounds_allows_any_value(names: str, anno
 def test_a_builder_that_cannot_be_read_is_refused_in_one_line(source: str, message: str, build: Build) -> None:
     with pytest.raises(ConfigError) as error:
         keywords_of("model.build", build(source))
-    assert str(error.value).startswith("model.build=package.net.build: ")
+    assert str(error.value).startswith("model.build=package.nets.net.build: ")
     assert message in str(error.value)
     assert "\n" not in str(error.value)
 
