@@ -14,6 +14,12 @@ from sweeps.search.oracle import Oracle
 from tests.fakes import FakeEngine, Recorder, plan
 
 TUNERS = ("random", "grid", "bayesian", "hyperband")
+SMALL_SPACE = (
+    *(f"model.space.{name}=8" for name in ("embedding_dim", "conv_filters", "kernel_size", "pool_size")),
+    "model.space.lstm_units={kind: Choice, values: [8, 16, 32], default: 16}",
+    "model.space.dropout=0.1",
+    "optimizer.space.learning_rate=0.01",
+)
 
 
 def oracle(config: Config) -> Oracle:
@@ -43,7 +49,8 @@ def session(job: Job, engine: FakeEngine | None = None, directory: Path = Path("
     """One process's part of a sweep: it begins, or goes on where its journal ends, and runs to its end."""
     past = journal.read(directory)
     trials = past[0].trials if past and isinstance(past[0], SweepStarted) else job.config.trials
-    search = Search(plan(job, directory), oracle(replace(job.config, trials=trials)), [Recorder()], past)
+    own_plan = plan(job, directory)
+    search = Search(own_plan, Oracle(replace(job.config, trials=trials), own_plan.space), [Recorder()], past)
     try:
         driver.run([search], engine or FakeEngine())
     finally:

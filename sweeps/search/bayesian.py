@@ -82,8 +82,9 @@ class BayesianOracle(BaseOracle, BayesianOptimizationOracle):
 
         The values are those that the journal records, so that the places are the same after a resume.
         """
-        values = [rounded(trial.hyperparameters.values) for trial in trials]
-        return np.array([[_place(hp, of[hp.name]) for hp in self.hyperparameters.space] for of in values])
+        values_of_trials = [rounded(trial.hyperparameters.values) for trial in trials]
+        space = self.hyperparameters.space
+        return np.array([[_place(hp, values[hp.name]) for hp in space] for values in values_of_trials])
 
     def _has_something_to_model(self) -> bool:
         """Whether the initial points are done and differ in their scores.

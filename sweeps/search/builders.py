@@ -1,44 +1,62 @@
-"""The keywords of the functions that a configuration names, read from their source.
+"""The keywords of the functions that a configuration names, and the values that they take.
 
-Nothing is imported: a builder or an oracle would import TensorFlow, and a wrong value should be refused before that.
+Both are read from the source: a builder or an oracle would import TensorFlow, and a wrong value should be refused
+before that.
 """
 
 from __future__ import annotations
 
 import ast
-from collections.abc import Mapping, Sequence
-from typing import Any
+import math
+from collections.abc import Iterable, Mapping
+from types import NoneType
+from typing import Any, NamedTuple, get_args
 
 from conf.schema import TUNER_KEYS, ConfigError, did_you_mean
-from sweeps.search.annotations import AnnotationError, Limits, SourceModule, source_of
+from sweeps.search.annotations import Source, source_of
 
 
-def keywords_of(key: str, target: str) -> dict[str, str]:
-    """Return the keywords of a function and their annotations, as they are written.
+class Limits(NamedTuple):
+    """The values that a keyword takes: those of any of its `types`; any value if there are none."""
 
-    Raises `ConfigError` if `target`, a dotted name and the value of the configuration's `key`, is no function.
-    """
-    _, function = _function(key, target)
-    return {keyword.arg: _annotation(keyword) for keyword in (*function.args.args, *function.args.kwonlyargs)}
+    types: tuple[Any, ...] = ()  # of `models.hyperparameters`
+    optional: bool = False  # whether None is allowed
+
+    def check(self, key: str, value: Any) -> None:
+        """Raise `ConfigError` for a value that is not allowed; None is not held against the types."""
+        if self.types and not any(_holds(type_, value) for type_ in self.types):
+            allowed = " or ".join(type_.__metadata__[0].allowed for type_ in self.types)
+            raise ConfigError(f"{key}={value}: must be {allowed}")
 
 
-def limits_of(key: str, target: str) -> dict[str, Limits]:
+def _holds(annotated: Any, value: Any) -> bool:
+    type_, bounds = get_args(annotated)
+    return is_number(value) and isinstance(value, int | type_) and bounds.hold(value)
+
+
+def is_number(value: Any) -> bool:
+    """Whether a value is a finite number; true and false are not."""
+    return isinstance(value, int | float) and not isinstance(value, bool) and math.isfinite(value)
+
+
+def keywords_of(key: str, target: str) -> dict[str, Limits]:
     """Return the keywords of a function and the values that they take.
 
-    Raises `ConfigError` as `keywords_of` does, and for an annotation whose bounds cannot be read.
+    Raises `ConfigError` if `target`, a dotted name and the value of the configuration's `key`, is no function, or if
+    an annotation names a type that does not exist.
     """
-    module, function = _function(key, target)
-    return _limits(f"{key}={target}", module, (*function.args.args, *function.args.kwonlyargs))
+    source, function = _function(key, target)
+    return _limits(f"{key}={target}", source, (*function.args.args, *function.args.kwonlyargs))
 
 
 def check_tuner(tuner: Mapping[str, Any]) -> None:
     """Hold a tuner's options against the keywords of its `oracle`; raises `ConfigError`."""
-    key, target, name = "tuner.oracle", tuner["oracle"], tuner["name"]
-    module, function = _function(key, target)
+    target, name = tuner["oracle"], tuner["name"]
+    source, function = _function("tuner.oracle", target)
     arguments = function.args
     if len(arguments.posonlyargs) + len(arguments.args) != 1:
-        raise ConfigError(f"{key}={target}: must take one positional argument, the settings of the search")
-    limits = _limits(f"{key}={target}", module, arguments.kwonlyargs)
+        raise ConfigError(f"tuner.oracle={target}: must take one positional argument, the settings of the search")
+    limits = _limits(f"tuner.oracle={target}", source, arguments.kwonlyargs)
     for option, value in tuner.items():
         if option not in (*TUNER_KEYS, *limits):
             takes = ", ".join(limits) or "no options"
@@ -46,13 +64,11 @@ def check_tuner(tuner: Mapping[str, Any]) -> None:
     for (option, limit), default in zip(limits.items(), arguments.kw_defaults, strict=True):
         if tuner.get(option) is not None:
             limit.check(f"tuner.{option}", tuner[option])
-            continue
-        is_needed = not limit.optional if option in tuner else default is None
-        if is_needed:
-            raise ConfigError(f"tuner.{option}=null: tuner={name} needs a {'number' if limit.bounded else 'value'}")
+        elif not limit.optional if option in tuner else default is None:
+            raise ConfigError(f"tuner.{option}=null: tuner={name} needs a {'number' if limit.types else 'value'}")
 
 
-def _function(key: str, target: str) -> tuple[SourceModule, ast.FunctionDef]:
+def _function(key: str, target: str) -> tuple[Source, ast.FunctionDef]:
     """Return the definition of a function at the top level of its module."""
     name, _, function = target.rpartition(".")
     if not name:
@@ -61,24 +77,25 @@ def _function(key: str, target: str) -> tuple[SourceModule, ast.FunctionDef]:
     if path is None:
         raise ConfigError(f"{key}={target}: there is no module '{name}' with a source")
     try:
-        module = SourceModule(name, path)
+        source = Source(name, path)
     except (OSError, SyntaxError, ValueError) as error:
         raise ConfigError(f"{key}={target}: {path} cannot be read: {error}") from error
-    functions = {node.name: node for node in module.tree.body if isinstance(node, ast.FunctionDef)}
+    functions = {node.name: node for node in source.tree.body if isinstance(node, ast.FunctionDef)}
     if function not in functions:
         raise ConfigError(f"{key}={target}: {name} has no function '{function}'{did_you_mean(function, functions)}")
-    return module, functions[function]
+    return source, functions[function]
 
 
-def _annotation(keyword: ast.arg) -> str:
-    return ast.unparse(keyword.annotation) if keyword.annotation else ""
-
-
-def _limits(where: str, module: SourceModule, keywords: Sequence[ast.arg]) -> dict[str, Limits]:
+def _limits(where: str, source: Source, keywords: Iterable[ast.arg]) -> dict[str, Limits]:
     limits = {}
     for keyword in keywords:
         try:
-            limits[keyword.arg] = module.limits(keyword.annotation)
-        except AnnotationError as error:
-            raise ConfigError(f"{where}: {keyword.arg}: {_annotation(keyword)}: {error}") from error
+            types = source.types(keyword.annotation)
+        except ConfigError as error:
+            raise ConfigError(f"{where}: {ast.unparse(keyword)}: {error}") from error
+        except (SyntaxError, RecursionError):
+            types = [object]
+        others = tuple(type_ for type_ in types if type_ is not NoneType)
+        all_bounded = all(hasattr(type_, "__metadata__") for type_ in others)
+        limits[keyword.arg] = Limits(others if all_bounded else (), NoneType in types)
     return limits

@@ -12,8 +12,7 @@ from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 from conf.schema import Buildable, ConfigError, Value, Values, did_you_mean
-from sweeps.search.annotations import Limits, is_number
-from sweeps.search.builders import limits_of
+from sweeps.search.builders import Limits, is_number, keywords_of
 
 if TYPE_CHECKING:
     import keras_tuner
@@ -71,7 +70,6 @@ class Space(NamedTuple):
 
     searched: tuple[Hyperparameter, ...]
     fixed: Values
-    model_keywords: frozenset[str]
 
     def complete(self, proposed: Values) -> dict[str, Value]:
         """Return the fixed hyperparameters and the proposed values of the searched ones, rounded."""
@@ -85,11 +83,6 @@ class Space(NamedTuple):
 
     def largest(self) -> dict[str, Value]:
         return self.complete({hp.name: hp.bounds[1] for hp in self.searched})
-
-    def split(self, values: Values) -> tuple[dict[str, Value], dict[str, Value]]:
-        """Return the model's values and the optimizer's."""
-        model = {k: v for k, v in values.items() if k in self.model_keywords}
-        return model, {k: v for k, v in values.items() if k not in self.model_keywords}
 
     def hyperparameters(self) -> keras_tuner.HyperParameters:
         """Return the searched hyperparameters, for an oracle."""
@@ -141,7 +134,7 @@ def read(model: Buildable, optimizer: Buildable) -> Space:
                 fixed[name] = _fixed(key, entry, limits[name])
     for name in model.space.keys() & optimizer.space.keys():
         raise ConfigError(f"optimizer.space.{name}: model.space has a hyperparameter of that name too")
-    return Space(tuple(searched), fixed, frozenset(model.space))
+    return Space(tuple(searched), fixed)
 
 
 def recorded(model: Buildable, optimizer: Buildable) -> tuple[Hyperparameter, ...]:
@@ -155,7 +148,7 @@ def recorded(model: Buildable, optimizer: Buildable) -> tuple[Hyperparameter, ..
 
 def _limits_of_keywords(group: str, part: Buildable, data_keywords: tuple[str, ...]) -> dict[str, Limits]:
     """Return the limits of the keywords that a space must name: all but those that the dataset decides."""
-    limits = limits_of(f"{group}.build", part.build)
+    limits = keywords_of(f"{group}.build", part.build)
     keywords = {name: limits[name] for name in limits if name not in data_keywords}
     for name, entry in part.space.items():
         if name not in keywords:

@@ -9,13 +9,7 @@ from sweeps.errors import TrialFailedError
 from sweeps.search import bayesian, space
 from sweeps.trials.spec import OnEpoch, Timing, TrialSpec
 from tests.fakes import FakeEngine, plan
-
-SMALL_SPACE = (
-    *(f"model.space.{name}=8" for name in ("embedding_dim", "conv_filters", "kernel_size", "pool_size")),
-    "model.space.lstm_units={kind: Choice, values: [8, 16, 32], default: 16}",
-    "model.space.dropout=0.1",
-    "optimizer.space.learning_rate=0.01",
-)
+from tests.searches import SMALL_SPACE
 
 
 def measured(spec: TrialSpec, on_epoch: OnEpoch) -> Timing:

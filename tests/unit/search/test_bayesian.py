@@ -3,7 +3,6 @@ import warnings
 from collections.abc import Callable
 from typing import Any
 
-import keras_tuner
 import numpy as np
 import pytest
 from keras_tuner.oracles import BayesianOptimizationOracle
@@ -32,12 +31,16 @@ def run(search: BayesianOracle, trials: int, objective: Callable[[dict[str, Any]
         search.end_trial(trial)
 
 
-def test_most_of_a_small_budget_is_left_to_the_gaussian_process(composed: Callable[..., Job]) -> None:
-    random = [p.values for p in proposals_of(composed("trials=6").config, workers=1)]
-    proposals = [p.values for p in proposals_of(composed("tuner=bayesian", "trials=6").config, workers=1)]
-    same = [a == b for a, b in zip(random, proposals, strict=True)]
-    assert same[:2] == [True] * 2
-    assert not any(same[2:])
+@pytest.mark.parametrize(("trials", "initial"), [(6, 2), (3, 1)])
+def test_two_thirds_of_the_budget_are_left_to_the_gaussian_process(
+    trials: int, initial: int, composed: Callable[..., Job]
+) -> None:
+    random, bayesian = (
+        proposals_of(composed(f"tuner={tuner}", f"trials={trials}").config, workers=1)
+        for tuner in ("random", "bayesian")
+    )
+    same = [drawn.values == proposal.values for drawn, proposal in zip(random, bayesian, strict=True)]
+    assert same == [True] * initial + [False] * (trials - initial)
 
 
 def test_equal_scores_are_not_modelled(composed: Callable[..., Job]) -> None:
@@ -49,13 +52,6 @@ def test_equal_scores_are_not_modelled(composed: Callable[..., Job]) -> None:
         search.tell(proposal.trial, 0.5 if proposal.trial < 6 else 0.6)
     assert proposals[:7] == random[:7]
     assert proposals[7] != random[7]  # the seventh trial made the difference
-
-
-def test_a_single_initial_point_is_enough_for_a_model(composed: Callable[..., Job]) -> None:
-    random = proposals_of(composed("trials=3").config, workers=1)
-    proposals = proposals_of(composed("tuner=bayesian", "trials=3").config, workers=1)
-    assert proposals[0] == random[0]
-    assert proposals[1] != random[1]
 
 
 def test_the_proposal_is_as_good_as_keras_tuners_from_the_same_trials(composed: Callable[..., Job]) -> None:
@@ -123,22 +119,11 @@ def test_a_resumed_search_goes_on_without_making_its_proposals_again(
             if proposal.trial in ended_after:
                 ended = ended_after[proposal.trial]
                 resumed.tell(ended.trial, score(ended))
-    places = _recorded_places(monkeypatch)
-    proposal, of_whole = whole.ask(), places.copy()
-    places.clear()
-    assert resumed.ask() == proposal
-    np.testing.assert_equal(places, of_whole)
-    assert bool(places) == (trials > 3)
-
-
-def _recorded_places(monkeypatch: pytest.MonkeyPatch) -> list[NDArray[np.float64]]:
-    """A list to which every call of `BayesianOracle.points` adds its result."""
     places: list[NDArray[np.float64]] = []
     points = BayesianOracle.points
-
-    def record(self: BayesianOracle, trials: list[keras_tuner.engine.trial.Trial]) -> NDArray[np.float64]:
-        places.append(points(self, trials))
-        return places[-1]
-
-    monkeypatch.setattr(BayesianOracle, "points", record)
-    return places
+    monkeypatch.setattr(BayesianOracle, "points", lambda *args: places.append(points(*args)) or places[-1])
+    proposal, places_of_whole = whole.ask(), places.copy()
+    places.clear()
+    assert resumed.ask() == proposal
+    np.testing.assert_equal(places, places_of_whole)
+    assert bool(places) == (trials > 3)

@@ -10,7 +10,7 @@ from omegaconf import OmegaConf
 from conf.schema import Config, ConfigError, Job
 from sweeps.search.builders import check_tuner
 from tests.fakes import FakeEngine
-from tests.searches import oracle, session
+from tests.searches import SMALL_SPACE, oracle, session
 
 MODULE = '''
 import itertools
@@ -49,13 +49,7 @@ name: corners
 oracle: corners.oracle
 most: 3
 """
-SPACE = (
-    *(f"model.space.{name}=8" for name in ("embedding_dim", "conv_filters", "kernel_size", "pool_size")),
-    "optimizer.space.learning_rate=0.01",
-    "model.space.dropout={kind: Choice, values: [0.1, 0.2, 0.3], default: 0.2}",
-    "model.space.lstm_units={kind: Choice, values: [8, 16, 32], default: 16}",
-    "epochs=2",
-)
+SPACE = (*SMALL_SPACE, "model.space.dropout={kind: Choice, values: [0.1, 0.2, 0.3], default: 0.2}", "epochs=2")
 
 
 @pytest.fixture
@@ -75,23 +69,17 @@ def job(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, composed: Callable[...,
     return compose
 
 
-def test_a_sweep_runs_with_it(job: Callable[..., Job]) -> None:
-    record = session(job("trials=6"), FakeEngine(workers=2)).record
-    assert record.started.tuner == "corners"
-    assert record.ended is not None
-    assert (record.ended.status, len(record.completed)) == ("completed", 6)
-    tried = [(trial.values["dropout"], trial.values["lstm_units"]) for trial in record.trials.values()]
-    assert tried[:4] == [(0.2, 16), (0.1, 8), (0.3, 8), (0.1, 32)]
-    assert len(set(tried)) == 6
-
-
-def test_its_sweep_can_be_resumed_and_is_exhausted_like_any_other(job: Callable[..., Job]) -> None:
-    first = session(job("trials=3")).record
+def test_a_sweep_runs_and_goes_on_with_it_until_its_space_is_exhausted(job: Callable[..., Job]) -> None:
+    first = session(job("trials=3"), FakeEngine(workers=2)).record
+    assert first.started.tuner == "corners"
     second = session(job("trials=20")).record
     whole = session(job("trials=20"), directory=Path("outputs/whole/imdb")).record
     assert [trial.values for trial in second.trials.values()] == [trial.values for trial in whole.trials.values()]
     assert [trial.values for trial in first.trials.values()] == [second.trials[n].values for n in first.trials]
-    assert len(second.trials) == 9
+    assert (second.ended.status, len(second.completed)) == ("completed", 9)
+    tried = [(trial.values["dropout"], trial.values["lstm_units"]) for trial in second.trials.values()]
+    assert tried[:4] == [(0.2, 16), (0.1, 8), (0.3, 8), (0.1, 32)]
+    assert len(set(tried)) == 9
 
 
 def test_its_description_and_its_options_are_its_own(job: Callable[..., Job]) -> None:

@@ -23,50 +23,43 @@ class CrashError(BaseException):
     """The process is gone."""
 
 
-@pytest.fixture
-def crash(monkeypatch: pytest.MonkeyPatch) -> Callable[..., None]:
-    """Runs a session whose process dies at an event: `before` it is written, with `half` of its line, or `after` it."""
+def crash(job: Job, at: int, how: str, workers: int = 2, directory: Path = SWEEP) -> bool:
+    """Run a session whose process dies at event `at`: `before` it is written, with `half` of its line, or `after` it.
 
-    def run(job: Job, at: int, how: str, engine: FakeEngine | None = None, directory: Path = SWEEP) -> None:
-        count = iter(range(10**6))
-        append = Journal.append
+    Returns whether the sweep lasted until that event.
+    """
+    count = itertools.count()
+    append = Journal.append
 
-        def append_or_die(self: Journal, event: Event) -> None:
-            if next(count) != at:
-                append(self, event)
-                return
-            if how != "before":
-                append(self, event)
-            if how == "half":
-                path = directory / journal.FILE
-                path.write_bytes(path.read_bytes()[:-7])
+    def append_or_die(self: Journal, event: Event) -> None:
+        dies = next(count) == at
+        if not dies or how != "before":
+            append(self, event)
+        if dies and how == "half":
+            path = directory / journal.FILE
+            path.write_bytes(path.read_bytes()[:-7])
+        if dies:
             raise CrashError
 
-        with monkeypatch.context() as patched:
-            patched.setattr(Journal, "append", append_or_die)
-            session(job, engine, directory)
+    with pytest.MonkeyPatch.context() as patched:
+        patched.setattr(Journal, "append", append_or_die)
+        try:
+            session(job, FakeEngine(workers=workers), directory)
+        except CrashError:
+            return True
+    return False
 
-    return run
 
-
-@pytest.fixture
-def crashes(crash: Callable[..., None]) -> Callable[..., Iterator[SweepRecord]]:
-    """Yields the sweep's record after it was killed at every `step`th event, in each way, and resumed."""
-
-    def run(job: Job, workers: int, step: int) -> Iterator[SweepRecord]:
-        for how in ("before", "half", "after"):
-            for at in itertools.count(0, step):
-                directory = Path("outputs", f"{how}-{at}", "imdb")
-                try:
-                    crash(job, at, how, FakeEngine(workers=workers), directory)
-                except CrashError:
-                    yield session(job, FakeEngine(workers=workers), directory).record
-                    read = SweepRecord.of(directory, journal.read(directory))
-                    assert vars(read) == vars(session(job, FakeEngine(workers=workers), directory).record)
-                else:
-                    break  # the sweep ended before that event
-
-    return run
+def crashes(job: Job, workers: int, step: int) -> Iterator[SweepRecord]:
+    """Yield the sweep's record after it was killed at every `step`th event, in each way, and resumed."""
+    for how in ("before", "half", "after"):
+        for at in itertools.count(0, step):
+            directory = Path("outputs", f"{how}-{at}", "imdb")
+            if not crash(job, at, how, workers, directory):
+                break
+            record = session(job, FakeEngine(workers=workers), directory).record
+            assert vars(SweepRecord.of(directory, journal.read(directory))) == vars(record)
+            yield record
 
 
 def outcome(record: SweepRecord) -> dict[int, tuple[object, ...]]:
@@ -76,9 +69,9 @@ def outcome(record: SweepRecord) -> dict[int, tuple[object, ...]]:
 
 @pytest.mark.parametrize("tuner", TUNERS)
 @pytest.mark.parametrize("workers", [1, 3])
-@pytest.mark.parametrize("step", [5, pytest.param(1, marks=pytest.mark.long)])
+@pytest.mark.parametrize("step", [11, pytest.param(1, marks=pytest.mark.long)])
 def test_a_sweep_killed_at_any_event_goes_on_as_if_it_had_not_been(
-    tuner: str, workers: int, step: int, composed: Callable[..., Job], crashes: Callable[..., Iterator[SweepRecord]]
+    tuner: str, workers: int, step: int, composed: Callable[..., Job]
 ) -> None:
     options = ("trials=4", "tuner.initial_points=3") if tuner == "bayesian" else ("trials=7",)
     job = composed(f"tuner={tuner}", "epochs=3", *options)
@@ -94,10 +87,8 @@ def test_a_sweep_killed_at_any_event_goes_on_as_if_it_had_not_been(
     assert killed > 3
 
 
-@pytest.mark.parametrize("step", [5, pytest.param(1, marks=pytest.mark.long)])
-def test_a_killed_trial_is_held_against_the_bar_that_it_started_with(
-    step: int, composed: Callable[..., Job], crashes: Callable[..., Iterator[SweepRecord]]
-) -> None:
+@pytest.mark.parametrize("step", [11, pytest.param(1, marks=pytest.mark.long)])
+def test_a_killed_trial_is_held_against_the_bar_that_it_started_with(step: int, composed: Callable[..., Job]) -> None:
     job = composed("stopping=median", "stopping.grace=1", "stopping.min_trials=2", "trials=7", "epochs=3")
     whole = session(job, FakeEngine(workers=1), WHOLE).record
     assert {trial.reason for trial in whole.trials.values()} == {"finished", "stopped"}
@@ -106,36 +97,25 @@ def test_a_killed_trial_is_held_against_the_bar_that_it_started_with(
         assert [list(t.bar) for t in record.trials.values()] == [list(t.bar) for t in whole.trials.values()]
 
 
-def test_a_trial_in_flight_is_another_attempt_of_the_same(
-    composed: Callable[..., Job], crash: Callable[..., None]
-) -> None:
-    job = composed("trials=4", "epochs=3", "retries=0")
-    with pytest.raises(CrashError):
-        crash(job, 7, "after")
+def test_an_interruption_is_another_attempt_of_a_trial_but_no_retry(composed: Callable[..., Job]) -> None:
+    job = composed("trials=4", "epochs=3", "retries=1")
+    assert crash(job, 7, "after")
     trials = SweepRecord.of(SWEEP, journal.read(SWEEP)).trials.values()
     running = [trial.trial for trial in trials if trial.running]
     assert len(running) == 2
-    engine = FakeEngine()
-    session(job, engine)
-    again = [(spec.trial, spec.attempt) for spec in engine.specs]
-    assert again[:2] == [(trial, 2) for trial in running]
-    events = journal.read(SWEEP)
-    assert [e.after for e in events if isinstance(e, TrialStarted) and e.attempt == 2] == ["interrupted"] * 2
-    assert sum(isinstance(e, SweepResumed) for e in events) == 1
 
-
-def test_an_interrupted_sweep_may_lose_a_worker_too(composed: Callable[..., Job], crash: Callable[..., None]) -> None:
-    job = composed("trials=2", "epochs=2", "retries=1")
-    with pytest.raises(CrashError):
-        crash(job, 3, "after")
-
-    def die(spec: TrialSpec, on_epoch: OnEpoch) -> TrialResult:
-        if spec.attempt <= 2:
+    def die_after_the_interruption(spec: TrialSpec, on_epoch: OnEpoch) -> TrialResult:
+        if spec.attempt == 2:
             raise WorkerDiedError
         return learn(spec, on_epoch)
 
-    record = session(job, FakeEngine(die)).record
-    assert {(t.attempt, t.status) for t in record.trials.values()} == {(3, "completed")}
+    engine = FakeEngine(die_after_the_interruption)
+    record = session(job, engine).record
+    assert [(spec.trial, spec.attempt) for spec in engine.specs][:2] == [(trial, 2) for trial in running]
+    assert {(record.trials[trial].attempt, record.trials[trial].status) for trial in running} == {(3, "completed")}
+    events = journal.read(SWEEP)
+    assert [e.after for e in events if isinstance(e, TrialStarted) and e.attempt == 2] == ["interrupted"] * 2
+    assert sum(isinstance(e, SweepResumed) for e in events) == 1
 
 
 @pytest.mark.parametrize("tuner", TUNERS)
@@ -150,32 +130,18 @@ def test_a_finished_sweep_goes_on_when_it_gets_more_trials(tuner: str, composed:
     assert {n: outcome(second)[n] for n in first.trials} == outcome(first)
     if tuner in ("random", "grid"):
         assert outcome(second) == outcome(session(more, directory=Path("outputs/at-once/imdb")).record)
-    ended = [e for e in journal.read(second.directory) if isinstance(e, SweepEnded)]
-    assert len(ended) == 2
+    assert sum(isinstance(event, SweepEnded) for event in journal.read(second.directory)) == 2
     assert second.budget == 5
 
 
-def test_a_finished_sweep_with_nothing_left_to_do_stays_as_it_is(composed: Callable[..., Job]) -> None:
-    job = composed("trials=3", "epochs=1")
-    session(job)
+def test_a_sweep_whose_trials_have_all_ended_trains_nothing(composed: Callable[..., Job]) -> None:
+    job, engine = composed("trials=1", "epochs=1"), FakeEngine()
+    assert crash(job, 4, "before")  # when it would write that it ends
+    assert session(job, engine).record.ended.status == "completed"
     before = (SWEEP / journal.FILE).read_bytes()
-    engine = FakeEngine()
     assert session(job, engine).record.ended is not None
-    assert engine.specs == []
     assert (SWEEP / journal.FILE).read_bytes() == before
-
-
-def test_a_sweep_that_was_killed_before_it_said_that_it_ended_says_so(
-    composed: Callable[..., Job], crash: Callable[..., None]
-) -> None:
-    job = composed("trials=1", "epochs=1")
-    with pytest.raises(CrashError):
-        crash(job, 4, "before")
-    engine = FakeEngine()
-    record = session(job, engine).record
     assert engine.specs == []
-    assert record.ended is not None
-    assert record.ended.status == "completed"
 
 
 def test_failures_before_the_interruption_are_kept_and_do_not_end_what_goes_on(composed: Callable[..., Job]) -> None:
@@ -184,68 +150,50 @@ def test_failures_before_the_interruption_are_kept_and_do_not_end_what_goes_on(c
 
     job = composed("trials=6", "epochs=1", "max_failures=2")
     first = session(job, FakeEngine(fail, workers=1)).record
-    assert first.ended is not None
     assert (first.ended.status, first.ended.reason, len(first.trials)) == ("failed", "max_failures", 2)
     second = session(job).record
     assert [t.status for t in second.trials.values()] == ["failed"] * 2 + ["completed"] * 4
-    assert second.ended is not None
     assert (second.ended.status, second.ended.reason) == ("completed", "trials")
 
 
-def test_a_promoted_trial_whose_checkpoint_is_lost_is_trained_again(
-    composed: Callable[..., Job], crash: Callable[..., None]
+@pytest.mark.parametrize("lost", [False, True])
+def test_an_interrupted_promotion_starts_from_its_earlier_checkpoint_or_anew(
+    lost: bool, composed: Callable[..., Job]
 ) -> None:
     job = composed("tuner=hyperband", "trials=6", "epochs=9")
     whole = session(job, FakeEngine(workers=1), WHOLE)
-    events = journal.read(whole.plan.directory)
-    promotion = next(i for i, e in enumerate(events) if isinstance(e, TrialStarted) and e.initial_epoch)
-    with pytest.raises(CrashError):
-        crash(job, promotion, "after", FakeEngine(workers=1))
-    checkpoints = Path("outputs/sweep/imdb/checkpoints")
-    assert list(checkpoints.glob("*.npz"))
-    for path in checkpoints.glob("*.npz"):
+    events = list(enumerate(journal.read(whole.plan.directory)))
+    promotion = next(at for at, event in events if isinstance(event, TrialStarted) and event.initial_epoch)
+    # Just before the end of the promoted trial is in the journal: its new checkpoint is on the disk already.
+    ended = next(at for at, event in events[promotion:] if isinstance(event, TrialEnded))
+    assert crash(job, ended, "before", workers=1)
+    checkpoints = list((SWEEP / "checkpoints").glob("*.npz"))
+    assert checkpoints
+    for path in checkpoints if lost else []:
         path.unlink()
     engine = FakeEngine(workers=1)
-    record = session(job, engine).record
-    assert engine.specs[0].initial_epoch == 0
-    assert outcome(record) == outcome(whole.record)
-
-
-def test_an_interrupted_promotion_starts_from_its_own_earlier_checkpoint(
-    composed: Callable[..., Job], crash: Callable[..., None]
-) -> None:
-    job = composed("tuner=hyperband", "trials=6", "epochs=9")
-    events = journal.read(session(job, FakeEngine(workers=1), WHOLE).plan.directory)
-    promotion = next(i for i, e in enumerate(events) if isinstance(e, TrialStarted) and e.initial_epoch)
-    # Just before the end of the promoted trial is in the journal: its new checkpoint is on the disk already.
-    ended = next(i for i, e in enumerate(events) if i > promotion and isinstance(e, TrialEnded))
-    with pytest.raises(CrashError):
-        crash(job, ended, "before", FakeEngine(workers=1))
-    engine = FakeEngine(workers=1)
-    session(job, engine)
+    assert outcome(session(job, engine).record) == outcome(whole.record)
     first = engine.specs[0]
-    assert first.initial_epoch
-    assert first.checkpoint is not None
-    assert first.checkpoint.optimizer == [first.initial_epoch]  # the epochs that it was saved after
+    if lost:
+        assert first.initial_epoch == 0
+    else:
+        assert first.initial_epoch
+        assert first.checkpoint.optimizer == [first.initial_epoch]  # the epochs that it was saved after
 
 
-def test_only_checkpoints_that_can_still_be_needed_are_kept(composed: Callable[..., Job]) -> None:
-    job = composed("tuner=hyperband", "trials=20", "epochs=9")
+@pytest.mark.parametrize("workers", [1, 3])
+def test_only_checkpoints_that_a_promotion_can_need_are_kept(workers: int, composed: Callable[..., Job]) -> None:
     counts: list[int] = []
 
     def count(spec: TrialSpec, on_epoch: OnEpoch) -> TrialResult:
         counts.append(len(list((SWEEP / "checkpoints").glob("*.npz"))))
         return learn(spec, on_epoch)
 
-    search = session(job, FakeEngine(count, workers=1))
+    engine = FakeEngine(count, workers)
+    search = session(composed("tuner=hyperband", "trials=20", "epochs=9"), engine)
     # A third of a round of nine may be promoted, the best so far is kept, and what runs again its last one.
-    assert 1 < max(counts) <= 3 + 1 + 1
+    assert 1 < max(counts) <= 3 + 1 + workers
     assert counts[-1] < len(search.record.trials)
-
-
-def test_the_checkpoints_of_all_promotions_were_there(composed: Callable[..., Job]) -> None:
-    engine = FakeEngine(workers=3)
-    session(composed("tuner=hyperband", "trials=20", "epochs=9"), engine)
     promoted = [spec for spec in engine.specs if spec.attempt == 1 and spec.checkpoint]
     assert len(promoted) >= 6
     assert all(spec.initial_epoch for spec in promoted)
@@ -271,12 +219,9 @@ def test_a_journal_that_the_oracle_cannot_have_led_to_is_refused(composed: Calla
         session(composed("trials=4", "epochs=1"))
 
 
-def test_reports_of_an_earlier_process_are_not_taken_for_this_ones(
-    composed: Callable[..., Job], crash: Callable[..., None]
-) -> None:
+def test_reports_of_an_earlier_process_are_not_taken_for_this_ones(composed: Callable[..., Job]) -> None:
     job = composed("trials=1", "epochs=2")
-    with pytest.raises(CrashError):
-        crash(job, 2, "after")
+    assert crash(job, 2, "after")
 
     def report_late(spec: TrialSpec, on_epoch: OnEpoch) -> TrialResult:
         on_epoch(EpochReport(spec.sweep, spec.trial, 1, 1, {"val/accuracy": 0.9}))
