@@ -4,6 +4,7 @@ import json
 import shutil
 from collections import Counter
 from collections.abc import Callable, Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import NamedTuple
 
@@ -238,10 +239,10 @@ def test_another_attempt_is_the_same_run_with_each_epoch_once() -> None:
         assert_curves_logged_once(run, search.record.trials[0])
 
 
-def log_one_by_one(events: Sequence[Event], directory: Path = Path("outputs/sweep/imdb")) -> None:
+def log_one_by_one(events: Sequence[Event]) -> None:
     """Bring the store up to date after every event."""
-    started = SweepRecord.of(directory, events[:1]).started
-    sweep = SweepRuns(started, directory)
+    directory = Path("outputs/sweep/imdb")
+    sweep = SweepRuns(SweepRecord.of(directory, events[:1]).started, directory)
     directory.mkdir(parents=True, exist_ok=True)
     (directory / journal.FILE).touch()
     for event in events:
@@ -260,13 +261,10 @@ def test_an_attempt_that_was_logged_is_not_logged_again_by_the_next() -> None:
 def without(events: Sequence[Event], *metrics: str) -> list[Event]:
     """A journal of a version that did not have these metrics."""
 
-    def old(event: Event) -> Event:
-        if isinstance(event, EpochEnded):
-            kept = {name: value for name, value in event.metrics.items() if name not in metrics}
-            return EpochEnded(event.trial, event.attempt, event.epoch, kept, event.time)
-        return event
+    def old(event: EpochEnded) -> EpochEnded:
+        return replace(event, metrics={name: event.metrics[name] for name in event.metrics.keys() - metrics})
 
-    return [old(event) for event in events]
+    return [old(event) if isinstance(event, EpochEnded) else event for event in events]
 
 
 F1 = ("train/macro_f1", "val/macro_f1")
@@ -284,13 +282,11 @@ def test_a_journal_without_later_metrics_is_logged_once_and_nothing_is_deleted(
     was_logged: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     events = without(records.events(2, source="standin"), *F1)
-    sweep = events[0].sweep if isinstance(events[0], journal.SweepStarted) else ""
-    directory = Path("outputs") / sweep
     logged = {"all of it": events, "without its end": events[:-3], "not yet": []}[was_logged]
     if logged:
-        log_one_by_one(logged, directory)
+        log_one_by_one(logged)
     before = {run.data.tags["trial"]: run.info.run_id for run in runs("trial")}
-    log_one_by_one(events, directory)
+    log_one_by_one(events)
     after = {run.data.tags["trial"]: run.info.run_id for run in runs("trial")}
     assert before.items() <= after.items()
     assert {run.info.status for run in [*runs("sweep"), *runs("trial")]} == {"FINISHED"}

@@ -94,18 +94,14 @@ def test_an_experiment_whose_artifacts_a_server_keeps_is_named(
     assert runs("sweep") == []
 
 
-def test_stand_in_data_have_an_experiment_of_their_own_beside_the_store(tmp_path: Path) -> None:
-    tracked(small(1, 1))
-    experiment = client().get_experiment_by_name("imdb-standin")
+@pytest.mark.parametrize("name", [None, "mine"])
+def test_stand_in_data_have_an_experiment_of_their_own_beside_the_store(name: str | None, tmp_path: Path) -> None:
+    tracked(small(1, 1, experiment=name))
+    experiment = client().get_experiment_by_name(f"{name or 'imdb'}-standin")
     # Absolute, so that artifacts are found wherever the user is later.
-    assert experiment.artifact_location == (tmp_path / "mlruns" / "imdb-standin").as_uri()
-    assert client().get_experiment_by_name("imdb") is None
-
-
-def test_the_experiment_can_be_named() -> None:
-    tracked(small(1, 1, experiment="mine"))
-    experiment = client().get_experiment_by_name("mine-standin")  # generated data never stand among real ones
+    assert experiment.artifact_location == (tmp_path / "mlruns" / f"{name or 'imdb'}-standin").as_uri()
     assert {run.info.experiment_id for run in [*runs("sweep"), *runs("trial")]} == {experiment.experiment_id}
+    assert client().get_experiment_by_name(name or "imdb") is None
 
 
 def test_under_mlflow_run_the_projects_run_is_the_parent_of_all(monkeypatch: pytest.MonkeyPatch) -> None:

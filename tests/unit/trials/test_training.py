@@ -49,16 +49,6 @@ def quiet(report: EpochReport) -> str | None:
     return None
 
 
-def recorder(reports: list[EpochReport], stop_at: int | None = None) -> OnEpoch:
-    """A callback that stores the reports and, from epoch `stop_at` on, asks the trial to end."""
-
-    def on_epoch(report: EpochReport) -> str | None:
-        reports.append(report)
-        return "enough" if report.epoch == stop_at else None
-
-    return on_epoch
-
-
 @contextmanager
 def untraced() -> Iterator[None]:
     """Run networks operation by operation: to trace one takes a second of processor."""
@@ -83,34 +73,26 @@ def assert_same_state(a: Checkpoint, b: Checkpoint) -> None:
 
 
 @pytest.fixture(scope="module", autouse=True)
-def frozen_heap() -> Iterator[None]:
-    """A trial begins with a full garbage collection, which takes as long as five epochs with TensorFlow's objects."""
-    gc.collect()
+def small_batches_and_a_frozen_heap() -> Iterator[None]:
+    """Validate and test in several batches, and leave TensorFlow's objects out of each trial's garbage collection."""
     gc.freeze()
-    yield
-    gc.unfreeze()
-    keras.backend.clear_session()
-
-
-@pytest.fixture(scope="module", autouse=True)
-def small_batches() -> Iterator[None]:
-    """Validate and test in several batches."""
     with pytest.MonkeyPatch.context() as patched:
         patched.setattr(training, "EVALUATION_BATCH", 16)
         yield
+    gc.unfreeze()
+    keras.backend.clear_session()
 
 
 class Whole(NamedTuple):
     """A trial of three epochs as a worker runs it, and which of Keras's steps TensorFlow traced for it."""
 
-    model: str
     result: TrialResult
     reports: list[EpochReport]
     traced: list[str]
 
 
 @functools.cache
-def whole(model: str = "lstm") -> Whole:
+def whole(model: str) -> Whole:
     traced, reports = [], list[EpochReport]()
 
     def counted(name: str, step: Callable[..., Any]) -> Callable[..., Any]:
@@ -123,18 +105,18 @@ def whole(model: str = "lstm") -> Whole:
     with pytest.MonkeyPatch.context() as patched:
         for name in ("train_step", "test_step"):
             patched.setattr(keras.Model, name, counted(name, getattr(keras.Model, name)))
-        return Whole(model, training.run(spec(model), recorder(reports)), reports, traced)
+        return Whole(training.run(spec(model), reports.append), reports, traced)
 
 
 @functools.cache
-def first_epoch(model: str = "lstm") -> Checkpoint:
+def first_epoch(model: str) -> Checkpoint:
     """The state of the same trial after one epoch."""
     return training.run(spec(model, epochs=1), quiet).checkpoint
 
 
 @pytest.mark.parametrize("model", MODELS)
 def test_every_epoch_is_reported_with_every_curve_and_the_network_is_traced_once(model: str) -> None:
-    _, result, reports, traced = whole(model)
+    result, reports, traced = whole(model)
     assert [(r.sweep, r.trial, r.attempt, r.epoch) for r in reports] == [("s/tiny", 1, 1, n) for n in (1, 2, 3)]
     assert tuple(result.curves) == CURVES
     for name, curve in result.curves.items():
@@ -149,7 +131,7 @@ def test_every_epoch_is_reported_with_every_curve_and_the_network_is_traced_once
 @pytest.mark.parametrize("model", ["lstm", pytest.param("conv_lstm", marks=pytest.mark.long)])
 def test_a_trial_that_goes_on_later_gives_what_it_would_have_given_without_the_pause(model: str) -> None:
     reports: list[EpochReport] = []
-    rest = training.run(spec(model, initial_epoch=1, checkpoint=first_epoch(model)), recorder(reports))
+    rest = training.run(spec(model, initial_epoch=1, checkpoint=first_epoch(model)), reports.append)
     assert [r.epoch for r in reports] == [2, 3]
     uninterrupted = whole(model).result
     assert rest.curves == uninterrupted.curves  # the same seed gives the same numbers, to the last bit
@@ -163,7 +145,7 @@ def test_a_trial_from_an_old_checkpoint_keeps_to_the_curves_that_the_checkpoint_
     uninterrupted, first = short(epochs=2), short(epochs=1).checkpoint
     old = {name: curve for name, curve in first.curves.items() if not name.endswith("macro_f1")}
     reports: list[EpochReport] = []
-    result = short(recorder(reports), initial_epoch=1, epochs=2, checkpoint=first._replace(curves=old))
+    result = short(reports.append, initial_epoch=1, epochs=2, checkpoint=first._replace(curves=old))
     assert result.curves == result.checkpoint.curves == {name: uninterrupted.curves[name] for name in old}
     assert [r.metrics.keys() for r in reports] == [old.keys()]
     assert result.test == uninterrupted.test
@@ -241,10 +223,15 @@ def test_a_trial_below_its_bar_is_stopped_and_tested() -> None:
 
 def test_an_answer_to_a_report_ends_the_trial_with_its_epoch_and_it_is_tested() -> None:
     reports: list[EpochReport] = []
-    stopped = short(recorder(reports, stop_at=2), epochs=5)
+
+    def stop_at_2(report: EpochReport) -> str | None:
+        reports.append(report)
+        return "enough" if report.epoch == 2 else None
+
+    stopped = short(stop_at_2, epochs=5)
     assert [r.epoch for r in reports] == [1, 2]
     assert (stopped.reason, stopped.cost.epochs, len(stopped.curves["val/loss"])) == ("enough", 2, 2)
-    in_its_last_epoch = short(recorder([], stop_at=2), epochs=2)
+    in_its_last_epoch = short(stop_at_2, epochs=2)
     assert (in_its_last_epoch.reason, in_its_last_epoch.test) == ("finished", stopped.test)
 
 
@@ -259,7 +246,7 @@ def test_a_trial_out_of_patience_runs_no_further_when_it_is_promoted() -> None:
 def test_a_loss_that_is_not_finite_fails_the_trial_with_that_reason() -> None:
     reports: list[EpochReport] = []
     with pytest.raises(TrialFailedError, match=r"^diverged: train/loss is (nan|inf) in epoch 1$"):
-        short(recorder(reports), optimizer=EXPLODING, batch_size=16)
+        short(reports.append, optimizer=EXPLODING, batch_size=16)
     assert reports == []
 
 
@@ -304,7 +291,7 @@ def test_test_metrics_equal_their_definitions_on_the_documents_to_the_last_bit(c
 
 
 def test_test_metrics_are_those_of_keras_and_of_the_textbook() -> None:
-    result = whole().result
+    result = whole("lstm").result
     data, model = training.rebuild(spec(), result.checkpoint.best_weights)
     model.compile(loss="sparse_categorical_crossentropy", metrics=["accuracy"], run_eagerly=True)
     loss, accuracy = model.evaluate(*data.test, verbose=0)
@@ -372,7 +359,7 @@ def test_several_steps_an_execution_change_no_number(
     one = whole(model).result
     as_on_a_gpu(steps)
     reports: list[EpochReport] = []
-    several = training.run(spec(model), recorder(reports))
+    several = training.run(spec(model), reports.append)
     assert [r.epoch for r in reports] == [1, 2, 3]
     assert (several.curves, several.test) == (one.curves, one.test)
     assert_same_state(several.checkpoint, one.checkpoint)
@@ -395,8 +382,8 @@ def test_whole_executions_are_timed_but_no_more_data_than_there_are(
 
 
 def test_the_network_is_not_traced_for_each_step_of_an_execution_to_predict(monkeypatch: pytest.MonkeyPatch) -> None:
+    data, model = training.rebuild(spec(), whole("lstm").result.checkpoint.best_weights)
     monkeypatch.setattr(training, "EVALUATION_BATCH", 5)  # the test set has 8 of them
-    data, model = training.rebuild(spec(), whole().result.checkpoint.best_weights)
     model.compile(steps_per_execution=8)
     traced: list[int] = []
     lstm_of_backend = backend.lstm
