@@ -54,8 +54,11 @@ def test_the_order_of_the_words_matters(model: str) -> None:
     assert abs(network(words(1)).numpy() - network(words(1)[:, ::-1]).numpy()).max() > 1e-5
 
 
+@pytest.mark.parametrize("eagerly", [True, pytest.param(False, marks=pytest.mark.long)])
 @pytest.mark.parametrize("model", MODELS)
-def test_a_gpu_trains_it_with_cudnns_lstm_without_a_mask(model: str, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_gpu_trains_it_with_cudnns_lstm_without_a_mask(
+    model: str, eagerly: bool, monkeypatch: pytest.MonkeyPatch
+) -> None:
     """No GPU is needed: TensorFlow is made to list one, and a stand-in takes what Keras passes to cuDNN."""
     masks: list[Any] = []
 
@@ -73,13 +76,13 @@ def test_a_gpu_trains_it_with_cudnns_lstm_without_a_mask(model: str, monkeypatch
     monkeypatch.setattr(backend, "lstm", fused_lstm.lstm)
     job = composed_job(f"model={model}")
     network = built(job, space_of(job).defaults())
-    network.compile("adam", "sparse_categorical_crossentropy")
+    network.compile("adam", "sparse_categorical_crossentropy", run_eagerly=eagerly)
     ids = words(8)
     ids[:, :20] = 0  # texts are padded on the left, where cuDNN allows no mask
     masks.clear()
     network.fit(ids, np.zeros(8, dtype=np.int64), verbose=0)
     network.predict(ids, verbose=0)
-    assert len(masks) >= 2  # one trace to train, one to predict
+    assert len(masks) >= 2  # one for training, one to predict
     assert all(mask is None for mask in masks)
     assert not any(layer.supports_jit for layer in network.layers if isinstance(layer, keras.layers.LSTM))
 

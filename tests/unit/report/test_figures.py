@@ -5,6 +5,7 @@ import pytest
 from matplotlib.figure import Figure
 
 from conf.schema import Value
+from sweeps.analysis import importance
 from sweeps.report import write
 from sweeps.report.figures import outcomes, style
 from sweeps.report.html import Report
@@ -21,6 +22,7 @@ def every_figure() -> dict[str, Figure]:
     drawn: list[Figure] = []
     with pytest.MonkeyPatch.context() as patched:
         patched.setattr(style, "png", lambda figure: drawn.append(figure) or b"")
+        patched.setattr(importance, "RESAMPLES", 2)
         space = records.many_hyperparameters(4)
         report = write.build(records.record(trials=24, space=space, model="한국어 모델", accuracy=by_first))
     for figure in drawn:

@@ -1,3 +1,4 @@
+import itertools
 import random
 import time
 from pathlib import Path
@@ -7,11 +8,16 @@ import pytest
 from conf.schema import Value
 from sweeps.journal import SweepEnded
 from sweeps.report import write
+from sweeps.report.figures import style
 from tests import records
 from tests.pages import Page
 
 
-def test_the_page_needs_no_other_file_and_no_script_and_its_figures_are_written_beside_it(tmp_path: Path) -> None:
+def test_the_page_needs_no_other_file_and_no_script_and_its_figures_are_written_beside_it(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    pngs = (b"PNG %d" % number for number in itertools.count())
+    monkeypatch.setattr(style, "png", lambda figure: next(pngs))
     report = write.write(records.record(trials=3), tmp_path / "a" / "report.html", figures=tmp_path / "a")
     assert (tmp_path / "a" / "report.html").read_text(encoding="utf-8") == report.html
     for figure in report.figures:

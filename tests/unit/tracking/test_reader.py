@@ -13,8 +13,7 @@ from sweeps.journal import SweepRecord, TrialRecord
 from sweeps.tracking.client import search_runs
 from sweeps.tracking.extras import Extras
 from sweeps.tracking.reader import StoredSweeps
-from tests.conftest import composed_job
-from tests.tracked import fill_store
+from tests.tracked import fill_store, small
 
 
 def report(record: SweepRecord, trial: TrialRecord | None) -> Extras:
@@ -23,7 +22,7 @@ def report(record: SweepRecord, trial: TrialRecord | None) -> Extras:
 
 @pytest.fixture(scope="module")
 def uri(tmp_path_factory: pytest.TempPathFactory, empty_store: Path) -> str:
-    return fill_store(tmp_path_factory.mktemp("store"), empty_store, composed_job("trials=2", "epochs=2"), report)
+    return fill_store(tmp_path_factory.mktemp("store"), empty_store, small(2, 2), report)
 
 
 def test_a_sweep_is_read_back_as_its_journal_had_it(uri: str) -> None:

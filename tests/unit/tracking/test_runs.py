@@ -1,9 +1,12 @@
 """The runs of a sweep in a store, compared with its journal."""
 
 import json
+import shutil
 from collections import Counter
 from collections.abc import Callable, Sequence
+from dataclasses import replace
 from pathlib import Path
+from typing import NamedTuple
 
 import pytest
 from mlflow import MlflowClient
@@ -19,6 +22,7 @@ from sweeps.tracking import comparison_page, store
 from sweeps.tracking.experiments import Experiments
 from sweeps.tracking.extras import Extras
 from sweeps.tracking.runs import SweepRuns
+from sweeps.tracking.tracker import Tracker
 from sweeps.trials.spec import EpochReport, OnEpoch, TrialResult, TrialSpec
 from tests import records
 from tests.fakes import FakeEngine, WorkerDiedError, learn, plan
@@ -34,6 +38,7 @@ from tests.tracked import (
     proposal,
     resumed,
     runs,
+    small,
     tracked,
     untracked,
 )
@@ -53,44 +58,18 @@ WRITES = (
 pytestmark = pytest.mark.usefixtures("fresh_store")
 
 
-def test_a_sweep_is_a_run_and_each_trial_a_child_of_it(composed: Callable[..., Job]) -> None:
-    job = composed("trials=4", "epochs=3")
-    search = tracked(job)
-    (parent,) = runs("sweep")
-    children = runs("trial")
-    assert [c.data.tags["mlflow.parentRunId"] for c in children] == [parent.info.run_id] * 4
-    assert [c.data.tags["trial"] for c in children] == ["0", "1", "2", "3"]
-    assert [c.data.tags["baseline"] for c in children] == ["true", "false", "false", "false"]
-    assert {r.info.status for r in [parent, *children]} == {"FINISHED"}
-    for run in [parent, *children]:
-        shared = {"sweep": "sweep/imdb", "model": "conv_lstm", "dataset": "imdb", "tuner": "random", "seed": "1"}
-        assert shared.items() <= run.data.tags.items()
-        assert run.data.tags["source"] == "standin"
-    assert artifacts(parent)["config.yaml"].read_text() == job.yaml
-    assert artifacts(parent)["journal.jsonl"].read_bytes() == (search.plan.directory / journal.FILE).read_bytes()
-    best = search.record.best
-    assert best is not None
-    assert (parent.data.tags["objective"], parent.data.tags["best_trial"]) == ("val/accuracy", str(best.trial))
-    assert parent.data.metrics == pytest.approx(best.scores(), rel=1e-5)
-    assert {"val/accuracy", "val/macro_f1", "test/accuracy", "test/macro_f1"} <= best.scores().keys()
+class Logged(NamedTuple):
+    """A finished sweep in a store, with files and metrics of the trials and of the sweep."""
+
+    folder: Path
+    job: Job
+    search: Search
+    tracker: Tracker
+    asked: list[int | None]  # the trials whose extras were asked for; None stands for the sweep
 
 
-def test_a_trial_run_holds_what_its_journal_does(composed: Callable[..., Job]) -> None:
-    search = tracked(composed("trials=3", "epochs=4"))
-    costs = {"cost/seconds", "cost/epochs", "cost/parameters", "cost/peak_rss_mb"}
-    for run in runs("trial"):
-        trial = search.record.trials[int(run.data.tags["trial"])]
-        assert run.data.params == {name: str(value) for name, value in trial.values.items()}
-        assert_curves_logged_once(run, trial)
-        for metric, value in {**trial.test, "objective": trial.objective}.items():
-            assert history(run, metric) == [(0, value)]
-        assert {metric for metric in run.data.metrics if metric.startswith("cost/")} == costs
-        (dataset,) = run.inputs.dataset_inputs
-        assert (dataset.dataset.name, dataset.dataset.digest) == ("imdb", "0123456789abcdef")
-        assert json.loads(dataset.dataset.source) == {"dataset": "imdb", "source": "standin"}  # and no arrays
-
-
-def test_extras_are_logged_with_the_run_that_they_belong_to(composed: Callable[..., Job]) -> None:
+@pytest.fixture(scope="module")
+def logged_once(tmp_path_factory: pytest.TempPathFactory, empty_store: Path) -> Logged:
     asked: list[int | None] = []
 
     def extras(record: SweepRecord, trial: TrialRecord | None) -> Extras:
@@ -101,10 +80,59 @@ def test_extras_are_logged_with_the_run_that_they_belong_to(composed: Callable[.
             return Extras(note="it runs")
         return Extras({"confirm/gain": 0.5}, {"report.html": b"<html>"}, "first line\nsecond line")
 
-    job = composed("trials=2", "epochs=1")
-    tracked(job, tracker=opened(job, extras=extras))
+    folder, job = tmp_path_factory.mktemp("logged"), small(3, 4)
+    shutil.copy(empty_store, folder / "mlflow.db")
+    with pytest.MonkeyPatch.context() as patched:
+        patched.chdir(folder)
+        tracker = opened(job, extras=extras)
+        return Logged(folder, job, tracked(job, tracker=tracker), tracker, asked)
+
+
+@pytest.fixture
+def logged(logged_once: Logged, monkeypatch: pytest.MonkeyPatch) -> Logged:
+    """The same sweep for every test, which works in its folder and changes nothing there."""
+    monkeypatch.chdir(logged_once.folder)
+    return logged_once
+
+
+def test_a_sweep_is_a_run_and_each_trial_a_child_of_it(logged: Logged) -> None:
     (parent,) = runs("sweep")
-    assert sorted(asked, key=str) == [0, 1, None, None]
+    children = runs("trial")
+    assert [c.data.tags["mlflow.parentRunId"] for c in children] == [parent.info.run_id] * 3
+    assert [c.data.tags["trial"] for c in children] == ["0", "1", "2"]
+    assert [c.data.tags["baseline"] for c in children] == ["true", "false", "false"]
+    assert {r.info.status for r in [parent, *children]} == {"FINISHED"}
+    for run in [parent, *children]:
+        shared = {"sweep": "sweep/imdb", "model": "lstm", "dataset": "imdb", "tuner": "random", "seed": "1"}
+        assert shared.items() <= run.data.tags.items()
+        assert run.data.tags["source"] == "standin"
+    assert artifacts(parent)["config.yaml"].read_text() == logged.job.yaml
+    assert artifacts(parent)["journal.jsonl"].read_bytes() == (logged.search.plan.directory / journal.FILE).read_bytes()
+    best = logged.search.record.best
+    assert best is not None
+    assert (parent.data.tags["objective"], parent.data.tags["best_trial"]) == ("val/accuracy", str(best.trial))
+    metrics = {name: value for name, value in parent.data.metrics.items() if not name.startswith("confirm/")}
+    assert metrics == pytest.approx(best.scores(), rel=1e-5)
+    assert {"val/accuracy", "val/macro_f1", "test/accuracy", "test/macro_f1"} <= best.scores().keys()
+
+
+def test_a_trial_run_holds_what_its_journal_does(logged: Logged) -> None:
+    costs = {"cost/seconds", "cost/epochs", "cost/parameters", "cost/peak_rss_mb"}
+    for run in runs("trial"):
+        trial = logged.search.record.trials[int(run.data.tags["trial"])]
+        assert run.data.params == {name: str(value) for name, value in trial.values.items()}
+        assert_curves_logged_once(run, trial)
+        for metric, value in {**trial.test, "objective": trial.objective}.items():
+            assert history(run, metric) == [(0, value)]
+        assert {metric for metric in run.data.metrics if metric.startswith("cost/")} == costs
+        (dataset,) = run.inputs.dataset_inputs
+        assert (dataset.dataset.name, dataset.dataset.digest) == ("imdb", "0123456789abcdef")
+        assert json.loads(dataset.dataset.source) == {"dataset": "imdb", "source": "standin"}  # and no arrays
+
+
+def test_extras_are_logged_with_the_run_that_they_belong_to(logged: Logged) -> None:
+    (parent,) = runs("sweep")
+    assert sorted(logged.asked, key=str) == [0, 1, 2, None, None]
     assert parent.data.metrics["confirm/gain"] == 0.5
     assert artifacts(parent)["report.html"].read_bytes() == b"<html>"
     for run in runs("trial"):
@@ -118,14 +146,39 @@ def test_extras_are_logged_with_the_run_that_they_belong_to(composed: Callable[.
     assert links.endswith(f", [report, configuration and journal]({page})")
 
 
-def test_a_failed_trial_is_failed_with_reason_and_traceback(composed: Callable[..., Job]) -> None:
+def test_what_a_store_has_is_not_logged_again(logged: Logged, monkeypatch: pytest.MonkeyPatch) -> None:
+    before = ids(), [run.info.end_time for run in [*runs("sweep"), *runs("trial")]]
+
+    def refuse(*_: object, **__: object) -> None:
+        raise AssertionError("nothing is to be written")
+
+    with monkeypatch.context() as patched:
+        for name in WRITES:
+            patched.setattr(MlflowClient, name, refuse)
+        catch_up(opened(logged.job), logged.search.plan.directory)
+    assert before == (ids(), [run.info.end_time for run in [*runs("sweep"), *runs("trial")]])
+
+
+def test_the_experiment_keeps_a_view_of_each_sweep_and_one_with_a_name(logged: Logged) -> None:
+    tags = client().get_experiment_by_name("imdb-standin").tags
+    searched = ["embedding_dim", "lstm_units", "learning_rate"]
+    own = comparison_page.of_sweep(comparison_page.Comparison("sweep/imdb", "val/accuracy", searched))
+    assert tags[own.tag] == own.value
+    address = logged.tracker.comparison("sweep/imdb")
+    assert address is not None
+    assert own.tag.removeprefix(comparison_page.TAG) in address
+    (named,) = [json.loads(tags[key]) for key in tags if key.startswith(comparison_page.TAG) and key != own.tag]
+    assert named["name"] == "Compare trials"
+
+
+def test_a_failed_trial_is_failed_with_reason_and_traceback() -> None:
     def diverge(spec: TrialSpec, on_epoch: OnEpoch) -> TrialResult:
         if spec.trial == 1:
             on_epoch(EpochReport(spec.sweep, spec.trial, spec.attempt, 1, dict.fromkeys(CURVES, 0.5)))
             raise TrialFailedError("diverged: train/loss is nan in epoch 2")
         return learn(spec, on_epoch)
 
-    tracked(composed("trials=2"), FakeEngine(diverge))
+    tracked(small(2, 1), FakeEngine(diverge))
     finished, failed = runs("trial")
     assert (finished.info.status, failed.info.status) == ("FINISHED", "FAILED")
     assert failed.data.tags["status.reason"] == "diverged: train/loss is nan in epoch 2"
@@ -134,27 +187,27 @@ def test_a_failed_trial_is_failed_with_reason_and_traceback(composed: Callable[.
     assert runs("sweep")[0].info.status == "FINISHED"
 
 
-def test_a_sweep_without_a_completed_trial_is_failed(composed: Callable[..., Job]) -> None:
+def test_a_sweep_without_a_completed_trial_is_failed() -> None:
     def fail(spec: TrialSpec, on_epoch: OnEpoch) -> TrialResult:
         raise TrialFailedError("no")
 
-    tracked(composed("trials=2"), FakeEngine(fail))
+    tracked(small(2), FakeEngine(fail))
     assert {run.info.status for run in [*runs("sweep"), *runs("trial")]} == {"FAILED"}
 
 
-def test_a_promoted_trial_is_one_run_with_one_unbroken_curve(composed: Callable[..., Job]) -> None:
-    job = composed("trials=3", "epochs=10")
-    first_round = [proposal(job, trial, 0, 4) for trial in range(3)]
-    oracle = ListOracle([*first_round, proposal(job, 1, 4, 10)])
+def test_a_promoted_trial_is_one_run_with_one_unbroken_curve() -> None:
+    job = small(3, 5)
+    first_round = [proposal(job, trial, 0, 2) for trial in range(3)]
+    oracle = ListOracle([*first_round, proposal(job, 1, 2, 5)])
     tracker = opened(job)
     search = Search(plan(job), oracle, [tracker])
     driver.run([search], FakeEngine())
     assert tracker.close()
     children = runs("trial")
-    assert [len(history(run, "val/loss")) for run in children] == [4, 10, 4]
+    assert [len(history(run, "val/loss")) for run in children] == [2, 5, 2]
     for run in children:
         assert_curves_logged_once(run, search.record.trials[int(run.data.tags["trial"])])
-    assert children[1].data.metrics["cost/epochs"] == 10
+    assert children[1].data.metrics["cost/epochs"] == 5
 
 
 def half_then(rest: Callable[[TrialSpec, OnEpoch], TrialResult]) -> Callable[[TrialSpec, OnEpoch], TrialResult]:
@@ -169,13 +222,13 @@ def half_then(rest: Callable[[TrialSpec, OnEpoch], TrialResult]) -> Callable[[Tr
     return run
 
 
-def test_another_attempt_is_the_same_run_with_each_epoch_once(composed: Callable[..., Job]) -> None:
+def test_another_attempt_is_the_same_run_with_each_epoch_once() -> None:
     def other_numbers(spec: TrialSpec, on_epoch: OnEpoch) -> TrialResult:
         return learn(spec._replace(values={"lstm_units": 7}), on_epoch)
 
     # On another machine the numbers may differ, and MLflow cannot take back a point: then it is a new run.
     for rest in (learn, other_numbers):
-        job = composed("trials=1", "epochs=3", f"tracking.experiment={rest.__name__}")
+        job = small(1, experiment=rest.__name__)
         search = Search(
             plan(job, Path(f"outputs/{rest.__name__}/imdb")), ListOracle([proposal(job, 0)]), [tracker := opened(job)]
         )
@@ -186,10 +239,10 @@ def test_another_attempt_is_the_same_run_with_each_epoch_once(composed: Callable
         assert_curves_logged_once(run, search.record.trials[0])
 
 
-def log_one_by_one(events: Sequence[Event], directory: Path = Path("outputs/sweep/imdb")) -> None:
+def log_one_by_one(events: Sequence[Event]) -> None:
     """Bring the store up to date after every event."""
-    started = SweepRecord.of(directory, events[:1]).started
-    sweep = SweepRuns(started, directory)
+    directory = Path("outputs/sweep/imdb")
+    sweep = SweepRuns(SweepRecord.of(directory, events[:1]).started, directory)
     directory.mkdir(parents=True, exist_ok=True)
     (directory / journal.FILE).touch()
     for event in events:
@@ -197,8 +250,8 @@ def log_one_by_one(events: Sequence[Event], directory: Path = Path("outputs/swee
         sweep.log(client(), Experiments(store.uri(None), None, None))
 
 
-def test_an_attempt_that_was_logged_is_not_logged_again_by_the_next(composed: Callable[..., Job]) -> None:
-    log_one_by_one(untracked(composed("trials=1", "epochs=3"), FakeEngine(half_then(learn))))
+def test_an_attempt_that_was_logged_is_not_logged_again_by_the_next() -> None:
+    log_one_by_one(untracked(small(1), FakeEngine(half_then(learn))))
     (run,) = runs("trial")
     points = client().get_metric_history(run.info.run_id, "val/loss")
     assert [point.step for point in points] == [1, 2, 3]  # each once, at whatever time
@@ -208,30 +261,32 @@ def test_an_attempt_that_was_logged_is_not_logged_again_by_the_next(composed: Ca
 def without(events: Sequence[Event], *metrics: str) -> list[Event]:
     """A journal of a version that did not have these metrics."""
 
-    def old(event: Event) -> Event:
-        if isinstance(event, EpochEnded):
-            kept = {name: value for name, value in event.metrics.items() if name not in metrics}
-            return EpochEnded(event.trial, event.attempt, event.epoch, kept, event.time)
-        return event
+    def old(event: EpochEnded) -> EpochEnded:
+        return replace(event, metrics={name: event.metrics[name] for name in event.metrics.keys() - metrics})
 
-    return [old(event) for event in events]
+    return [old(event) if isinstance(event, EpochEnded) else event for event in events]
 
 
 F1 = ("train/macro_f1", "val/macro_f1")
 
 
-@pytest.mark.parametrize("was_logged", ["all of it", "without its end", "not yet"])
+@pytest.mark.parametrize(
+    "was_logged",
+    [
+        pytest.param("all of it", marks=pytest.mark.long),
+        "without its end",
+        pytest.param("not yet", marks=pytest.mark.long),
+    ],
+)
 def test_a_journal_without_later_metrics_is_logged_once_and_nothing_is_deleted(
     was_logged: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     events = without(records.events(2, source="standin"), *F1)
-    sweep = events[0].sweep if isinstance(events[0], journal.SweepStarted) else ""
-    directory = Path("outputs") / sweep
     logged = {"all of it": events, "without its end": events[:-3], "not yet": []}[was_logged]
     if logged:
-        log_one_by_one(logged, directory)
+        log_one_by_one(logged)
     before = {run.data.tags["trial"]: run.info.run_id for run in runs("trial")}
-    log_one_by_one(events, directory)
+    log_one_by_one(events)
     after = {run.data.tags["trial"]: run.info.run_id for run in runs("trial")}
     assert before.items() <= after.items()
     assert {run.info.status for run in [*runs("sweep"), *runs("trial")]} == {"FINISHED"}
@@ -240,10 +295,8 @@ def test_a_journal_without_later_metrics_is_logged_once_and_nothing_is_deleted(
         assert history(run, "val/macro_f1") == []
 
 
-def test_a_trial_that_has_ended_costs_one_call_of_each_kind(
-    composed: Callable[..., Job], monkeypatch: pytest.MonkeyPatch
-) -> None:
-    job = composed("trials=4", "epochs=3")
+def test_a_trial_that_has_ended_costs_one_call_of_each_kind(monkeypatch: pytest.MonkeyPatch) -> None:
+    job = small(4)
     events = untracked(job)
     calls: Counter[str] = Counter()
 
@@ -266,73 +319,35 @@ def test_a_trial_that_has_ended_costs_one_call_of_each_kind(
     assert {len(history(run, "val/loss")) for run in runs("trial")} == {3}
 
 
-def test_what_a_store_has_is_not_logged_again(composed: Callable[..., Job], monkeypatch: pytest.MonkeyPatch) -> None:
-    job = composed("trials=3", "epochs=2")
-    search = tracked(job)
-    before = ids(), [run.info.end_time for run in [*runs("sweep"), *runs("trial")]]
-
-    def refuse(*_: object, **__: object) -> None:
-        raise AssertionError("nothing is to be written")
-
-    with monkeypatch.context() as patched:
-        for name in WRITES:
-            patched.setattr(MlflowClient, name, refuse)
-        catch_up(opened(job), search.plan.directory)
-    assert before == (ids(), [run.info.end_time for run in [*runs("sweep"), *runs("trial")]])
-
-
 def ids() -> dict[str, str]:
     return {run.data.tags.get("trial", "sweep"): run.info.run_id for run in [*runs("sweep"), *runs("trial")]}
 
 
-def test_a_sweep_that_is_interrupted_is_killed_and_goes_on_in_the_same_runs(composed: Callable[..., Job]) -> None:
-    job = composed("trials=6", "epochs=2")
-    interrupted(job, opened(job), after=5)
-    before = ids()
+def test_a_sweep_that_is_interrupted_is_killed_and_goes_on_in_the_same_runs_one_for_each_trial() -> None:
+    job = small(4, 2)
+    interrupted(job, opened(job), after=3)
+    before, first = ids(), runs("trial")[0]
     assert [run.info.status for run in runs("sweep")] == ["KILLED"]
-    assert sorted(run.info.status for run in runs("trial")) == ["FINISHED"] * 3 + ["KILLED"] * 2
+    assert sorted(run.info.status for run in runs("trial")) == ["FINISHED", "KILLED", "KILLED"]
+    for original in (first, runs("sweep")[0]):  # somebody else logged them too
+        client().create_run(first.info.experiment_id, tags=original.data.tags)
     search = resumed(job, opened(job))
     assert before.items() <= ids().items()
-    assert len(ids()) == 7
+    assert len(runs("sweep")) == 1
+    assert sorted(run.data.tags["trial"] for run in runs("trial")) == list("0123")
     assert {run.info.status for run in [*runs("sweep"), *runs("trial")]} == {"FINISHED"}
     for run in runs("trial"):
         assert_curves_logged_once(run, search.record.trials[int(run.data.tags["trial"])])
 
 
-def test_of_two_runs_for_one_trial_one_is_left(composed: Callable[..., Job]) -> None:
-    job = composed("trials=6", "epochs=2")
-    interrupted(job, opened(job), after=5)
-    first = runs("trial")[0]
-    client().create_run(first.info.experiment_id, tags=first.data.tags)
-    client().create_run(first.info.experiment_id, tags=runs("sweep")[0].data.tags)
-    resumed(job, opened(job))
-    assert len(runs("sweep")) == 1
-    assert sorted(run.data.tags["trial"] for run in runs("trial")) == list("012345")
-
-
-def test_the_experiment_keeps_a_view_of_each_sweep_and_one_with_a_name(composed: Callable[..., Job]) -> None:
-    job = composed("trials=1", "epochs=1", "model=lstm", "model.space.dropout=0.1")
-    tracker = opened(job)
-    tracked(job, tracker=tracker)
-    tags = client().get_experiment_by_name("imdb-standin").tags
-    searched = ["embedding_dim", "lstm_units", "learning_rate"]
-    own = comparison_page.of_sweep(comparison_page.Comparison("sweep/imdb", "val/accuracy", searched))
-    assert tags[own.tag] == own.value
-    address = tracker.comparison("sweep/imdb")
-    assert address is not None
-    assert own.tag.removeprefix(comparison_page.TAG) in address
-    (named,) = [json.loads(tags[key]) for key in tags if key.startswith(comparison_page.TAG) and key != own.tag]
-    assert named["name"] == "Compare trials"
-
-
 def test_a_store_that_refuses_the_view_costs_a_warning(
-    composed: Callable[..., Job], monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+    monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ) -> None:
     def refuse(*_: object) -> None:
         raise MlflowException("no such tags here")
 
     monkeypatch.setattr(MlflowClient, "set_experiment_tag", refuse)
-    job = composed("trials=2", "epochs=1")
+    job = small(2, 1)
     tracker = opened(job)
     tracked(job, tracker=tracker)
     assert [run.info.status for run in [*runs("sweep"), *runs("trial")]] == ["FINISHED"] * 3

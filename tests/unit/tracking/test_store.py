@@ -27,11 +27,12 @@ def test_a_store_can_be_read_while_it_is_written(tmp_path: Path) -> None:
     connection.close()
 
 
-def test_a_store_whose_creation_was_killed_is_created_anew(tmp_path: Path) -> None:
-    uri = store.uri(None)
+@pytest.mark.parametrize("again", [False, pytest.param(True, marks=pytest.mark.long)])
+def test_a_store_whose_creation_was_killed_is_deleted_and_created_anew(again: bool, tmp_path: Path) -> None:
+    uri, path = store.uri(None), tmp_path / "mlflow.db"
 
     def half() -> None:
-        with store.being_created(uri), closing(sqlite3.connect(tmp_path / "mlflow.db")) as connection:
+        with store.being_created(uri), closing(sqlite3.connect(path)) as connection:
             connection.execute("CREATE TABLE registered_models (name TEXT)")  # MLflow's first
             connection.commit()
             raise KeyboardInterrupt
@@ -39,9 +40,13 @@ def test_a_store_whose_creation_was_killed_is_created_anew(tmp_path: Path) -> No
     for _ in range(2):
         with pytest.raises(KeyboardInterrupt):
             half()
-    tracker = Tracker(uri)
-    tracker.wait_until_opened()
-    assert tracker.close()
+    if again:
+        tracker = Tracker(uri)
+        tracker.wait_until_opened()
+        assert tracker.close()
+    else:
+        with store.being_created(uri):
+            assert not path.exists()
 
 
 def test_a_store_that_was_there_is_never_taken_for_half_made(tmp_path: Path) -> None:

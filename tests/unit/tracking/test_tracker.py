@@ -10,22 +10,22 @@ import pytest
 from mlflow import MlflowClient
 from mlflow.exceptions import MlflowException
 
-from conf.schema import ConfigError, Job
+from conf.schema import ConfigError
 from sweeps import driver, journal
 from sweeps.tracking import driver_process, store
 from sweeps.tracking.extras import Extras
 from sweeps.tracking.tracker import Tracker, end_project_run
 from sweeps.trials.spec import OnEpoch, TrialResult, TrialSpec
 from tests.fakes import FakeEngine, learn
-from tests.tracked import artifacts, assert_curves_logged_once, client, opened, runs, search_of, tracked
+from tests.tracked import artifacts, assert_curves_logged_once, client, opened, runs, search_of, small, tracked
 
 pytestmark = pytest.mark.usefixtures("fresh_store")
 
 
 def test_a_store_that_is_away_for_a_while_gets_everything_once(
-    composed: Callable[..., Job], monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+    monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ) -> None:
-    job = composed("trials=3", "epochs=3")
+    job = small()
     extras = {"extras": lambda record, trial: Extras(files={"loss_curves.png": b"PNG"} if trial else {})}
     tracker = opened(job, **extras)
     calls, chance = 0, random.Random(1)
@@ -65,10 +65,8 @@ def test_a_store_that_is_away_for_a_while_gets_everything_once(
     assert f"{tracker.uri} does not answer; the sweep goes on without: away" in caplog.messages
 
 
-def test_a_store_that_stays_away_does_not_stop_the_sweep(
-    composed: Callable[..., Job], monkeypatch: pytest.MonkeyPatch
-) -> None:
-    job = composed("trials=3", "epochs=1")
+def test_a_store_that_stays_away_does_not_stop_the_sweep(monkeypatch: pytest.MonkeyPatch) -> None:
+    job = small(3, 1)
     tracker = opened(job)
 
     def away(*_: object, **__: object) -> None:
@@ -83,11 +81,11 @@ def test_a_store_that_stays_away_does_not_stop_the_sweep(
 
 
 def test_an_experiment_whose_artifacts_a_server_keeps_is_named(
-    composed: Callable[..., Job], monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+    monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ) -> None:
     monkeypatch.setattr("sweeps.tracking.tracker.LAST_TRIES", 0)
     client().create_experiment("imdb-standin", "mlflow-artifacts:/7")
-    job = composed("trials=1", "epochs=1")
+    job = small(1, 1)
     tracker = opened(job)
     driver.run([search_of(job, tracker)], FakeEngine())
     assert not tracker.close()
@@ -96,29 +94,21 @@ def test_an_experiment_whose_artifacts_a_server_keeps_is_named(
     assert runs("sweep") == []
 
 
-def test_stand_in_data_have_an_experiment_of_their_own_beside_the_store(
-    composed: Callable[..., Job], tmp_path: Path
-) -> None:
-    tracked(composed("trials=1"))
-    experiment = client().get_experiment_by_name("imdb-standin")
+@pytest.mark.parametrize("name", [None, "mine"])
+def test_stand_in_data_have_an_experiment_of_their_own_beside_the_store(name: str | None, tmp_path: Path) -> None:
+    tracked(small(1, 1, experiment=name))
+    experiment = client().get_experiment_by_name(f"{name or 'imdb'}-standin")
     # Absolute, so that artifacts are found wherever the user is later.
-    assert experiment.artifact_location == (tmp_path / "mlruns" / "imdb-standin").as_uri()
-    assert client().get_experiment_by_name("imdb") is None
-
-
-def test_the_experiment_can_be_named(composed: Callable[..., Job]) -> None:
-    tracked(composed("trials=1", "tracking.experiment=mine"))
-    experiment = client().get_experiment_by_name("mine-standin")  # generated data never stand among real ones
+    assert experiment.artifact_location == (tmp_path / "mlruns" / f"{name or 'imdb'}-standin").as_uri()
     assert {run.info.experiment_id for run in [*runs("sweep"), *runs("trial")]} == {experiment.experiment_id}
+    assert client().get_experiment_by_name(name or "imdb") is None
 
 
-def test_under_mlflow_run_the_projects_run_is_the_parent_of_all(
-    composed: Callable[..., Job], monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_under_mlflow_run_the_projects_run_is_the_parent_of_all(monkeypatch: pytest.MonkeyPatch) -> None:
     experiment = client().create_experiment("project")
     run = client().create_run(experiment)
     monkeypatch.setenv("MLFLOW_RUN_ID", run.info.run_id)
-    tracked(composed("trials=2"))
+    tracked(small(2, 1))
     (parent,) = runs("sweep")
     assert parent.data.tags["mlflow.parentRunId"] == run.info.run_id
     assert {r.info.experiment_id for r in [parent, *runs("trial")]} == {experiment}
@@ -130,12 +120,12 @@ def test_under_mlflow_run_the_projects_run_is_the_parent_of_all(
 
 
 def test_a_project_run_of_another_store_is_no_parent(
-    composed: Callable[..., Job], monkeypatch: pytest.MonkeyPatch, tmp_path: Path, empty_store: Path
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path, empty_store: Path
 ) -> None:
     shutil.copy(empty_store, tmp_path / "other.db")
     monkeypatch.setenv("MLFLOW_RUN_ID", "0" * 32)
     tracker = Tracker(f"sqlite:///{tmp_path}/other.db")
-    tracked(composed("trials=1"), tracker=tracker)
+    tracked(small(1, 1), tracker=tracker)
     both = [*runs("sweep", tracker.uri), *runs("trial", tracker.uri)]
     assert len(both) == 2
     assert "0" * 32 not in [run.data.tags.get("mlflow.parentRunId") for run in both]
@@ -160,7 +150,7 @@ def test_a_database_whose_driver_is_not_installed_is_named() -> None:
     assert not tracker.close()
 
 
-def test_the_comparison_is_announced_once_as_soon_as_it_is_there(composed: Callable[..., Job]) -> None:
+def test_the_comparison_is_announced_once_as_soon_as_it_is_there() -> None:
     announced: list[tuple[str, str]] = []
     began = threading.Event()
 
@@ -172,7 +162,7 @@ def test_the_comparison_is_announced_once_as_soon_as_it_is_there(composed: Calla
         assert began.wait(60)  # while the first trial runs, not at the end
         return learn(spec, on_epoch)
 
-    job = composed("trials=2", "epochs=1")
+    job = small(2, 1)
     tracker = opened(job, announce=announce)
     assert tracker.comparison("sweep/imdb") is None
     tracked(job, FakeEngine(wait), tracker)
@@ -210,7 +200,7 @@ def test_runs_that_a_dead_driver_left_running_are_killed_at_the_next_start_and_n
         assert client().get_run(trial.info.run_id).data.tags["status.reason"] == "interrupted"
 
 
-def test_training_does_not_wait_for_the_store(composed: Callable[..., Job], monkeypatch: pytest.MonkeyPatch) -> None:
+def test_training_does_not_wait_for_the_store(monkeypatch: pytest.MonkeyPatch) -> None:
     create = MlflowClient.create_run
     answers = threading.Event()
 
@@ -219,7 +209,7 @@ def test_training_does_not_wait_for_the_store(composed: Callable[..., Job], monk
         return create(*arguments, **more)  # type: ignore[arg-type]
 
     monkeypatch.setattr(MlflowClient, "create_run", slow)
-    job = composed("trials=3", "epochs=2")
+    job = small(3, 2)
     tracker = opened(job)
     search = search_of(job, tracker)
     driver.run([search], FakeEngine())

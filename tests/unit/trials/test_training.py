@@ -1,9 +1,11 @@
 import functools
+import gc
 import logging
 import os
 import random
 from collections.abc import Callable, Iterator
-from typing import Any
+from contextlib import contextmanager
+from typing import Any, NamedTuple
 
 import keras
 import numpy as np
@@ -18,13 +20,13 @@ from sweeps import metrics
 from sweeps.errors import TrialFailedError
 from sweeps.metrics import CURVES, METRICS
 from sweeps.trials import training
-from sweeps.trials.spec import Checkpoint, EpochReport, OnEpoch, Split, TrialSpec
+from sweeps.trials.spec import Checkpoint, EpochReport, OnEpoch, TrialResult
 from tests import tiny
 from tests.specs import MODELS, spec
 
 # Builders of this file, by their dotted names.
 EXPLODING, STILL, DISTURBED = (f"{__name__}.{name}" for name in ("exploding", "still", "disturbed"))
-RESTLESS: dict[str, Any] = {"objective": "val/loss", "learning_rate": 0.3}  # the loss rises again after some epochs
+RESTLESS: dict[str, Any] = {"objective": "val/loss", "learning_rate": 0.6}  # the loss rises after two epochs
 
 
 def exploding(*, learning_rate: float) -> keras.optimizers.Optimizer:
@@ -47,14 +49,20 @@ def quiet(report: EpochReport) -> str | None:
     return None
 
 
-def recorder(reports: list[EpochReport], stop_at: int | None = None) -> OnEpoch:
-    """A callback that stores the reports and, from epoch `stop_at` on, asks the trial to end."""
+@contextmanager
+def untraced() -> Iterator[None]:
+    """Run networks operation by operation: to trace one takes a second of processor."""
+    tf.config.run_functions_eagerly(True)
+    try:
+        yield
+    finally:
+        tf.config.run_functions_eagerly(False)
 
-    def on_epoch(report: EpochReport) -> str | None:
-        reports.append(report)
-        return "enough" if report.epoch == stop_at else None
 
-    return on_epoch
+def short(on_epoch: OnEpoch = quiet, *, batch_size: int = 64, **changes: Any) -> TrialResult:
+    """Run a trial without tracing its network, with one batch an epoch."""
+    with untraced():
+        return training.run(spec(batch_size=batch_size, **changes), on_epoch)
 
 
 def assert_same_state(a: Checkpoint, b: Checkpoint) -> None:
@@ -64,18 +72,51 @@ def assert_same_state(a: Checkpoint, b: Checkpoint) -> None:
             np.testing.assert_array_equal(one, other)
 
 
-@pytest.fixture(autouse=True)
-def small_batches(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
-    """Validate and test in several batches."""
-    monkeypatch.setattr(training, "EVALUATION_BATCH", 16)
-    yield
+@pytest.fixture(scope="module", autouse=True)
+def small_batches_and_a_frozen_heap() -> Iterator[None]:
+    """Validate and test in several batches, and leave TensorFlow's objects out of each trial's garbage collection."""
+    gc.freeze()
+    with pytest.MonkeyPatch.context() as patched:
+        patched.setattr(training, "EVALUATION_BATCH", 16)
+        yield
+    gc.unfreeze()
     keras.backend.clear_session()
 
 
+class Whole(NamedTuple):
+    """A trial of three epochs as a worker runs it, and which of Keras's steps TensorFlow traced for it."""
+
+    result: TrialResult
+    reports: list[EpochReport]
+    traced: list[str]
+
+
+@functools.cache
+def whole(model: str) -> Whole:
+    traced, reports = [], list[EpochReport]()
+
+    def counted(name: str, step: Callable[..., Any]) -> Callable[..., Any]:
+        def call(network: keras.Model, data: object) -> Any:
+            traced.append(name)
+            return step(network, data)
+
+        return call
+
+    with pytest.MonkeyPatch.context() as patched:
+        for name in ("train_step", "test_step"):
+            patched.setattr(keras.Model, name, counted(name, getattr(keras.Model, name)))
+        return Whole(training.run(spec(model), reports.append), reports, traced)
+
+
+@functools.cache
+def first_epoch(model: str) -> Checkpoint:
+    """The state of the same trial after one epoch."""
+    return training.run(spec(model, epochs=1), quiet).checkpoint
+
+
 @pytest.mark.parametrize("model", MODELS)
-def test_every_epoch_is_reported_with_every_curve(model: str) -> None:
-    reports: list[EpochReport] = []
-    result = training.run(spec(model), recorder(reports))
+def test_every_epoch_is_reported_with_every_curve_and_the_network_is_traced_once(model: str) -> None:
+    result, reports, traced = whole(model)
     assert [(r.sweep, r.trial, r.attempt, r.epoch) for r in reports] == [("s/tiny", 1, 1, n) for n in (1, 2, 3)]
     assert tuple(result.curves) == CURVES
     for name, curve in result.curves.items():
@@ -83,43 +124,50 @@ def test_every_epoch_is_reported_with_every_curve(model: str) -> None:
     assert result.cost.epochs == 3
     assert result.cost.seconds > 0
     assert result.cost.peak_rss_mb > 1
+    assert result.predictions is None
+    assert traced == ["train_step", "test_step"]
 
 
-@pytest.mark.parametrize("model", MODELS)
+@pytest.mark.parametrize("model", ["lstm", pytest.param("conv_lstm", marks=pytest.mark.long)])
 def test_a_trial_that_goes_on_later_gives_what_it_would_have_given_without_the_pause(model: str) -> None:
-    whole = training.run(spec(model, epochs=3), quiet)
-    first = training.run(spec(model, epochs=1), quiet)
     reports: list[EpochReport] = []
-    rest = training.run(spec(model, initial_epoch=1, epochs=3, checkpoint=first.checkpoint), recorder(reports))
+    rest = training.run(spec(model, initial_epoch=1, checkpoint=first_epoch(model)), reports.append)
     assert [r.epoch for r in reports] == [2, 3]
-    assert rest.curves == whole.curves  # the same seed gives the same numbers, to the last bit
-    assert (rest.objective, rest.best_epoch, rest.test) == (whole.objective, whole.best_epoch, whole.test)
+    uninterrupted = whole(model).result
+    assert rest.curves == uninterrupted.curves  # the same seed gives the same numbers, to the last bit
+    assert (rest.objective, rest.best_epoch) == (uninterrupted.objective, uninterrupted.best_epoch)
+    assert rest.test == uninterrupted.test
     assert rest.cost.epochs == 2
-    assert_same_state(rest.checkpoint, whole.checkpoint)
-
-
-def test_another_seed_gives_other_numbers_and_other_threads_draws_do_not() -> None:
-    curves = training.run(spec(epochs=1), quiet).curves
-    assert training.run(spec(epochs=1, build=DISTURBED), quiet).curves == curves
-    assert training.run(spec(epochs=1, seed=8), quiet).curves != curves
+    assert_same_state(rest.checkpoint, uninterrupted.checkpoint)
 
 
 def test_a_trial_from_an_old_checkpoint_keeps_to_the_curves_that_the_checkpoint_has() -> None:
-    first = training.run(spec(epochs=1), quiet).checkpoint
+    uninterrupted, first = short(epochs=2), short(epochs=1).checkpoint
     old = {name: curve for name, curve in first.curves.items() if not name.endswith("macro_f1")}
     reports: list[EpochReport] = []
-    promoted = spec(initial_epoch=1, epochs=2, checkpoint=first._replace(curves=old))
-    result = training.run(promoted, recorder(reports))
-    whole = training.run(spec(epochs=2), quiet)
-    assert result.curves == result.checkpoint.curves == {name: whole.curves[name] for name in old}
+    result = short(reports.append, initial_epoch=1, epochs=2, checkpoint=first._replace(curves=old))
+    assert result.curves == result.checkpoint.curves == {name: uninterrupted.curves[name] for name in old}
     assert [r.metrics.keys() for r in reports] == [old.keys()]
-    assert result.test == whole.test
+    assert result.test == uninterrupted.test
+
+
+def test_another_seed_gives_other_numbers_other_threads_draws_do_not_and_each_trial_frees_the_one_before(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    cleared: list[int] = []
+    clear: Callable[[], None] = keras.backend.clear_session
+    monkeypatch.setattr(keras.backend, "clear_session", lambda: (cleared.append(1), clear())[1])
+    curves = short(epochs=1).curves
+    assert short(epochs=1, build=DISTURBED).curves == curves
+    assert short(epochs=1, seed=8).curves != curves
+    assert len(cleared) == 3
 
 
 def test_curves_of_a_confusion_matrix_are_those_of_its_part_of_the_data() -> None:
     """With weights that do not change, an epoch's answers can be computed again."""
-    result = training.run(spec(optimizer=STILL, values=MODELS["lstm"] | {"dropout": 0.0}, epochs=1), quiet)
-    data, model = training.rebuild(spec(values=MODELS["lstm"] | {"dropout": 0.0}), result.checkpoint.best_weights)
+    values = MODELS["lstm"] | {"dropout": 0.0}
+    result = short(optimizer=STILL, values=values, epochs=1, batch_size=16)
+    data, model = training.rebuild(spec(values=values), result.checkpoint.best_weights)
     for part, split in (("train", data.train), ("val", data.validation)):
         predicted = training.predict(model, split).argmax(axis=1)
         assert result.curves[f"{part}/macro_f1"] == [f1_score(split.y, predicted, average="macro")]
@@ -135,58 +183,62 @@ def test_a_new_row_of_the_table_becomes_a_curve_and_a_test_metric(monkeypatch: p
     for module in (metrics, training):
         monkeypatch.setattr(module, "METRICS", (*METRICS, row))
     monkeypatch.setattr(training, "CURVES", (*CURVES, "val/missed"))
-    result = training.run(spec(epochs=1), quiet)
+    result = short(epochs=1)
     data, model = training.rebuild(spec(), result.checkpoint.best_weights)
     for value, split in ((result.curves["val/missed"][0], data.validation), (result.test["test/missed"], data.test)):
         predicted = training.predict(model, split).argmax(axis=1)
         assert value == ((split.y == 0) & (predicted != 0)).sum() != ((split.y != 0) & (predicted == 0)).sum()
     monkeypatch.setattr(metrics, "METRICS", (*METRICS, row._replace(compute=None)))
     with pytest.raises(ValueError, match=r"^val/missed: neither Keras nor the table of metrics computes it$"):
-        training.run(spec(epochs=1), quiet)
+        short(epochs=1)
 
 
 def test_it_is_tested_with_the_weights_of_the_best_epoch() -> None:
-    result = training.run(spec(epochs=6, **RESTLESS), quiet)
+    result = short(epochs=4, **RESTLESS)
     curve = result.curves["val/loss"]
     assert (result.best_epoch, result.objective) == (int(np.argmin(curve)) + 1, min(curve))
-    assert result.best_epoch < 6  # otherwise this shows nothing
-    assert result.test == training.run(spec(epochs=result.best_epoch, **RESTLESS), quiet).test
-    last = training.run(spec(epochs=6, test_last_epoch=True, **RESTLESS), quiet)
+    assert result.best_epoch < 4  # otherwise this shows nothing
+    assert result.test == short(epochs=result.best_epoch, **RESTLESS).test
+    last = short(epochs=4, test_last_epoch=True, **RESTLESS)
     assert last.curves == result.curves
-    assert (last.best_epoch, last.objective) == (6, curve[-1])  # where validation is the test set, it must not choose
+    assert (last.best_epoch, last.objective) == (4, curve[-1])  # where validation is the test set, it must not choose
     assert last.test != result.test
 
 
 @pytest.mark.parametrize("patience", [1, 2])
 def test_a_trial_ends_when_patience_runs_out(patience: int) -> None:
-    result = training.run(spec(epochs=30, patience=patience, **RESTLESS), quiet)
+    result = short(epochs=30, patience=patience, **RESTLESS)
     assert result.reason == "patience"
     assert len(result.curves["val/loss"]) == result.best_epoch + patience < 30
 
 
 def test_a_trial_below_its_bar_is_stopped_and_tested() -> None:
-    whole = training.run(spec(epochs=3), quiet)
-    curve = whole.curves["val/accuracy"]
-    stopped = training.run(spec(epochs=3, bar=(None, max(curve) + 0.01, None)), quiet)
+    finished = short(bar=(0.0,) * 3)
+    curve = finished.curves["val/accuracy"]
+    assert (finished.reason, len(curve)) == ("finished", 3)
+    stopped = short(bar=(None, max(curve) + 0.01, None))
     assert (stopped.reason, stopped.curves["val/accuracy"]) == ("stopped", curve[:2])
-    assert stopped.test.keys() == whole.test.keys()
-    assert training.run(spec(epochs=3, bar=(0.0,) * 3), quiet).reason == "finished"
+    assert stopped.test.keys() == finished.test.keys()
 
 
 def test_an_answer_to_a_report_ends_the_trial_with_its_epoch_and_it_is_tested() -> None:
     reports: list[EpochReport] = []
-    stopped = training.run(spec(epochs=5), recorder(reports, stop_at=2))
+
+    def stop_at_2(report: EpochReport) -> str | None:
+        reports.append(report)
+        return "enough" if report.epoch == 2 else None
+
+    stopped = short(stop_at_2, epochs=5)
     assert [r.epoch for r in reports] == [1, 2]
     assert (stopped.reason, stopped.cost.epochs, len(stopped.curves["val/loss"])) == ("enough", 2, 2)
-    in_its_last_epoch = training.run(spec(epochs=2), recorder([], stop_at=2))
+    in_its_last_epoch = short(stop_at_2, epochs=2)
     assert (in_its_last_epoch.reason, in_its_last_epoch.test) == ("finished", stopped.test)
 
 
 def test_a_trial_out_of_patience_runs_no_further_when_it_is_promoted() -> None:
-    first = training.run(spec(optimizer=STILL, patience=1, epochs=4), quiet)
+    first = short(optimizer=STILL, patience=1, epochs=4)
     assert first.reason == "patience"
-    promoted = spec(optimizer=STILL, patience=1, initial_epoch=4, epochs=9, checkpoint=first.checkpoint)
-    again = training.run(promoted, quiet)
+    again = short(optimizer=STILL, patience=1, initial_epoch=4, epochs=9, checkpoint=first.checkpoint)
     assert (again.reason, again.cost.epochs) == ("patience", 0)
     assert (again.curves, again.objective, again.test) == (first.curves, first.objective, first.test)
 
@@ -194,7 +246,7 @@ def test_a_trial_out_of_patience_runs_no_further_when_it_is_promoted() -> None:
 def test_a_loss_that_is_not_finite_fails_the_trial_with_that_reason() -> None:
     reports: list[EpochReport] = []
     with pytest.raises(TrialFailedError, match=r"^diverged: train/loss is (nan|inf) in epoch 1$"):
-        training.run(spec(optimizer=EXPLODING), recorder(reports))
+        short(reports.append, optimizer=EXPLODING, batch_size=16)
     assert reports == []
 
 
@@ -239,9 +291,9 @@ def test_test_metrics_equal_their_definitions_on_the_documents_to_the_last_bit(c
 
 
 def test_test_metrics_are_those_of_keras_and_of_the_textbook() -> None:
-    result = training.run(spec(epochs=1), quiet)
+    result = whole("lstm").result
     data, model = training.rebuild(spec(), result.checkpoint.best_weights)
-    model.compile(loss="sparse_categorical_crossentropy", metrics=["accuracy"])
+    model.compile(loss="sparse_categorical_crossentropy", metrics=["accuracy"], run_eagerly=True)
     loss, accuracy = model.evaluate(*data.test, verbose=0)
     assert result.test["test/loss"] == pytest.approx(loss, rel=1e-5)
     assert result.test["test/accuracy"] == pytest.approx(accuracy, rel=1e-6)
@@ -266,18 +318,10 @@ def parameters(model: str, values: dict[str, Any]) -> int:
 
 @pytest.mark.parametrize("model", MODELS)
 def test_parameters_and_time_are_measured_without_training_a_trial(model: str) -> None:
-    timing = training.measure(spec(model), quiet)
+    with untraced():
+        timing = training.measure(spec(model), quiet)
     assert timing.parameters == parameters(model, dict(MODELS[model]))
     assert timing.seconds_per_epoch > 0
-
-
-def test_memory_is_released_between_trials(monkeypatch: pytest.MonkeyPatch) -> None:
-    cleared: list[int] = []
-    clear: Callable[[], None] = keras.backend.clear_session
-    monkeypatch.setattr(keras.backend, "clear_session", lambda: (cleared.append(1), clear())[1])
-    for _ in range(2):
-        training.run(spec(epochs=1), quiet)
-    assert len(cleared) == 2
 
 
 @pytest.fixture
@@ -302,49 +346,49 @@ def as_on_a_gpu(monkeypatch: pytest.MonkeyPatch) -> Callable[[int], None]:
 
 
 @pytest.mark.parametrize(
-    ("model", "steps"), [("lstm", 3), ("conv_lstm", 4), ("lstm", 32)], ids=["one left over", "all", "more than all"]
+    ("model", "steps"),
+    [
+        pytest.param("lstm", 3, id="one left over"),
+        pytest.param("conv_lstm", 4, id="all", marks=pytest.mark.long),
+        pytest.param("lstm", 32, id="more than all", marks=pytest.mark.long),
+    ],
 )
 def test_several_steps_an_execution_change_no_number(
     model: str, steps: int, as_on_a_gpu: Callable[[int], None]
 ) -> None:
-    one = training.run(spec(model, epochs=2), quiet)
+    one = whole(model).result
     as_on_a_gpu(steps)
     reports: list[EpochReport] = []
-    several = training.run(spec(model, epochs=2), recorder(reports))
-    assert [r.epoch for r in reports] == [1, 2]
+    several = training.run(spec(model), reports.append)
+    assert [r.epoch for r in reports] == [1, 2, 3]
     assert (several.curves, several.test) == (one.curves, one.test)
     assert_same_state(several.checkpoint, one.checkpoint)
 
 
+@pytest.mark.parametrize("trained", [False, pytest.param(True, marks=pytest.mark.long)])
 def test_whole_executions_are_timed_but_no_more_data_than_there_are(
-    as_on_a_gpu: Callable[[int], None], monkeypatch: pytest.MonkeyPatch
+    trained: bool, as_on_a_gpu: Callable[[int], None], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     sizes: list[int] = []
     batches = training.batches
     monkeypatch.setattr(training, "batches", lambda split, n: sizes.append(len(split.y)) or batches(split, n))
     monkeypatch.setattr(training, "TIMED", 1)
+    for method in () if trained else ("fit", "evaluate"):
+        monkeypatch.setattr(keras.Model, method, lambda *_, **__: None)
     for steps in (1, 3, 32):
         as_on_a_gpu(steps)
         assert training.measure(spec(), quiet).seconds_per_epoch > 0
     assert sizes[2::4] == [16, 48, 60]
 
 
-def test_the_network_is_not_traced_for_each_step_of_an_execution_to_predict(
-    as_on_a_gpu: Callable[[int], None], monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_the_network_is_not_traced_for_each_step_of_an_execution_to_predict(monkeypatch: pytest.MonkeyPatch) -> None:
+    data, model = training.rebuild(spec(), whole("lstm").result.checkpoint.best_weights)
     monkeypatch.setattr(training, "EVALUATION_BATCH", 5)  # the test set has 8 of them
-    as_on_a_gpu(8)
+    model.compile(steps_per_execution=8)
     traced: list[int] = []
-
-    def test_traces(model: keras.Model, split: Split) -> NDArray[np.float32]:
-        lstm_of_backend = backend.lstm
-        with monkeypatch.context() as patched:
-            patched.setattr(backend, "lstm", lambda *a, **k: traced.append(1) or lstm_of_backend(*a, **k))
-            return predict(model, split)
-
-    predict = training.predict
-    monkeypatch.setattr(training, "predict", test_traces)
-    assert training.run(spec(epochs=1), quiet).test
+    lstm_of_backend = backend.lstm
+    monkeypatch.setattr(backend, "lstm", lambda *a, **k: traced.append(1) or lstm_of_backend(*a, **k))
+    assert training.predict(model, data.test).shape == (tiny.TEST, tiny.CLASSES)
     assert 1 <= len(traced) <= 2
 
 
@@ -376,25 +420,6 @@ def test_only_a_gpu_runs_several_steps_an_execution_and_is_made_deterministic(
     assert os.environ["CUBLAS_WORKSPACE_CONFIG"] == ":16:8"  # the user's
 
 
-@pytest.mark.parametrize("model", MODELS)
-def test_a_trial_is_traced_once_for_training_and_once_for_validation(
-    model: str, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    traced = []
-
-    def counted(name: str, step: Callable[..., Any]) -> Callable[..., Any]:
-        def call(model: keras.Model, data: object) -> Any:
-            traced.append(name)
-            return step(model, data)
-
-        return call
-
-    for name in ("train_step", "test_step"):
-        monkeypatch.setattr(keras.Model, name, counted(name, getattr(keras.Model, name)))
-    training.run(spec(model, epochs=2), quiet)
-    assert traced == ["train_step", "test_step"]
-
-
 def test_trials_do_not_warn_of_being_traced() -> None:
     logging.getLogger("tensorflow").setLevel(logging.WARNING)
     training.prepare.cache_clear()
@@ -408,8 +433,7 @@ def test_a_final_trial_learns_from_train_and_validation_holds_nothing_out_and_is
     sizes: list[int] = []
     batches = training.batches
     monkeypatch.setattr(training, "batches", lambda split, n: sizes.append(len(split.y)) or batches(split, n))
-    final: TrialSpec = spec(objective="train/accuracy", test_last_epoch=True, final=True, origin=3, epochs=2)
-    result = training.run(final, quiet)
+    result = short(objective="train/accuracy", test_last_epoch=True, final=True, origin=3, epochs=2)
     assert sizes == [90, 90, 40]  # the 60 of train and 30 of validation twice, the test set once
     assert tuple(result.curves) == tuple(name for name in CURVES if name.startswith("train/"))
     assert {len(curve) for curve in result.curves.values()} == {2}
@@ -418,4 +442,3 @@ def test_a_final_trial_learns_from_train_and_validation_holds_nothing_out_and_is
     predicted, labels = result.predictions
     assert predicted.dtype == labels.dtype == np.uint8
     assert float((predicted == labels).mean()) == result.test["test/accuracy"]
-    assert training.run(spec(epochs=1), quiet).predictions is None
