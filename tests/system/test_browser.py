@@ -4,7 +4,6 @@ import os
 import re
 import shutil
 import signal
-import subprocess
 import sys
 import time
 from collections.abc import Callable, Iterator
@@ -19,20 +18,13 @@ from selenium.webdriver.chrome.service import Service
 from selenium.webdriver.remote.webdriver import WebDriver
 
 from sweeps.tracking import comparison_page
+from sweeps.tracking.client import search_runs
 from tests.conftest import ROOT
-from tests.servers import free_port
+from tests.servers import free_port, processes
+from tests.system.conftest import Searched
 
 CHROMIUM, DRIVER = shutil.which("chromium"), shutil.which("chromedriver")
-TRIALS, EPOCHS = 3, 2
-SLOWLY = "{kind: Float, min_value: 0.0005, max_value: 0.003, sampling: log, default: 0.001}"  # so that curves differ
-SWEEP = (
-    "experiment=smoke",
-    f"trials={TRIALS}",
-    f"epochs={EPOCHS}",
-    "stopping=none",
-    "model.space.conv_filters=8",
-    f"optimizer.space.learning_rate={SLOWLY}",
-)
+TRIALS = 3
 SEARCHED = ("embedding_dim", "lstm_units", "dropout", "learning_rate")
 FLAGS = (
     "--headless",
@@ -79,32 +71,23 @@ class Shown(NamedTuple):
 
 
 @pytest.fixture(scope="module")
-def shown(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Shown]:
-    folder, port = tmp_path_factory.mktemp("sweep"), free_port()
-    environment = {key: value for key, value in os.environ.items() if not key.startswith("MLFLOW_")}
-    environment |= {"PYTHONPATH": str(ROOT), "XDG_CACHE_HOME": str(folder / "cache")}
-
-    def command(*arguments: str) -> subprocess.Popen[str]:
-        return subprocess.Popen(
-            [sys.executable, "-m", *arguments], cwd=folder, env=environment, stdout=subprocess.PIPE, text=True
-        )
-
-    sweep = command("pipelines.sweep", *SWEEP)
-    output, _ = sweep.communicate()
-    assert sweep.returncode == 0, output
-    client = MlflowClient(f"sqlite:///{folder}/mlflow.db")
-    experiment = client.get_experiment_by_name("imdb-standin").experiment_id
-    runs = client.search_runs([experiment])
-    (parent,) = [run.info.run_id for run in runs if run.data.tags["kind"] == "sweep"]
-    trials = {run.info.run_name: run.info.run_id for run in runs if run.data.tags["kind"] == "trial"}
-    server = command("pipelines.ui", f"port={port}", "open=false")
-    assert server.stdout is not None
+def shown(searched: Searched) -> Iterator[Shown]:
+    port = free_port()
     address = f"http://127.0.0.1:{port}"
-    link = next(line.strip() for line in server.stdout if address in line)
-    assert link.removeprefix(address) in output  # the sweep printed the same
-    yield Shown(link, address, experiment, parent, trials)
-    server.send_signal(signal.SIGINT)
-    server.communicate()
+    runs = search_runs(MlflowClient(searched.uri), "tags.kind != ''")
+    (parent,) = [run.info for run in runs if run.data.tags["kind"] == "sweep"]
+    trials = {run.info.run_name: run.info.run_id for run in runs if run.data.tags["kind"] == "trial"}
+    assert len(trials) == TRIALS
+    with processes() as start:
+        command = [sys.executable, "-m", "pipelines.ui", f"port={port}", "open=false"]
+        environment = {key: value for key, value in os.environ.items() if not key.startswith("MLFLOW_")}
+        server = start(command, cwd=searched.folder, env=environment | {"PYTHONPATH": str(ROOT)})
+        assert server.stdout is not None
+        link = next(line.strip() for line in server.stdout if address in line)
+        assert link.removeprefix(address) in searched.output  # the sweep printed the same
+        yield Shown(link, address, parent.experiment_id, parent.run_id, trials)
+        server.send_signal(signal.SIGINT)  # its own children are in a session of their own
+        server.wait(timeout=30)
 
 
 @pytest.fixture(scope="module")

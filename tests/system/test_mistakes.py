@@ -14,6 +14,7 @@ from hypothesis import strategies as st
 
 from conf.schema import Config
 from tests.conftest import ROOT
+from tests.servers import processes
 from tests.typed import typed
 
 # Command line -> parts of the one line with which it ends.
@@ -213,24 +214,21 @@ Command = Callable[[Path, Sequence[str]], Outcome]
 @pytest.fixture(scope="module")
 def command() -> Iterator[Command]:
     """`python -m pipelines.sweep` with these arguments in this folder."""
-    server = subprocess.Popen(
-        [sys.executable, "-m", "tests.forking"],
-        cwd=ROOT,
-        env={key: value for key, value in os.environ.items() if not key.startswith("MLFLOW_")},
-        stdin=subprocess.PIPE,
-        stdout=subprocess.PIPE,
-        text=True,
-    )
+    environment = {key: value for key, value in os.environ.items() if not key.startswith("MLFLOW_")}
+    with processes() as start:
+        server = start(
+            [sys.executable, "-m", "tests.forking"], cwd=ROOT, env=environment, stdin=subprocess.PIPE, stderr=None
+        )
 
-    def run(folder: Path, arguments: Sequence[str]) -> Outcome:
-        assert server.stdin is not None
-        assert server.stdout is not None
-        server.stdin.write(json.dumps({"folder": str(folder), "arguments": arguments}) + "\n")
-        server.stdin.flush()
-        return Outcome(**json.loads(server.stdout.readline()))
+        def run(folder: Path, arguments: Sequence[str]) -> Outcome:
+            assert server.stdin is not None
+            assert server.stdout is not None
+            server.stdin.write(json.dumps({"folder": str(folder), "arguments": arguments}) + "\n")
+            server.stdin.flush()
+            return Outcome(**json.loads(server.stdout.readline()))
 
-    yield run
-    server.communicate()
+        yield run
+        server.communicate()
 
 
 @pytest.fixture(scope="module")
