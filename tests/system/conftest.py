@@ -120,10 +120,12 @@ def database() -> Iterator[str]:
 
 
 @pytest.fixture(scope="session")
-def server(database: str, tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
-    """The address of an MLflow server on that database, which serves artifacts too."""
+def server(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
+    """The address of an MLflow server that serves artifacts too, on that database where there is one."""
     folder = tmp_path_factory.mktemp("server")
-    options = ("--backend-store-uri", database, "--artifacts-destination", str(folder / "artifacts"))
+    has_database = servers.postgresql_programs() is not None
+    store = request.getfixturevalue("database") if has_database else f"sqlite:///{folder}/mlflow.db"
+    options = ("--backend-store-uri", store, "--artifacts-destination", str(folder / "artifacts"))
     with servers.mlflow_server(folder, *options) as address:
         yield address
 
