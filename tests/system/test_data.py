@@ -29,6 +29,7 @@ def test_loading_needs_neither_tensorflow_nor_keras():
     assert done.stdout == "set()\n"
 
 
+@pytest.mark.long
 @needs_real_archives
 def test_reuters_is_what_keras_loads(home):
     put(home / "keras/datasets/reuters.npz", Path(REUTERS["archive"]).read_bytes())

@@ -284,7 +284,7 @@ def check_keys(command: Command, folder: Path, given: list[tuple[str, str]]) -> 
 overrides = st.lists(st.tuples(st.sampled_from(KEYS), typed | st.floats().map(str)), min_size=1, max_size=2)
 
 
-@settings(max_examples=15)
+@settings(max_examples=8)
 @given(overrides)
 def test_any_value_of_any_key_is_taken_or_refused_in_one_line(
     command: Command, folder: Path, given: list[tuple[str, str]]
@@ -334,7 +334,7 @@ def check_damaged(command: Command, folder: Path, data: st.DataObject) -> None:
         assert_one_line(outcome)
 
 
-@settings(max_examples=15, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@settings(max_examples=8, suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(st.data())
 def test_a_damaged_stored_configuration_is_taken_or_refused_in_one_line(
     command: Command, folder: Path, data: st.DataObject

@@ -224,6 +224,7 @@ def ask(address: str, body: bytes) -> list[dict[str, Any]]:
         return list(json.load(answer)["predictions"])
 
 
+@pytest.mark.long
 def test_mlflows_own_server_answers_raw_text_by_name(served: str, uri: str) -> None:
     answers = ask(served, json.dumps({"inputs": TEXTS}).encode())
     direct = predictor.classify(uri, predictor.choose(uri, None), TEXTS)

@@ -39,8 +39,10 @@ def test_a_sweep_is_in_it_with_its_artifacts_once(
     assert tracker.close()
     catch_up(Tracker(server, extras=extras), search.plan.directory)
     assert capsys.readouterr().out == ""  # MLflow would print two lines for each run that ends
-    parent, *trials = search_runs(MlflowClient(server), "tags.sweep = 'shared/imdb'")
-    assert [run.info.status for run in (parent, *trials)] == ["FINISHED"] * 4
+    runs = search_runs(MlflowClient(server), "tags.sweep = 'shared/imdb'")
+    assert [run.info.status for run in runs] == ["FINISHED"] * 4
+    trials = [run for run in runs if run.data.tags["kind"] == "trial"]
+    assert len(trials) == 3
     for run in trials:
         assert_curves_logged_once(run, search.record.trials[int(run.data.tags["trial"])], server)
         artifact = f"{run.info.artifact_uri}/loss_curves.png"

@@ -22,8 +22,8 @@ from sweeps.session import checks
 from sweeps.session.session import places
 from sweeps.tracking import store
 from sweeps.tracking.tracker import Tracker
-from sweeps.trials import gpus
-from sweeps.trials.dask_engine import open_engine
+from sweeps.trials import dask_engine, gpus
+from sweeps.trials.dask_engine import DaskEngine, open_engine
 from sweeps.trials.gpus import Gpus
 from tests import records
 from tests.conftest import ROOT
@@ -41,6 +41,13 @@ TINY = (
 )
 ARCHIVES = ROOT.parent / "shared" / "data"
 IMDB = ("data=imdb", "datasets.imdb.source=standin", "datasets.imdb.maxlen=20")
+
+
+@pytest.fixture
+def fake_trials(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Workers train nothing, where only what surrounds the trials is the subject."""
+    submit = DaskEngine.submit
+    monkeypatch.setattr(DaskEngine, "submit", lambda engine, _, spec: submit(engine, "tests.fakes.learn", spec))
 
 
 @pytest.fixture
@@ -93,6 +100,7 @@ def test_every_model_is_searched_on_every_dataset(
     assert_the_user_reads(output, dataset, assert_the_store_has(record, store.uri(None)))
 
 
+@pytest.mark.usefixtures("fake_trials")
 def test_both_datasets_are_one_job_and_two_sweeps_and_a_resume_begins_the_one_that_had_not_begun(
     composed: Callable[..., Job], on_cluster: tuple[str, str]
 ) -> None:
@@ -114,6 +122,7 @@ def test_both_datasets_are_one_job_and_two_sweeps_and_a_resume_begins_the_one_th
     assert statuses("trial") == ["FINISHED"] * 4
 
 
+@pytest.mark.long
 def test_hyperband_goes_on_with_its_own_weights_on_real_workers(
     composed: Callable[..., Job], on_cluster: tuple[str, str]
 ) -> None:
@@ -264,7 +273,7 @@ def test_a_second_signal_ends_a_sweep_at_once(command: Command) -> None:
 
 
 def test_every_way_to_fail_is_told_apart_and_the_sweep_goes_on(composed: Callable[..., Job]) -> None:
-    options = ("trial_minutes=0.05", "retries=1", "max_failures=9", "engine.workers=2", "engine.memory=700MB")
+    options = ("trial_minutes=0.1", "retries=1", "max_failures=9", "engine.workers=2", "engine.memory=500MB")
     job = composed("data=imdb", "trials=8", "epochs=2", *options)
     one = plan(job)._replace(function="tests.specs.one_of_each")
     tracker = Tracker(store.uri(None))
@@ -318,7 +327,10 @@ def test_a_sweep_on_other_data_or_with_another_keras_tuner_is_not_the_same(
         run_job(job)
 
 
-def test_a_new_sweep_that_cannot_begin_leaves_no_directory(composed: Callable[..., Job]) -> None:
+def test_a_new_sweep_that_cannot_begin_leaves_no_directory(
+    composed: Callable[..., Job], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(dask_engine, "ANSWER", 0.5)
     with pytest.raises(ConfigError, match=r"^engine\.scheduler=tcp://127\.0\.0\.1:9: "):
         run_job(composed(*IMDB, *TINY, "engine=cluster", "engine.scheduler=tcp://127.0.0.1:9"))
     assert list(Path("outputs").iterdir()) == []
@@ -371,7 +383,9 @@ def test_the_user_reads_where_trials_run(
     assert places(Engine("cluster", scheduler="tcp://host:8786"), 4) == ("4 workers", "")
 
 
-def test_a_sweep_from_before_journals_had_a_format_is_interrupted_and_goes_on_to_its_end(command: Command) -> None:
+def test_a_sweep_from_before_journals_had_a_format_is_interrupted_and_goes_on_to_its_end(
+    command: Command, on_cluster: tuple[str, str]
+) -> None:
     directory = Path("outputs/old")
     shutil.copytree(BEFORE_FORMATS, directory)
     past = journal.read(directory / "imdb")
@@ -387,13 +401,12 @@ def test_a_sweep_from_before_journals_had_a_format_is_interrupted_and_goes_on_to
     output = process.communicate()[0]
     assert (process.returncode, "Traceback" in output) == (130, False)
     assert time.monotonic() - began < 10
-    assert (
-        f"interrupted\nFinished trials are kept. To resume:\n  python -m pipelines.sweep resume={directory}\n" in output
-    )
+    assert "interrupted" in output
+    assert f"python -m pipelines.sweep resume={directory}" in output
     assert statuses("sweep") == ["KILLED"]
     assert "RUNNING" not in statuses("trial")
 
-    process = command(f"resume={directory}", "engine.workers=2")
+    process = command(f"resume={directory}", *on_cluster)
     output = process.communicate()[0]
     assert process.returncode == 0, output
     assert "resumed imdb: 8 of 12 trials finished" in output
