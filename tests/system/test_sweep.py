@@ -6,7 +6,7 @@ import signal
 import subprocess
 import sys
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from pathlib import Path
 
 import pytest
@@ -15,7 +15,7 @@ from mlflow import MlflowClient
 from conf.schema import ConfigError, Engine, Job
 from pipelines import sweep
 from sweeps import driver, environment, journal
-from sweeps.journal import SweepEnded, SweepRecord
+from sweeps.journal import Event, SweepEnded, SweepRecord
 from sweeps.metrics import CURVES
 from sweeps.search.oracle import Oracle
 from sweeps.session import checks
@@ -100,7 +100,7 @@ def test_every_model_is_searched_on_every_dataset(
     assert_the_user_reads(output, dataset, assert_the_store_has(record, store.uri(None)))
 
 
-@pytest.mark.usefixtures("fake_trials")
+@pytest.mark.usefixtures("fake_trials", "fresh_store")
 def test_both_datasets_are_one_job_and_two_sweeps_and_a_resume_begins_the_one_that_had_not_begun(
     composed: Callable[..., Job], on_cluster: tuple[str, str]
 ) -> None:
@@ -272,6 +272,7 @@ def test_a_second_signal_ends_a_sweep_at_once(command: Command) -> None:
     process.communicate()
 
 
+@pytest.mark.usefixtures("fresh_store")
 def test_every_way_to_fail_is_told_apart_and_the_sweep_goes_on(composed: Callable[..., Job]) -> None:
     options = ("trial_minutes=0.1", "retries=1", "max_failures=9", "engine.workers=2", "engine.memory=500MB")
     job = composed("data=imdb", "trials=8", "epochs=2", *options)
@@ -383,33 +384,59 @@ def test_the_user_reads_where_trials_run(
     assert places(Engine("cluster", scheduler="tcp://host:8786"), 4) == ("4 workers", "")
 
 
-def test_a_sweep_from_before_journals_had_a_format_is_interrupted_and_goes_on_to_its_end(
-    command: Command, on_cluster: tuple[str, str]
-) -> None:
+@pytest.fixture
+def old_sweep() -> Path:
+    """The directory of a Hyperband sweep that an earlier version left after 8 of 12 trials."""
     directory = Path("outputs/old")
     shutil.copytree(BEFORE_FORMATS, directory)
-    past = journal.read(directory / "imdb")
+    return directory
 
-    process = command(f"resume={directory}", "engine.workers=1")
-    until(process, "journals in")
-    rival = command(f"resume={directory}")
+
+LOCAL_STORE = "tracking.uri=sqlite:///mlflow.db"  # not the store that the old journal names
+
+
+@pytest.mark.usefixtures("fake_trials", "fresh_store")
+def test_a_sweep_from_before_journals_had_a_format_is_interrupted_and_goes_on_to_its_end(
+    old_sweep: Path, command: Command, composed: Callable[..., Job], on_cluster: tuple[str, str]
+) -> None:
+    past = journal.read(old_sweep / "imdb")
+    process = command(f"resume={old_sweep}", LOCAL_STORE, "engine.workers=1")
+    until(process, "compare conv_lstm-")  # the store has it
+    rival = command(f"resume={old_sweep}")
     refusal = rival.communicate()[0]
     assert (rival.returncode, refusal.count("\n")) == (1, 1)
-    assert refusal.startswith(f"error: {directory} is in use by process {process.pid} on ")
+    assert refusal.startswith(f"error: {old_sweep} is in use by process {process.pid} on ")
     began = time.monotonic()
     os.killpg(process.pid, signal.SIGINT)
     output = process.communicate()[0]
     assert (process.returncode, "Traceback" in output) == (130, False)
     assert time.monotonic() - began < 10
     assert "interrupted" in output
-    assert f"python -m pipelines.sweep resume={directory}" in output
+    assert f"python -m pipelines.sweep resume={old_sweep}" in output
     assert statuses("sweep") == ["KILLED"]
     assert "RUNNING" not in statuses("trial")
 
-    process = command(f"resume={directory}", *on_cluster)
+    _, output = run_job(composed(f"resume={old_sweep}", LOCAL_STORE, *on_cluster))
+    assert "resumed imdb: " in output
+    assert_the_old_sweep_is_whole(old_sweep, past)
+    assert statuses("sweep") == ["FINISHED"]
+    assert statuses("trial") == ["FINISHED"] * 12
+
+
+@pytest.mark.long
+@pytest.mark.usefixtures("fresh_store")
+def test_a_sweep_from_before_journals_had_a_format_trains_on_from_its_weights(
+    old_sweep: Path, command: Command
+) -> None:
+    past = journal.read(old_sweep / "imdb")
+    process = command(f"resume={old_sweep}", LOCAL_STORE)
     output = process.communicate()[0]
     assert process.returncode == 0, output
     assert "resumed imdb: 8 of 12 trials finished" in output
+    assert_the_old_sweep_is_whole(old_sweep, past)
+
+
+def assert_the_old_sweep_is_whole(directory: Path, past: Sequence[Event]) -> None:
     events = journal.read(directory / "imdb")
     assert events[: len(past)] == past
     record = SweepRecord.of(directory / "imdb", events)
@@ -417,5 +444,3 @@ def test_a_sweep_from_before_journals_had_a_format_is_interrupted_and_goes_on_to
     lengths = {len(curve) for trial in record.trials.values() for curve in trial.curves.values()}
     assert lengths <= {1, 3, 9}
     assert all({len(curve) for curve in t.curves.values()} == {t.epochs_run} for t in record.trials.values())
-    assert statuses("sweep") == ["FINISHED"]
-    assert statuses("trial") == ["FINISHED"] * 12
