@@ -136,24 +136,26 @@ def until(condition: Callable[[], T], browser: WebDriver, patience: float = PATI
         time.sleep(0.2)
 
 
-def open_comparison(browser: WebDriver, link: str) -> None:
-    """Open a saved view, again if MLflow has drawn its own charts instead.
+def wait_for_saved_view(browser: WebDriver, link: str) -> None:
+    """Wait for the view of a link that was just opened; open it again if MLflow has drawn its own charts instead.
 
     The page of MLflow 3.17 ignores the view in a link if its own filters reach the address before the experiment's tags
-    have arrived, as they now and then do on a busy machine. A second visit finds the tags.
+    have arrived, as they now and then do on a busy machine.
     """
     for _ in range(3):
-        browser.get("about:blank")
-        browser.get(link)
         until(lambda: browser.find_elements("css selector", CARD), browser)
         with suppress(AssertionError):
             until(lambda: SECTIONS[0] in text_of(browser), browser, patience=10)
             return
+        browser.get("about:blank")
+        browser.get(link)
 
 
 @pytest.mark.usefixtures("picture")
 def test_the_comparison_shows_the_curves_of_all_trials(browser: WebDriver, shown: Shown) -> None:
-    open_comparison(browser, shown.link)
+    browser.get("about:blank")
+    browser.get(shown.link)
+    wait_for_saved_view(browser, shown.link)
     for chart in ("val/loss", "train/loss", "val/accuracy", "train/accuracy"):
         until(lambda chart=chart: browser.execute_script(DRAWN, chart, LINE) == TRIALS, browser)
     text = text_of(browser)
@@ -210,10 +212,11 @@ def test_the_sweeps_page_shows_its_note_with_links(browser: WebDriver, shown: Sh
     for text in ("conv_lstm on imdb", "best: trial", "baseline: trial 0", f"searched: {', '.join(SEARCHED)}"):
         until(lambda text=text: text in text_of(browser), browser)
     until(lambda: browser.find_elements("xpath", "//*[text()='Show more']"), browser)[0].click()
-    until(lambda: browser.find_elements("link text", "compare the trials"), browser)[0].click()
+    (link,) = until(lambda: browser.find_elements("link text", "compare the trials"), browser)
+    address = str(link.get_attribute("href"))
+    link.click()
     browser.switch_to.window(browser.window_handles[-1])  # MLflow opens links so
-    assert until(lambda: shown.experiment in browser.current_url and browser.current_url, browser)
-    open_comparison(browser, shown.link)
+    wait_for_saved_view(browser, address)
     until(lambda: browser.execute_script(DRAWN, "val/loss", LINE) == TRIALS, browser)
 
 
