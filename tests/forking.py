@@ -6,6 +6,7 @@ text, and the packages of `SLOW` that were loaded. A command line with which a s
 
 from __future__ import annotations
 
+import gc
 import json
 import os
 import sys
@@ -63,5 +64,6 @@ def answer(folder: str, arguments: list[str]) -> dict[str, object]:
 
 
 if __name__ == "__main__":
+    gc.freeze()  # or each child would copy the pages of all these objects
     for line in sys.stdin:
         print(json.dumps(answer(**json.loads(line))), flush=True)

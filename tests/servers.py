@@ -1,4 +1,4 @@
-"""A real PostgreSQL and a real MLflow server, on loopback, during a block."""
+"""Processes that end with a block: any command, a real PostgreSQL and a real MLflow server on loopback."""
 
 import os
 import pwd
@@ -10,13 +10,58 @@ import subprocess
 import sys
 import tempfile
 import time
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
 from pathlib import Path
+from typing import Any
 from urllib.request import urlopen
+
+import psutil
+
+from tests.conftest import ROOT
 
 STARTING = 120  # seconds
 PASSWORD = secrets.token_hex(8)  # of the database; it stands in no file that a journal could quote
+
+Start = Callable[..., subprocess.Popen[str]]
+
+
+@contextmanager
+def processes() -> Iterator[Start]:
+    """Yield a function that starts a command as a terminal does, in a process group of its own.
+
+    Its output can be read, and it finds this project's code. Whatever is left of the groups is killed at the end.
+    """
+    started: list[subprocess.Popen[str]] = []
+
+    def start(command: Sequence[str | Path], **options: Any) -> subprocess.Popen[str]:
+        environment = {"env": {**os.environ, "PYTHONPATH": str(ROOT), "COLUMNS": "200"}}
+        output = {"stdout": subprocess.PIPE, "stderr": subprocess.STDOUT, "text": True}
+        started.append(subprocess.Popen(command, **(environment | output | options), start_new_session=True))
+        return started[-1]
+
+    try:
+        yield start
+    finally:
+        for process in reversed(started):
+            end(process)
+
+
+def end(process: subprocess.Popen[Any]) -> None:
+    """Kill a process with its group and its children, and wait for it."""
+    children: list[psutil.Process] = []
+    with suppress(psutil.NoSuchProcess):
+        children = psutil.Process(process.pid).children(recursive=True) if process.poll() is None else []
+    with suppress(ProcessLookupError):
+        os.killpg(process.pid, signal.SIGKILL)
+    for child in children:
+        with suppress(psutil.NoSuchProcess):
+            child.kill()
+    for stream in (process.stdin, process.stdout):
+        if stream is not None:
+            with suppress(BrokenPipeError):
+                stream.close()
+    process.wait()
 
 
 def free_port() -> int:
@@ -61,30 +106,21 @@ def postgresql(password: str) -> Iterator[str]:
 
 
 @contextmanager
-def mlflow_server(folder: Path, *options: str, environment: Mapping[str, str] | None = None) -> Iterator[str]:
-    """The address of a server that answers."""
-    port = free_port()
+def mlflow_server(
+    folder: Path, *options: str, environment: Mapping[str, str] | None = None, port: int | None = None
+) -> Iterator[str]:
+    """The address of a server that answers; it is killed at the end."""
+    port = port or free_port()
     address = f"http://127.0.0.1:{port}"
     command = [sys.executable, "-m", "mlflow", "server", "--host", "127.0.0.1", "--port", str(port), "--workers", "1"]
-    with (folder / "server.log").open("w+") as log:
-        server = subprocess.Popen(
-            [*command, *options],
-            cwd=folder,
-            env={**os.environ, "MLFLOW_SERVER_ENABLE_JOB_EXECUTION": "false", **(environment or {})},
-            stdout=log,
-            stderr=subprocess.STDOUT,
-            start_new_session=True,
-        )
-        try:
-            wait_until_it_answers(f"{address}/health", server, folder / "server.log")
-            yield address
-        finally:
-            with suppress(ProcessLookupError):
-                os.killpg(server.pid, signal.SIGKILL)
-            server.wait()
+    light = {**os.environ, "MLFLOW_SERVER_ENABLE_JOB_EXECUTION": "false", **(environment or {})}
+    with (folder / "server.log").open("w+") as log, processes() as start:
+        server = start([*command, *options], cwd=folder, env=light, stdout=log)
+        wait_until_it_answers(f"{address}/health", server, folder / "server.log")
+        yield address
 
 
-def wait_until_it_answers(address: str, server: subprocess.Popen[bytes], log: Path) -> None:
+def wait_until_it_answers(address: str, server: subprocess.Popen[str], log: Path) -> None:
     deadline = time.monotonic() + STARTING
     while True:
         assert server.poll() is None, log.read_text()[-3000:]

@@ -312,7 +312,8 @@ def test_without_any_worker_the_sweep_ends(local: DaskEngine, monkeypatch: pytes
         local.next(0.2)
 
 
-def test_a_scheduler_that_does_not_answer_is_named() -> None:
+def test_a_scheduler_that_does_not_answer_is_named(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(dask_engine, "ANSWER", 0.5)
     with (
         pytest.raises(ConfigError, match=r"^engine\.scheduler=tcp://127\.0\.0\.1:9: no Dask scheduler answers there"),
         open_engine(EngineConfig("cluster", scheduler="tcp://127.0.0.1:9")),

@@ -14,10 +14,10 @@ from tests.corpora import REUTERS, load_toy, needs_real_archives, put
 pytestmark = pytest.mark.usefixtures("home")
 
 
-def test_processes_that_encode_at_once_all_succeed():
+def test_processes_that_encode_at_once_all_succeed(start):
     script = "from tests.corpora import load_toy; print(load_toy(source='standin', num_words=1000, maxlen=40).digest)"
     command = [sys.executable, "-W", "error", "-c", script]
-    processes = [subprocess.Popen(command, cwd=ROOT, stdout=subprocess.PIPE, text=True) for _ in range(2)]
+    processes = [start(command) for _ in range(2)]
     digests = {process.communicate(timeout=60)[0] for process in processes}
     assert [process.returncode for process in processes] == [0, 0]
     assert digests == {load_toy(source="standin", num_words=1000, maxlen=40).digest + "\n"}
@@ -29,6 +29,7 @@ def test_loading_needs_neither_tensorflow_nor_keras():
     assert done.stdout == "set()\n"
 
 
+@pytest.mark.long
 @needs_real_archives
 def test_reuters_is_what_keras_loads(home):
     put(home / "keras/datasets/reuters.npz", Path(REUTERS["archive"]).read_bytes())

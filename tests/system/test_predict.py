@@ -26,7 +26,7 @@ from sweeps.tracking.predictor import ModelVersion, Prediction
 from sweeps.tracking.registration import register
 from tests.conftest import ROOT
 from tests.registered import candidate, logged
-from tests.servers import free_port, wait_until_it_answers
+from tests.servers import free_port, processes, wait_until_it_answers
 
 TEXTS = ["word3 word4 word5", "", "어제 주가가 word1", "word1 " * 20]
 
@@ -212,17 +212,10 @@ def served(uri: str, tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
     model, address = "models:/lstm-imdb@candidate", f"http://127.0.0.1:{port}"
     command = [sys.executable, "-m", "mlflow", "models", "serve", "-m", model, "--env-manager", "local"]
     environment = {**os.environ, "MLFLOW_TRACKING_URI": uri, "PATH": f"{Path(sys.executable).parent}:/usr/bin:/bin"}
-    with (folder / "log").open("w+") as log:
-        server = subprocess.Popen(
-            [*command, "--host", "127.0.0.1", "--port", str(port)],
-            cwd=folder, env=environment, stdout=log, stderr=log, start_new_session=True,
-        )  # fmt: skip
-        try:
-            wait_until_it_answers(f"{address}/ping", server, folder / "log")
-            yield address
-        finally:
-            os.killpg(server.pid, 9)
-            server.wait()
+    with (folder / "log").open("w+") as log, processes() as start:
+        server = start([*command, "--host", "127.0.0.1", "--port", str(port)], cwd=folder, env=environment, stdout=log)
+        wait_until_it_answers(f"{address}/ping", server, folder / "log")
+        yield address
 
 
 def ask(address: str, body: bytes) -> list[dict[str, Any]]:
@@ -231,6 +224,7 @@ def ask(address: str, body: bytes) -> list[dict[str, Any]]:
         return list(json.load(answer)["predictions"])
 
 
+@pytest.mark.long
 def test_mlflows_own_server_answers_raw_text_by_name(served: str, uri: str) -> None:
     answers = ask(served, json.dumps({"inputs": TEXTS}).encode())
     direct = predictor.classify(uri, predictor.choose(uri, None), TEXTS)

@@ -7,7 +7,6 @@ import signal
 import subprocess
 import sys
 import time
-from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
@@ -17,6 +16,7 @@ from mlflow.entities import Run
 from pipelines import project
 from sweeps.tracking import store
 from tests.conftest import ROOT
+from tests.servers import Start
 
 SMALL = ("experiment=smoke", "trials=2", "epochs=1", "engine.workers=1", "model.space.embedding_dim=8")
 LONG = ("experiment=smoke", "trials=60", "stopping=none", "engine.workers=1")
@@ -34,36 +34,18 @@ def checkout(tmp_path: Path) -> Path:
     return tmp_path
 
 
-Start = Callable[..., subprocess.Popen[str]]
-
-
 @pytest.fixture
-def mlflow_run(checkout: Path) -> Iterator[Start]:
+def mlflow_run(checkout: Path, start: Start) -> Start:
     """Starts `.venv/bin/mlflow run .` with these parameters, where there is neither pyenv nor conda nor uv."""
-    started = []
 
-    def start(*arguments: str, options: tuple[str, ...] = ()) -> subprocess.Popen[str]:
+    def start_run(*arguments: str, options: tuple[str, ...] = ()) -> subprocess.Popen[str]:
         parameters = [part for argument in arguments for part in ("-P", argument)]
         environment = {key: value for key, value in os.environ.items() if not key.startswith(("MLFLOW_", "PYENV"))}
         environment |= {"PATH": os.defpath, "MLFLOW_DISABLE_TELEMETRY": "true", "PYTHONPATH": str(checkout)}
         assert [tool for tool in ("pyenv", "conda", "uv") if shutil.which(tool, path=os.defpath)] == []
-        process = subprocess.Popen(
-            [".venv/bin/mlflow", "run", ".", *options, *parameters],
-            cwd=checkout,
-            env=environment,
-            stdout=subprocess.PIPE,
-            stderr=subprocess.STDOUT,
-            text=True,
-            start_new_session=True,
-        )
-        started.append(process)
-        return process
+        return start([".venv/bin/mlflow", "run", ".", *options, *parameters], cwd=checkout, env=environment)
 
-    yield start
-    for process in started:
-        if process.poll() is None:
-            os.killpg(process.pid, signal.SIGKILL)
-            process.communicate()
+    return start_run
 
 
 def runs() -> list[Run]:
@@ -76,12 +58,12 @@ def runs() -> list[Run]:
 
 def until(process: subprocess.Popen[str], text: str) -> None:
     assert process.stdout is not None
-    said = ""
+    output = ""
     for line in process.stdout:
-        said += line
+        output += line
         if text in line:
             return
-    pytest.fail(f"it ended without {text!r}: {said}")
+    pytest.fail(f"it ended without {text!r}: {output}")
 
 
 def until_ended() -> list[Run]:
@@ -96,11 +78,11 @@ def until_ended() -> list[Run]:
 def test_it_is_the_sweep_below_the_projects_run(mlflow_run: Start) -> None:
     space = "model.space.lstm_units={kind: Choice, values: [4, 8], default: 4}"  # blanks, braces and commas arrive
     process = mlflow_run(*SMALL, space)
-    said, _ = process.communicate()
-    assert process.returncode == 0, said
+    output, _ = process.communicate()
+    assert process.returncode == 0, output
     parent, sweep, *trials = runs()
-    told = {key: shlex.split(value)[0] for key, value in parent.data.params.items()}  # MLflow logs them quoted
-    assert told == dict(argument.split("=", 1) for argument in (*SMALL, space))
+    parameters = {key: shlex.split(value)[0] for key, value in parent.data.params.items()}  # MLflow logs them quoted
+    assert parameters == dict(argument.split("=", 1) for argument in (*SMALL, space))
     assert sweep.data.tags["mlflow.parentRunId"] == parent.info.run_id
     assert [trial.data.tags["mlflow.parentRunId"] for trial in trials] == [sweep.info.run_id] * 2
     assert {trial.data.params["lstm_units"] for trial in trials} <= {"4", "8"}
@@ -108,15 +90,17 @@ def test_it_is_the_sweep_below_the_projects_run(mlflow_run: Start) -> None:
     assert {run.info.status for run in (parent, sweep, *trials)} == {"FINISHED"}
 
 
+@pytest.mark.long
 def test_a_mistake_is_told_in_its_line_and_the_run_has_failed(mlflow_run: Start) -> None:
     process = mlflow_run("trails=3", options=("--env-manager", "local"))  # which means the same here
-    said, _ = process.communicate()
+    output, _ = process.communicate()
     assert process.returncode != 0
-    assert "error: trails: no such key" in said
+    assert "error: trails: no such key" in output
     (run,) = runs()
     assert run.info.status == "FAILED"
 
 
+@pytest.mark.long
 def test_ctrl_c_ends_all_of_it(mlflow_run: Start) -> None:
     process = mlflow_run(*LONG)
     until(process, "imdb trial")
@@ -129,6 +113,7 @@ def test_ctrl_c_ends_all_of_it(mlflow_run: Start) -> None:
     assert {trial.info.status for trial in trials} <= {"FINISHED", "KILLED"}
 
 
+@pytest.mark.long
 def test_without_mlflow_run_the_sweep_ends_too(mlflow_run: Start) -> None:
     process = mlflow_run(*LONG)
     until(process, "imdb trial")
@@ -140,8 +125,8 @@ def test_without_mlflow_run_the_sweep_ends_too(mlflow_run: Start) -> None:
 
 def test_mlflows_parameters_are_hydras() -> None:
     given = ["--model", "lstm", "--engine.workers", "1", "--model.space.dropout", "{kind: Float}", "--target", "-1"]
-    said = ["model=lstm", "engine.workers=1", "model.space.dropout={kind: Float}", "target=-1"]
-    assert project.arguments(given) == said
+    expected = ["model=lstm", "engine.workers=1", "model.space.dropout={kind: Float}", "target=-1"]
+    assert project.arguments(given) == expected
 
 
 def test_what_is_no_pipeline_is_refused(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -250,14 +250,22 @@ print(json.dumps([sum(model.predict("a text")[0]["probabilities"].values()), sor
     assert {name.partition(".")[0] for name in modules} & {"sweeps", "models", "pipelines", "conf"} == set()
 
 
-def confirmed(trained: Plan, directory: Path, *, better: bool = True) -> tuple[Plan, SweepRecord]:
-    """A confirmation of the trial after the baseline; the baseline is wrong about everything, or as good."""
+Retrained = dict[int | None, TrialResult]
+
+
+@pytest.fixture(scope="module")
+def retrained() -> Retrained:
+    """The results of the configurations that a confirmation has trained, by the number of their first trial."""
+    return {}
+
+
+def confirmed(trained: Plan, directory: Path, results: Retrained, *, better: bool = True) -> tuple[Plan, SweepRecord]:
+    """Confirm the trial after the baseline; the baseline is wrong about everything, or as good."""
     searched = SweepRecord.of(trained.directory, journal.read(trained.directory))
     searched.trials[0].objective = 0.0
     confirmation = finalists.confirmation_of(searched, 1, 3)
-    results: dict[int | None, TrialResult] = {}
 
-    def retrained(spec: TrialSpec, on_epoch: OnEpoch) -> TrialResult:
+    def run(spec: TrialSpec, on_epoch: OnEpoch) -> TrialResult:
         """Train the first time, and repeat the result for the other seeds."""
         if spec.origin not in results:
             results[spec.origin] = training.run(spec, on_epoch)
@@ -276,14 +284,16 @@ def confirmed(trained: Plan, directory: Path, *, better: bool = True) -> tuple[P
 
     config = replace(trained.config, trials=len(confirmation.trials))
     plan = trained._replace(sweep="again/imdb", directory=directory, confirmation=confirmation, config=config)
-    driver.run([Search(plan, finalists.FixedList(confirmation))], FakeEngine(retrained))
+    driver.run([Search(plan, finalists.FixedList(confirmation))], FakeEngine(run))
     return plan._replace(confirmation=None), logged(plan)  # as `python -m pipelines.sync` has it
 
 
-def test_a_confirmed_winner_is_the_champion_beside_the_candidate(trained: Plan, tmp_path: Path) -> None:
+def test_a_confirmed_winner_is_the_champion_beside_the_candidate(
+    trained: Plan, tmp_path: Path, retrained: Retrained
+) -> None:
     record = logged(trained)
     register(store.uri(None), record, candidate(trained, record))
-    plan, again = confirmed(trained, tmp_path / "again" / "imdb")
+    plan, again = confirmed(trained, tmp_path / "again" / "imdb", retrained)
     output = "registered trial 1 as lstm-imdb, version 2, the champion\n"
     assert registered_by_session(plan, again) == (True, output)
     assert registered_by_session(plan, again) == (True, "")
@@ -297,8 +307,8 @@ def test_a_confirmed_winner_is_the_champion_beside_the_candidate(trained: Plan, 
     assert (run.data.tags["sweep"], run.data.tags["trial"], run.data.tags["origin"]) == ("again/imdb", "1", "1")
 
 
-def test_a_confirmation_without_a_winner_has_no_champion(trained: Plan, tmp_path: Path) -> None:
-    plan, record = confirmed(trained, tmp_path / "again" / "imdb", better=False)
+def test_a_confirmation_without_a_winner_has_no_champion(trained: Plan, tmp_path: Path, retrained: Retrained) -> None:
+    plan, record = confirmed(trained, tmp_path / "again" / "imdb", retrained, better=False)
     assert registered_by_session(plan, record) == (True, "")
     assert (versions(), logged_models()) == ([], 0)
 

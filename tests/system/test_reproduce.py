@@ -7,45 +7,37 @@ import pytest
 from mlflow import MlflowClient
 from rich.console import Console
 
-from conf.schema import ConfigError, Job
-from pipelines import reproduce, sweep
+from conf.schema import ConfigError, Engine, Job
+from pipelines import reproduce
 from sweeps import reproduction
 from sweeps.session import reproduce as repeating
-from sweeps.tracking import store
+from sweeps.tracking.client import search_runs
+from tests.system.conftest import Searched
 
 
 def test_a_trial_is_reproduced_to_the_last_bit_and_other_code_is_not(
-    composed: Callable[..., Job], cluster: str, monkeypatch: pytest.MonkeyPatch
+    searched: Searched, cluster: str, composed: Callable[..., Job], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    data = ("data=imdb", "datasets.imdb.source=standin", "datasets.imdb.maxlen=20")
-    small = (
-        "model.space.embedding_dim=8",
-        "model.space.lstm_units=4",
-        "model.space.dropout=0.2",
-        "trials=2",
-        "epochs=2",
-    )
-    job = composed("model=lstm", *data, *small, "engine=cluster", f"engine.scheduler={cluster}")
-    (record,) = sweep.run([job], Console(file=io.StringIO()))
-    client = MlflowClient(store.uri(None))
-    everywhere = [experiment.experiment_id for experiment in client.search_experiments()]
-    (run,) = client.search_runs(everywhere, "tags.trial = '1'")
-    (parent,) = client.search_runs(everywhere, "tags.kind = 'sweep'")
-    monkeypatch.setattr(repeating, "Engine", lambda *_: job.config.engine)  # the workers of the cluster
+    client = MlflowClient(searched.uri)
+    trial = next(trial for trial in searched.record.trials.values() if trial.values["dropout"])  # has random numbers
+    (run,) = search_runs(client, f"tags.trial = '{trial.trial}'")
+    (parent,) = search_runs(client, "tags.kind = 'sweep'")
+    monkeypatch.setattr(repeating, "Engine", lambda *_: Engine("cluster", scheduler=cluster))
 
     def repeat(expected: bool) -> str:
         console = Console(file=io.StringIO(), width=200)
-        asked = composed("data=imdb", f"reproduce={run.info.run_id}")
+        asked = composed("data=imdb", f"reproduce={run.info.run_id}", f"tracking.uri={searched.uri}")
         assert repeating.reproduce(asked.config, console) is expected
         assert isinstance(console.file, io.StringIO)
         return console.file.getvalue()
 
-    assert repeat(True).count("equal to the last bit") == record.trials[1].epochs_run + 1
+    assert repeat(True).count("equal to the last bit") == trial.epochs_run + 1
     original = reproduction.spec
     monkeypatch.setattr(reproduction, "spec", lambda *arguments: original(*arguments)._replace(seed=5))
     assert "epoch 1: differs: " in repeat(False)
+    asked = composed(f"reproduce={parent.info.run_id}", f"tracking.uri={searched.uri}")
     with pytest.raises(ConfigError, match="not the run of a trial, but sweep"):
-        repeating.reproduce(composed(f"reproduce={parent.info.run_id}").config, Console())
+        repeating.reproduce(asked.config, Console())
 
 
 @pytest.mark.parametrize(

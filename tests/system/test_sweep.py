@@ -1,36 +1,36 @@
 """The product as its user runs it: whole sweeps on real workers, into a real store."""
 
-import io
 import os
 import shutil
 import signal
 import subprocess
 import sys
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from pathlib import Path
 
 import pytest
 from mlflow import MlflowClient
-from rich.console import Console
 
 from conf.schema import ConfigError, Engine, Job
 from pipelines import sweep
 from sweeps import driver, environment, journal
-from sweeps.journal import SweepEnded, SweepRecord
+from sweeps.journal import Event, SweepEnded, SweepRecord
 from sweeps.metrics import CURVES
 from sweeps.search.oracle import Oracle
 from sweeps.session import checks
 from sweeps.session.session import places
 from sweeps.tracking import store
 from sweeps.tracking.tracker import Tracker
-from sweeps.trials import gpus
-from sweeps.trials.dask_engine import open_engine
+from sweeps.trials import dask_engine, gpus
+from sweeps.trials.dask_engine import DaskEngine, open_engine
 from sweeps.trials.gpus import Gpus
 from tests import records
 from tests.conftest import ROOT
 from tests.fakes import plan
 from tests.records import BEFORE_FORMATS
+from tests.servers import Start
+from tests.system.conftest import Searched, run_job
 
 TINY = (
     "model.space.embedding_dim=8",
@@ -40,72 +40,104 @@ TINY = (
     "epochs=2",
 )
 ARCHIVES = ROOT.parent / "shared" / "data"
+IMDB = ("data=imdb", "datasets.imdb.source=standin", "datasets.imdb.maxlen=20")
 
 
-def run(job: Job) -> tuple[list[SweepRecord], str]:
-    console = Console(file=io.StringIO(), width=120)
-    found = sweep.run([job], console)
-    assert isinstance(console.file, io.StringIO)
-    return found, console.file.getvalue()
+@pytest.fixture
+def fake_trials(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Workers train nothing, where only what surrounds the trials is the subject."""
+    submit = DaskEngine.submit
+    monkeypatch.setattr(DaskEngine, "submit", lambda engine, _, spec: submit(engine, "tests.fakes.learn", spec))
 
 
-@pytest.mark.parametrize("model", ["lstm", "conv_lstm"])
-@pytest.mark.parametrize("dataset", ["reuters", "imdb"])
-def test_a_sweep_from_command_line_to_store(
-    model: str, dataset: str, composed: Callable[..., Job], cluster: str
-) -> None:
-    data = (f"data={dataset}", f"datasets.{dataset}.source=standin", f"datasets.{dataset}.maxlen=20")
-    filters = ("model.space.conv_filters=8",) if model == "conv_lstm" else ()
-    job = composed(f"model={model}", *data, *TINY, *filters, "engine=cluster", f"engine.scheduler={cluster}")
-    (record,), output = run(job)
+@pytest.fixture
+def on_cluster(cluster: str) -> tuple[str, str]:
+    return ("engine=cluster", f"engine.scheduler={cluster}")
+
+
+def assert_the_store_has(record: SweepRecord, uri: str) -> str:
+    """Check the runs of a sweep on a stand-in; returns their experiment."""
     assert vars(record) == vars(SweepRecord.of(record.directory, journal.read(record.directory)))
-    client = MlflowClient(store.uri(None))
-    experiment = client.get_experiment_by_name(f"{dataset}-standin")
-    runs = {run.data.tags.get("trial"): run for run in client.search_runs([experiment.experiment_id])}
-    assert set(runs) == {None, "0", "1"}
+    client = MlflowClient(uri)
+    experiment = client.get_experiment_by_name(f"{record.started.dataset}-standin").experiment_id
+    runs = {run.data.tags.get("trial"): run for run in client.search_runs([experiment])}
     parent = runs.pop(None)
+    assert set(runs) == set(map(str, range(record.budget)))
     assert parent.info.status == "FINISHED"
-    for run_ in runs.values():
-        assert run_.info.status == "FINISHED"
-        assert run_.data.tags["mlflow.parentRunId"] == parent.info.run_id
-        assert run_.data.tags["source"] == "standin"
+    for run in runs.values():
+        assert run.info.status == "FINISHED"
+        assert run.data.tags["mlflow.parentRunId"] == parent.info.run_id
+        assert run.data.tags["source"] == "standin"
         for metric in CURVES:
-            points = client.get_metric_history(run_.info.run_id, metric)
-            assert [p.step for p in points] == list(range(1, int(run_.data.metrics["cost/epochs"]) + 1))
-        assert 0 <= run_.data.metrics["test/accuracy"] <= 1
-        assert 0 <= run_.data.metrics["test/macro_f1"] <= 1
-        assert "loss_curves.png" in [artifact.path for artifact in client.list_artifacts(run_.info.run_id)]
+            points = client.get_metric_history(run.info.run_id, metric)
+            assert [p.step for p in points] == list(range(1, int(run.data.metrics["cost/epochs"]) + 1))
+        assert 0 <= run.data.metrics["test/accuracy"] <= 1
+        assert 0 <= run.data.metrics["test/macro_f1"] <= 1
+        assert "loss_curves.png" in [artifact.path for artifact in client.list_artifacts(run.info.run_id)]
+    return str(experiment)
+
+
+def assert_the_user_reads(output: str, dataset: str, experiment: str) -> None:
     assert "STAND-IN" in output
     assert f"{dataset} trial 1: val/accuracy" in output
-    link = f"http://127.0.0.1:5000/#/experiments/{experiment.experiment_id}/runs?"
+    link = f"http://127.0.0.1:5000/#/experiments/{experiment}/runs?"
     assert output.count(link) == 2  # as soon as there is something to compare, and at the end
 
 
-def test_both_datasets_are_one_job_and_two_sweeps(composed: Callable[..., Job], cluster: str) -> None:
+def test_a_sweep_from_command_line_to_store(searched: Searched, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(searched.folder)
+    assert_the_user_reads(searched.output, "imdb", assert_the_store_has(searched.record, searched.uri))
+
+
+@pytest.mark.long
+@pytest.mark.parametrize(("model", "dataset"), [("lstm", "reuters"), ("lstm", "imdb"), ("conv_lstm", "reuters")])
+def test_every_model_is_searched_on_every_dataset(
+    model: str, dataset: str, composed: Callable[..., Job], on_cluster: tuple[str, str]
+) -> None:
+    data = (f"data={dataset}", f"datasets.{dataset}.source=standin", f"datasets.{dataset}.maxlen=20")
+    filters = ("model.space.conv_filters=8",) if model == "conv_lstm" else ()
+    (record,), output = run_job(composed(f"model={model}", *data, *TINY, *filters, *on_cluster))
+    assert_the_user_reads(output, dataset, assert_the_store_has(record, store.uri(None)))
+
+
+@pytest.mark.usefixtures("fake_trials", "fresh_store")
+def test_both_datasets_are_one_job_and_two_sweeps_and_a_resume_begins_the_one_that_had_not_begun(
+    composed: Callable[..., Job], on_cluster: tuple[str, str]
+) -> None:
     standins = [f"datasets.{name}.{key}" for name in ("reuters", "imdb") for key in ("source=standin", "maxlen=20")]
-    job = composed("model=lstm", *standins, *TINY, "trials=1", "engine=cluster", f"engine.scheduler={cluster}")
-    found, _ = run(job)
-    assert [r.started.dataset for r in found] == ["reuters", "imdb"]
-    assert len({record.directory.parent for record in found}) == 1
-    assert [len(record.trials) for record in found] == [1, 1]
-    assert (found[0].directory.parent / "config.yaml").read_text() == job.yaml
+    job = composed("model=lstm", *standins, *TINY, "trials=1", "epochs=1", *on_cluster)
+    records, _ = run_job(job)
+    assert [record.started.dataset for record in records] == ["reuters", "imdb"]
+    assert len({record.directory.parent for record in records}) == 1
+    assert [len(record.trials) for record in records] == [1, 1]
+    directory = records[0].directory.parent
+    assert (directory / "config.yaml").read_text() == job.yaml
+
+    (directory / "imdb" / journal.FILE).write_bytes(b'{"event": "sweep_st')  # the power went off
+    again, output = run_job(composed(f"resume={directory}", "trials=2"))
+    assert "resumed reuters: 1 of 1 trials finished" in output
+    assert "resumed imdb" not in output
+    assert [len(record.trials) for record in again] == [2, 2]
+    assert statuses("sweep") == ["FINISHED"] * 2
+    assert statuses("trial") == ["FINISHED"] * 4
 
 
-def test_hyperband_goes_on_with_its_own_weights_on_real_workers(composed: Callable[..., Job], cluster: str) -> None:
-    data = ("data=imdb", "datasets.imdb.source=standin", "datasets.imdb.maxlen=20")
+@pytest.mark.long
+def test_hyperband_goes_on_with_its_own_weights_on_real_workers(
+    composed: Callable[..., Job], on_cluster: tuple[str, str]
+) -> None:
     job = composed(
         "model=lstm",
-        *data,
+        *IMDB,
         *TINY,
         "tuner=hyperband",
         "trials=4",
         "epochs=3",
         "stopping=none",
-        "engine=cluster",
-        f"engine.scheduler={cluster}",
+        *on_cluster,
         "model.space.dropout={kind: Choice, values: [0.0, 0.1, 0.2, 0.3], default: 0.0}",
     )
-    (record,), _ = run(job)
+    (record,), _ = run_job(job)
     epochs = {n: len(trial.curves["val/loss"]) for n, trial in record.trials.items()}
     assert epochs[0] == 3
     assert sorted(epochs.values()) == [1, 1, 3, 3]
@@ -113,11 +145,11 @@ def test_hyperband_goes_on_with_its_own_weights_on_real_workers(composed: Callab
         assert trial.curves["train/loss"] == sorted(trial.curves["train/loss"], reverse=True)
 
 
-def test_a_dry_run_says_what_would_run_and_leaves_nothing(composed: Callable[..., Job], cluster: str) -> None:
-    data = ("data=imdb", "datasets.imdb.source=standin", "datasets.imdb.maxlen=20")
-    job = composed(*data, "dry_run=true", "trials=5", "epochs=3", "engine=cluster", f"engine.scheduler={cluster}")
-    found, output = run(job)
-    assert found == []
+def test_a_dry_run_says_what_would_run_and_leaves_nothing(
+    composed: Callable[..., Job], on_cluster: tuple[str, str]
+) -> None:
+    records, output = run_job(composed(*IMDB, "dry_run=true", "trials=5", "epochs=3", *on_cluster))
+    assert records == []
     assert "5 trials, 15 epochs" in output
     for size in ("smallest", "default", "largest"):
         assert size in output
@@ -129,12 +161,11 @@ def test_a_dry_run_says_what_would_run_and_leaves_nothing(composed: Callable[...
 
 
 def test_a_model_that_the_data_are_too_short_for_is_found_by_a_dry_run(
-    composed: Callable[..., Job], cluster: str
+    composed: Callable[..., Job], on_cluster: tuple[str, str]
 ) -> None:
-    data = ("data=imdb", "datasets.imdb.source=standin", "datasets.imdb.maxlen=6")
-    job = composed(*data, "dry_run=true", "engine=cluster", f"engine.scheduler={cluster}")
+    job = composed(*IMDB, "datasets.imdb.maxlen=6", "dry_run=true", *on_cluster)
     with pytest.raises(ConfigError, match=r"^model\.space: the \w+ model \(.*kernel_size=5.*\): error: ValueError"):
-        run(job)
+        run_job(job)
 
 
 def test_the_test_set_cannot_be_searched_on(composed: Callable[..., Job]) -> None:
@@ -153,19 +184,11 @@ def test_the_articles_runs_are_one_trial_of_the_baseline(experiment: str, compos
     assert data.validation == "test"
 
 
+@pytest.mark.long
 @pytest.mark.skipif(not ARCHIVES.exists(), reason="the real archives are not here")
-def test_a_sweep_on_a_real_archive(composed: Callable[..., Job], cluster: str) -> None:
-    job = composed(
-        "model=lstm",
-        "data=reuters",
-        f"datasets.reuters.archive={ARCHIVES / 'reuters.npz'}",
-        *TINY,
-        "epochs=1",
-        "trials=1",
-        "engine=cluster",
-        f"engine.scheduler={cluster}",
-    )
-    (record,), output = run(job)
+def test_a_sweep_on_a_real_archive(composed: Callable[..., Job], on_cluster: tuple[str, str]) -> None:
+    reuters = ("data=reuters", f"datasets.reuters.archive={ARCHIVES / 'reuters.npz'}")
+    (record,), output = run_job(composed("model=lstm", *reuters, *TINY, "epochs=1", "trials=1", *on_cluster))
     assert record.started.source == "archive"
     # The commonest topic is a third of all.
     assert record.trials[0].test["test/accuracy"] > 0.3
@@ -176,20 +199,17 @@ def test_a_sweep_on_a_real_archive(composed: Callable[..., Job], cluster: str) -
 SMALL = ("experiment=smoke", "stopping=none", "model.space.embedding_dim=8", "model.space.conv_filters=8", "epochs=3")
 
 
-def command(*arguments: str) -> subprocess.Popen[str]:
-    """The product in a process group of its own, as a terminal starts it."""
-    return subprocess.Popen(
-        [sys.executable, "-m", "pipelines.sweep", *arguments],
-        env={**os.environ, "PYTHONPATH": str(ROOT), "COLUMNS": "200"},
-        stdout=subprocess.PIPE,
-        stderr=subprocess.STDOUT,
-        text=True,
-        start_new_session=True,
-    )
+Command = Callable[..., subprocess.Popen[str]]
+
+
+@pytest.fixture
+def command(start: Start) -> Command:
+    """Starts `python -m pipelines.sweep` with these arguments."""
+    return lambda *arguments: start([sys.executable, "-m", "pipelines.sweep", *arguments])
 
 
 def until(process: subprocess.Popen[str], text: str) -> str:
-    """What it prints, until this is in it."""
+    """Wait until a process prints this text, and return everything that it printed."""
     assert process.stdout is not None
     lines = ""
     while text not in lines:
@@ -205,7 +225,8 @@ def statuses(kind: str) -> list[str]:
     return [run.info.status for run in client.search_runs(everywhere, f"tags.kind = '{kind}'")]
 
 
-def test_interrupted_killed_and_resumed_a_sweep_is_one() -> None:
+@pytest.mark.long
+def test_interrupted_killed_and_resumed_a_sweep_is_one(command: Command) -> None:
     process = command(*SMALL, "trials=60")
     until(process, "imdb trial")
     began = time.monotonic()
@@ -238,7 +259,8 @@ def test_interrupted_killed_and_resumed_a_sweep_is_one() -> None:
     assert statuses("trial") == ["FINISHED"] * (done + 2)
 
 
-def test_a_second_signal_ends_it_at_once() -> None:
+@pytest.mark.long
+def test_a_second_signal_ends_a_sweep_at_once(command: Command) -> None:
     process = command(*SMALL)
     until(process, "journals in")
     began = time.monotonic()
@@ -250,8 +272,9 @@ def test_a_second_signal_ends_it_at_once() -> None:
     process.communicate()
 
 
+@pytest.mark.usefixtures("fresh_store")
 def test_every_way_to_fail_is_told_apart_and_the_sweep_goes_on(composed: Callable[..., Job]) -> None:
-    options = ("trial_minutes=0.05", "retries=1", "max_failures=9", "engine.workers=2", "engine.memory=700MB")
+    options = ("trial_minutes=0.1", "retries=1", "max_failures=9", "engine.workers=2", "engine.memory=500MB")
     job = composed("data=imdb", "trials=8", "epochs=2", *options)
     one = plan(job)._replace(function="tests.specs.one_of_each")
     tracker = Tracker(store.uri(None))
@@ -281,51 +304,36 @@ def test_every_way_to_fail_is_told_apart_and_the_sweep_goes_on(composed: Callabl
     assert search.record.ended.status == "completed"
 
 
-def test_of_several_datasets_those_that_had_not_begun_begin(composed: Callable[..., Job], cluster: str) -> None:
-    standins = [f"datasets.{name}.{key}" for name in ("reuters", "imdb") for key in ("source=standin", "maxlen=20")]
-    where = ("engine=cluster", f"engine.scheduler={cluster}")
-    found, _ = run(composed("model=lstm", *standins, *TINY, "trials=1", "epochs=1", *where))
-    directory = found[0].directory.parent
-    (directory / "imdb" / journal.FILE).write_bytes(b'{"event": "sweep_st')  # the power went off
-    again, output = run(composed(f"resume={directory}", "trials=2"))
-    assert "resumed reuters: 1 of 1 trials finished" in output
-    assert "resumed imdb" not in output
-    assert [len(record.trials) for record in again] == [2, 2]
-    assert statuses("sweep") == ["FINISHED"] * 2
-    assert statuses("trial") == ["FINISHED"] * 4
-
-
 def test_a_sweep_on_other_data_or_with_another_keras_tuner_is_not_the_same(
-    composed: Callable[..., Job], cluster: str, monkeypatch: pytest.MonkeyPatch
+    searched_here: SweepRecord, composed: Callable[..., Job], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    data = ("data=imdb", "datasets.imdb.source=standin", "datasets.imdb.maxlen=20")
-    where = ("engine=cluster", f"engine.scheduler={cluster}")
-    ((record,), _) = run(composed("model=lstm", *data, *TINY, "trials=1", "epochs=1", *where))
-    directory, digest = record.directory.parent, record.started.digest
-    job = composed(f"resume={directory}", "trials=2")
-    before = (record.directory / journal.FILE).read_bytes()
+    directory, digest = searched_here.directory.parent, searched_here.started.digest
+    job = composed(f"resume={directory}", "trials=4")
+    before = (searched_here.directory / journal.FILE).read_bytes()
     with monkeypatch.context() as patched:
         versions = environment.versions()
         patched.setattr(environment, "versions", lambda: {**versions, "keras-tuner": "1.4.7"})
         with pytest.raises(
             ConfigError, match=rf"^keras-tuner=1\.4\.7: {directory} was started with keras-tuner=1\.4\.8"
         ):
-            run(job)
-    path = record.directory / journal.FILE
+            run_job(job)
+    path = searched_here.directory / journal.FILE
     path.write_bytes(before.replace(digest.encode(), b"0123456789abcdef"))
     with pytest.raises(
         ConfigError, match=rf"^datasets\.imdb: the digest of the data is {digest}, {directory} was .*0123"
     ):
-        run(job)
+        run_job(job)
     path.write_bytes(before.replace(b"seed: 1\\n", b"seed: 2\\n"))
     with pytest.raises(ConfigError, match=rf"^seed=1: {directory} was started with seed=2; on resume only trials, "):
-        run(job)
+        run_job(job)
 
 
-def test_a_new_sweep_that_cannot_begin_leaves_no_directory(composed: Callable[..., Job]) -> None:
-    data = ("data=imdb", "datasets.imdb.source=standin", "datasets.imdb.maxlen=20")
+def test_a_new_sweep_that_cannot_begin_leaves_no_directory(
+    composed: Callable[..., Job], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(dask_engine, "ANSWER", 0.5)
     with pytest.raises(ConfigError, match=r"^engine\.scheduler=tcp://127\.0\.0\.1:9: "):
-        run(composed(*data, *TINY, "engine=cluster", "engine.scheduler=tcp://127.0.0.1:9"))
+        run_job(composed(*IMDB, *TINY, "engine=cluster", "engine.scheduler=tcp://127.0.0.1:9"))
     assert list(Path("outputs").iterdir()) == []
 
 
@@ -376,14 +384,59 @@ def test_the_user_reads_where_trials_run(
     assert places(Engine("cluster", scheduler="tcp://host:8786"), 4) == ("4 workers", "")
 
 
-def test_a_sweep_from_before_journals_had_a_format_goes_on_to_its_end() -> None:
+@pytest.fixture
+def old_sweep() -> Path:
+    """The directory of a Hyperband sweep that an earlier version left after 8 of 12 trials."""
     directory = Path("outputs/old")
     shutil.copytree(BEFORE_FORMATS, directory)
-    past = journal.read(directory / "imdb")
-    process = command(f"resume={directory}")
+    return directory
+
+
+LOCAL_STORE = "tracking.uri=sqlite:///mlflow.db"  # not the store that the old journal names
+
+
+@pytest.mark.usefixtures("fake_trials", "fresh_store")
+def test_a_sweep_from_before_journals_had_a_format_is_interrupted_and_goes_on_to_its_end(
+    old_sweep: Path, command: Command, composed: Callable[..., Job], on_cluster: tuple[str, str]
+) -> None:
+    past = journal.read(old_sweep / "imdb")
+    process = command(f"resume={old_sweep}", LOCAL_STORE, "engine.workers=1")
+    until(process, "compare conv_lstm-")  # the store has it
+    rival = command(f"resume={old_sweep}")
+    refusal = rival.communicate()[0]
+    assert (rival.returncode, refusal.count("\n")) == (1, 1)
+    assert refusal.startswith(f"error: {old_sweep} is in use by process {process.pid} on ")
+    began = time.monotonic()
+    os.killpg(process.pid, signal.SIGINT)
+    output = process.communicate()[0]
+    assert (process.returncode, "Traceback" in output) == (130, False)
+    assert time.monotonic() - began < 10
+    assert "interrupted" in output
+    assert f"python -m pipelines.sweep resume={old_sweep}" in output
+    assert statuses("sweep") == ["KILLED"]
+    assert "RUNNING" not in statuses("trial")
+
+    _, output = run_job(composed(f"resume={old_sweep}", LOCAL_STORE, *on_cluster))
+    assert "resumed imdb: " in output
+    assert_the_old_sweep_is_whole(old_sweep, past)
+    assert statuses("sweep") == ["FINISHED"]
+    assert statuses("trial") == ["FINISHED"] * 12
+
+
+@pytest.mark.long
+@pytest.mark.usefixtures("fresh_store")
+def test_a_sweep_from_before_journals_had_a_format_trains_on_from_its_weights(
+    old_sweep: Path, command: Command
+) -> None:
+    past = journal.read(old_sweep / "imdb")
+    process = command(f"resume={old_sweep}", LOCAL_STORE)
     output = process.communicate()[0]
     assert process.returncode == 0, output
     assert "resumed imdb: 8 of 12 trials finished" in output
+    assert_the_old_sweep_is_whole(old_sweep, past)
+
+
+def assert_the_old_sweep_is_whole(directory: Path, past: Sequence[Event]) -> None:
     events = journal.read(directory / "imdb")
     assert events[: len(past)] == past
     record = SweepRecord.of(directory / "imdb", events)

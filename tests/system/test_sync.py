@@ -1,15 +1,9 @@
 """A store that goes away, comes back, or was never there: in the end it holds the whole journal, once."""
 
-import os
-import signal
-import socket
 import sqlite3
-import subprocess
-import sys
 import time
-import urllib.error
-import urllib.request
 from collections.abc import Callable, Iterator
+from contextlib import ExitStack
 from pathlib import Path
 
 import pytest
@@ -20,61 +14,48 @@ from conf.schema import ConfigError, Job
 from pipelines import sync
 from sweeps import driver, files, journal
 from sweeps.driver import Search
-from sweeps.journal import SweepRecord
+from sweeps.journal import SweepRecord, TrialRecord
 from sweeps.metrics import CURVES
 from sweeps.search.oracle import Oracle
 from sweeps.session import extras
 from sweeps.tracking import store
+from sweeps.tracking.client import search_runs
+from sweeps.tracking.extras import Extras
 from sweeps.tracking.tracker import Tracker
 from sweeps.trials.spec import OnEpoch, TrialResult, TrialSpec
 from tests.fakes import FakeEngine, Trial, learn, plan
+from tests.servers import free_port, mlflow_server
 
-TRIALS, EPOCHS = 9, 4
-DIRECTORY = Path("outputs/sweep")
-OPTIONS = ("--workers", "1", "--backend-store-uri", "sqlite:///mlflow.db", "--artifacts-destination", "artifacts")
+TRIALS, EPOCHS = 6, 2
+DIRECTORY = Path("outputs/away")
+OPTIONS = ("--backend-store-uri", "sqlite:///mlflow.db", "--artifacts-destination", "artifacts")
 
 
 class Server:
     """A real MLflow server on loopback, which can be killed and started again on the same store."""
 
     def __init__(self, folder: Path) -> None:
-        self._folder = folder
-        with socket.socket() as free:
-            free.bind(("127.0.0.1", 0))
-            self._port = free.getsockname()[1]
+        self._folder, self._port, self._running = folder, free_port(), ExitStack()
         self.uri = f"http://127.0.0.1:{self._port}"
-        self._process: subprocess.Popen[bytes] | None = None
 
     def start(self) -> None:
-        self._process = subprocess.Popen(
-            [sys.executable, "-m", "mlflow", "server", "--host", "127.0.0.1", "--port", str(self._port), *OPTIONS],
-            cwd=self._folder,
-            env={**os.environ, "MLFLOW_SERVER_ENABLE_JOB_EXECUTION": "false"},
-            stdout=subprocess.DEVNULL,
-            stderr=subprocess.DEVNULL,
-            start_new_session=True,
-        )
-        until(self._answers, "the server answers")
+        self._running.enter_context(mlflow_server(self._folder, *OPTIONS, port=self._port))
 
     def kill(self) -> None:
-        if self._process is not None:
-            os.killpg(self._process.pid, signal.SIGKILL)
-            self._process.wait()
-            self._process = None
-
-    def _answers(self) -> bool:
-        try:
-            with urllib.request.urlopen(f"{self.uri}/health", timeout=5) as answer:
-                return bool(answer.status == 200)
-        except (urllib.error.URLError, OSError):
-            return False
+        self._running.close()
 
 
 @pytest.fixture
-def server(tmp_path: Path) -> Iterator[Server]:
+def own_server(tmp_path: Path, fresh_store: None) -> Iterator[Server]:
     started = Server(tmp_path)
     yield started
     started.kill()
+
+
+@pytest.fixture
+def last_tries(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A store that is away is not asked again for long when a sweep ends."""
+    monkeypatch.setattr("sweeps.tracking.tracker.LAST_TRIES", 0.1)
 
 
 def until(condition: Callable[[], bool], what: str) -> None:
@@ -101,7 +82,7 @@ def job_at(uri: str, composed: Callable[..., Job]) -> Job:
 
 def assert_all_is_there_once(uri: str, record: SweepRecord) -> None:
     client = MlflowClient(uri)
-    runs = client.search_runs([e.experiment_id for e in client.search_experiments()])
+    runs = search_runs(client, f"tags.sweep = '{record.started.sweep}'")
     assert sorted(run.data.tags.get("trial", "") for run in runs) == sorted(["", *map(str, range(TRIALS))])
     assert {run.info.status for run in runs} == {"FINISHED"}
     for run in (run for run in runs if run.data.tags["kind"] == "trial"):
@@ -115,53 +96,62 @@ def assert_all_is_there_once(uri: str, record: SweepRecord) -> None:
 
 
 def count_trials(uri: str) -> int:
-    client = MlflowClient(uri)
-    return len(client.search_runs([e.experiment_id for e in client.search_experiments()], "tags.kind = 'trial'"))
+    return len(search_runs(MlflowClient(uri), "tags.kind = 'trial'"))
 
 
+def loss_curves(record: SweepRecord, trial: TrialRecord | None) -> Extras:
+    return Extras(files={} if trial is None else {"loss_curves.png": b"\x89PNG"})
+
+
+@pytest.mark.long
 def test_a_server_that_is_killed_and_comes_back_is_caught_up_with_during_the_sweep(
-    server: Server, composed: Callable[..., Job], monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+    own_server: Server,
+    composed: Callable[..., Job],
+    monkeypatch: pytest.MonkeyPatch,
+    caplog: pytest.LogCaptureFixture,
 ) -> None:
     monkeypatch.setattr("sweeps.tracking.tracker.RETRY_AFTER", 0.2)
 
     def trial(spec: TrialSpec, on_epoch: OnEpoch) -> TrialResult:
-        if spec.trial == 2:
-            until(lambda: count_trials(server.uri) > 0, "it logs")
-            server.kill()
-        elif spec.trial == 5:  # three trials came to their end without it
+        if spec.trial == 1:
+            until(lambda: count_trials(own_server.uri) > 0, "it logs")
+            own_server.kill()
+        elif spec.trial == 4:  # three trials came to their end without it
             until(lambda: "does not answer" in caplog.text, "the user is told")
-            server.start()
+            own_server.start()
         elif spec.trial == TRIALS - 1:
-            until(lambda: count_trials(server.uri) > 5, "what it missed is logged while trials run")
+            until(lambda: count_trials(own_server.uri) > 4, "what it missed is logged while trials run")
         return learn(spec, on_epoch)
 
-    server.start()
-    tracker = Tracker(server.uri, extras=extras.from_reports())
-    searched = search(job_at(server.uri, composed), tracker, trial)
+    own_server.start()
+    tracker = Tracker(own_server.uri, extras=loss_curves)
+    searched = search(job_at(own_server.uri, composed), tracker, trial)
     assert tracker.close()
-    assert_all_is_there_once(server.uri, searched.record)
+    assert_all_is_there_once(own_server.uri, searched.record)
     assert caplog.text.count("does not answer") == 1
 
 
-def test_a_server_that_never_came_up_gets_everything_from_sync_once(
-    server: Server, composed: Callable[..., Job], monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+@pytest.mark.usefixtures("last_tries")
+def test_a_store_that_never_answered_gets_everything_from_sync_once(
+    server: str, composed: Callable[..., Job], monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ) -> None:
-    tracker = Tracker(server.uri, extras=extras.from_reports())
-    searched = search(job_at(server.uri, composed), tracker)
+    nowhere = f"http://127.0.0.1:{free_port()}"
+    tracker = Tracker(nowhere, extras=extras.from_reports())
+    searched = search(job_at(nowhere, composed), tracker)
     assert not tracker.close()
     assert caplog.text.count("does not answer") == 1
     assert synced(monkeypatch) == 1
-    server.start()
     for _ in range(2):
-        assert synced(monkeypatch) == 0
-        assert_all_is_there_once(server.uri, searched.record)
+        assert synced(monkeypatch, f"tracking.uri={server}") == 0
+        assert_all_is_there_once(server, searched.record)
 
 
+@pytest.mark.usefixtures("fresh_store")
 def test_a_locked_database_is_written_when_it_is_free_again(
     tmp_path: Path, composed: Callable[..., Job], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     uri = store.uri(f"sqlite:///{tmp_path}/mlflow.db")
-    tracker = Tracker(uri, extras=extras.from_reports())
+    tracker = Tracker(uri, extras=loss_curves)
     tracker.wait_until_opened()
     blocker = sqlite3.connect(tmp_path / "mlflow.db", isolation_level=None)
     blocker.execute("BEGIN EXCLUSIVE")
@@ -175,7 +165,7 @@ def test_a_locked_database_is_written_when_it_is_free_again(
 
 
 def synced(monkeypatch: pytest.MonkeyPatch, *arguments: str) -> int | str:
-    """The exit status of `python -m pipelines.sync`, or the line with which it ends."""
+    """Return the exit status of `python -m pipelines.sync`, or the line with which it ends."""
     monkeypatch.setattr("sys.argv", ["sync", *arguments])
     with pytest.raises(SystemExit) as exit_:
         sync.main()
@@ -201,11 +191,12 @@ def test_a_mistake_ends_in_one_line(arguments: tuple[str, ...], message: str, mo
         sync.read_arguments(arguments)
 
 
+@pytest.mark.usefixtures("fresh_store")
 def test_a_sweep_in_use_is_left_alone_and_the_others_are_synced(
     composed: Callable[..., Job], monkeypatch: pytest.MonkeyPatch, tmp_path: Path
 ) -> None:
     uri = store.uri(f"sqlite:///{tmp_path}/mlflow.db")
-    tracker = Tracker(uri, extras=extras.from_reports())
+    tracker = Tracker(uri, extras=loss_curves)
     searched = search(job_at(uri, composed), tracker)
     assert tracker.close()
     Path("outputs/another").mkdir()

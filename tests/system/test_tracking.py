@@ -8,7 +8,7 @@ from pathlib import Path
 
 from sweeps.tracking import driver_process, store
 from sweeps.tracking.tracker import Tracker
-from tests.conftest import ROOT
+from tests.servers import Start
 
 IDENTITY = """
 import json
@@ -25,14 +25,12 @@ def open_store(_: int) -> str:
 
 
 def test_processes_that_open_a_new_store_at_once_all_succeed(tmp_path: Path) -> None:
-    with multiprocessing.get_context("spawn").Pool(3) as pool:
-        assert pool.map(open_store, range(3), chunksize=1) == [f"sqlite:///{tmp_path}/mlflow.db"] * 3
+    with multiprocessing.get_context("spawn").Pool(2) as pool:
+        assert pool.map(open_store, range(2), chunksize=1) == [f"sqlite:///{tmp_path}/mlflow.db"] * 2
 
 
-def test_a_process_is_known_to_be_dead_even_while_its_parent_has_not_noticed() -> None:
-    child = subprocess.Popen(
-        [sys.executable, "-c", IDENTITY], stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True, cwd=ROOT
-    )
+def test_a_process_is_known_to_be_dead_even_while_its_parent_has_not_noticed(start: Start) -> None:
+    child = start([sys.executable, "-c", IDENTITY], stdin=subprocess.PIPE)
     assert child.stdout is not None
     identity = json.loads(child.stdout.readline())
     assert identity["pid"] == str(child.pid)

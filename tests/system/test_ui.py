@@ -1,12 +1,12 @@
 """`python -m pipelines.ui`: a light server that ends with the command, and mistakes in one line."""
 
-import os
 import signal
 import socket
 import sqlite3
 import subprocess
 import sys
 import time
+from collections.abc import Callable
 from contextlib import closing
 from pathlib import Path
 
@@ -16,18 +16,19 @@ import pytest
 from conf.schema import ConfigError
 from pipelines import ui
 from sweeps.tracking import server, store
-from tests.conftest import ROOT
-from tests.servers import free_port
+from tests.servers import Start, free_port
+
+Command = Callable[..., subprocess.Popen[str]]
 
 
-def command(*arguments: str) -> subprocess.Popen[str]:
-    environment = {**os.environ, "PYTHONPATH": str(ROOT), "COLUMNS": "200"}
-    process = [sys.executable, "-m", "pipelines.ui", *arguments]
-    return subprocess.Popen(process, env=environment, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True)
+@pytest.fixture
+def command(start: Start) -> Command:
+    """Starts `python -m pipelines.ui` with these arguments."""
+    return lambda *arguments: start([sys.executable, "-m", "pipelines.ui", *arguments])
 
 
-def refusal(*arguments: str) -> str:
-    """The line with which the command ends, in less time than a server takes to start."""
+def refusal(command: Command, *arguments: str) -> str:
+    """Return the line with which the command ends, in less time than a server takes to start."""
     began = time.monotonic()
     process = command(*arguments)
     output, _ = process.communicate()
@@ -44,7 +45,7 @@ def revised(path: Path, revision: str) -> None:
 
 
 @pytest.mark.usefixtures("fresh_store")
-def test_ctrl_c_ends_the_server_and_its_children() -> None:
+def test_ctrl_c_ends_the_server_and_its_children(command: Command) -> None:
     port = free_port()
     process = command(f"port={port}", "open=false")
     assert process.stdout is not None
@@ -66,20 +67,20 @@ def test_ctrl_c_ends_the_server_and_its_children() -> None:
     assert [child for child in started if child.is_running() and child.status() != psutil.STATUS_ZOMBIE] == []
 
 
-def test_a_port_in_use_is_refused_before_anything_starts(tmp_path: Path) -> None:
+def test_a_port_in_use_is_refused_before_anything_starts(tmp_path: Path, command: Command) -> None:
     with socket.socket() as taken:
         taken.bind(("127.0.0.1", 0))
         taken.listen()
         port = taken.getsockname()[1]
         assert (
-            refusal(f"port={port}")
+            refusal(command, f"port={port}")
             == f"error: port={port}: Address already in use; give another one, e.g. port={port + 1}"
         )
     assert list(tmp_path.iterdir()) == []
 
 
-def test_a_store_that_is_not_there_is_named(tmp_path: Path) -> None:
-    line = refusal(f"port={free_port()}")
+def test_a_store_that_is_not_there_is_named(tmp_path: Path, command: Command) -> None:
+    line = refusal(command, f"port={free_port()}")
     assert line.startswith(f"error: tracking.uri=sqlite:///{tmp_path}/mlflow.db: no such file; a sweep creates it: ")
     assert list(tmp_path.iterdir()) == []
 
@@ -109,9 +110,9 @@ def test_a_file_that_is_no_store_is_refused(tmp_path: Path) -> None:
         server.check_database(store.uri(None))
 
 
-def test_a_server_that_is_away_is_named() -> None:
+def test_a_server_that_is_away_is_named(command: Command) -> None:
     address = f"http://127.0.0.1:{free_port()}"
-    assert refusal(f"tracking.uri={address}").startswith(f"error: {address} does not answer as MLflow does: ")
+    assert refusal(command, f"tracking.uri={address}").startswith(f"error: {address} does not answer as MLflow does: ")
 
 
 @pytest.mark.parametrize(

@@ -277,7 +277,7 @@ def test_a_full_disk_stops_and_leaves_nothing_half_written(home, monkeypatch):
     ("settings", "shapes", "classes", "digest"),
     [
         (REUTERS, [(7186, 100), (1796, 100), (2246, 100)], 46, "c43104598b04b26b"),
-        (IMDB, [(20000, 100), (5000, 100), (25000, 100)], 2, "32f07f6e69ce53d2"),
+        pytest.param(*(IMDB, [(20000, 100), (5000, 100), (25000, 100)], 2, "32f07f6e69ce53d2"), marks=pytest.mark.long),
     ],
     ids=["reuters", "imdb"],
 )

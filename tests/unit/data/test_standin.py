@@ -28,7 +28,7 @@ def bayes(document):
 def accuracy_of(ngrams, words: Documents):
     """Return the test accuracy of a logistic regression on counts of `ngrams` words in a row."""
     counts = CountVectorizer(analyzer=lambda document: list(zip(*(document[i:] for i in range(ngrams)), strict=False)))
-    model = make_pipeline(counts, LogisticRegression(max_iter=1000)).fit(words.x_train, words.y_train)
+    model = make_pipeline(counts, LogisticRegression(max_iter=1000, tol=0.01)).fit(words.x_train, words.y_train)
     return model.score(words.x_test, words.y_test)
 
 
