@@ -38,13 +38,14 @@ MAY_IMPORT = {
     "pipelines.data": {"sweeps.trials.spec"},
     "pipelines": {"pipelines.command", "pipelines.data", "sweeps", "conf"},
 }
+NETWORKS = {f"sweeps.trials.{name}" for name in ("building", "training", "evaluation")}
 # Library -> the only places that import it.
 ONLY_IN = {
     "keras_tuner": {"sweeps.search"},
     "dask": {"sweeps.trials.dask_engine"},
     "distributed": {"sweeps.trials.dask_engine"},
-    "keras": {"models", "sweeps.trials.training", "sweeps.tracking.served_model", "sweeps.tracking.registration"},
-    "tensorflow": {"models", "sweeps.trials.training"},
+    "keras": {"models", *NETWORKS, "sweeps.tracking.served_model", "sweeps.tracking.registration"},
+    "tensorflow": {"models", *NETWORKS},
     "mlflow": {"sweeps.tracking"},
     "matplotlib": {"sweeps.report.figures"},
     "jinja2": {"sweeps.report.html"},

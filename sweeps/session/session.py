@@ -51,7 +51,7 @@ def workers(config: Engine) -> Iterator[DaskEngine]:
     from sweeps.trials.dask_engine import open_engine
 
     with open_engine(config) as engine:
-        engine.warm_up("sweeps.trials.training.prepare")
+        engine.warm_up("sweeps.trials.building.prepare")
         with without_native_logs():
             import_module("sweeps.search.oracle")
         yield engine

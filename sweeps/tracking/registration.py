@@ -180,9 +180,9 @@ class _Registration:
             raise NotRegisteredError(f"{directory}: the weights of trial {trial.trial} are gone")
         try:
             with without_native_logs():
-                from sweeps.trials import training
+                from sweeps.trials import building
 
-                return training.rebuild(self._candidate.spec, checkpoint.best_weights)
+                return building.rebuild(self._candidate.spec, checkpoint.best_weights)
         # The trial may be old: its archive can be gone, and its builder can be another one by now.
         except Exception as error:
             raise NotRegisteredError(f"{self.name} cannot be built again: {error}") from error
@@ -230,13 +230,13 @@ def _texts(data: Dataset, words: bytes) -> list[str]:
 
 def _test(uri: str, model: LoggedModel, texts: list[str], labels: NDArray[np.int64], trial: TrialRecord) -> None:
     """Raise `NotRegisteredError` unless the model, read back from the store, has the logged loss on the test split."""
-    from sweeps.trials import training
+    from sweeps.trials import evaluation
 
     with tempfile.TemporaryDirectory() as scratch:
         # By its location: MLflow looks `models:/…` up in the environment's store, whichever the client's is.
         folder = download_artifacts(model.artifact_location, dst_path=scratch, tracking_uri=uri)
         answers = mlflow.pyfunc.load_model(folder).predict(texts)
     probabilities = np.array([list(answer["probabilities"].values()) for answer in answers])
-    loss, logged = training.scores(probabilities, labels)["test/loss"], trial.test["test/loss"]
+    loss, logged = evaluation.scores(probabilities, labels)["test/loss"], trial.test["test/loss"]
     if not math.isclose(loss, logged, rel_tol=TOLERANCE):
         raise NotRegisteredError(f"trial {trial.trial}, loaded back, has test/loss {loss:.6f}, not {logged:.6f}")

@@ -74,12 +74,12 @@ def measure(config: Config) -> dict[str, float]:
     from keras.src import backend
 
     from models import fused_lstm
-    from sweeps.trials import training
+    from sweeps.trials import evaluation
 
     steps: dict[str, Callable[[], Any]] = {}
     for name, lstm in (("fused", fused_lstm.lstm), ("keras", fused_lstm.keras_lstm)):
         backend.lstm = lstm
-        model, batches = _model(config), training.batches(_words(config, STEPS), config.batch_size)
+        model, batches = _model(config), evaluation.batches(_words(config, STEPS), config.batch_size)
         model.compile(config.optimizer.name, "sparse_categorical_crossentropy", metrics=["accuracy"])
         steps[name] = lambda model=model, batches=batches: model.fit(batches, shuffle=False, verbose=0)
         steps[name]()  # traces it

@@ -29,7 +29,7 @@ from sweeps.plan import LOAD, Plan
 from sweeps.session.session import Session
 from sweeps.tracking import registration, store
 from sweeps.tracking.registration import NotRegisteredError, register
-from sweeps.trials import training
+from sweeps.trials import building, evaluation, training
 from sweeps.trials.spec import EpochReport, OnEpoch, Predictions, TrialResult, TrialSpec
 from tests import tiny
 from tests.fakes import FakeEngine
@@ -78,7 +78,7 @@ def test_the_chosen_model_is_a_candidate_that_does_what_was_logged(
     )
     answers = mlflow.pyfunc.load_model(str(folder)).predict(texts())
     probabilities = np.array([list(answer["probabilities"].values()) for answer in answers])
-    assert training.scores(probabilities, load().test.y) == pytest.approx(best.test, rel=1e-6)
+    assert evaluation.scores(probabilities, load().test.y) == pytest.approx(best.test, rel=1e-6)
     assert {answer["label"] for answer in answers} <= {"first", "second", "third"}
     names = {path.name for path in folder.rglob("*") if path.is_file()}
     assert {"network.keras", "served_model.py", "requirements.txt", "input_example.json", "words.json"} <= names
@@ -93,7 +93,7 @@ def test_the_chosen_model_is_a_candidate_that_does_what_was_logged(
 def test_it_is_logged_and_registered_once(trained: Plan, monkeypatch: pytest.MonkeyPatch) -> None:
     record = logged(trained)
     version = register(store.uri(None), record, candidate(trained, record))
-    monkeypatch.setattr(training, "rebuild", None)  # and nothing is built again for that
+    monkeypatch.setattr(building, "rebuild", None)  # and nothing is built again for that
     again = SweepRecord.of(trained.directory, journal.read(trained.directory))
     assert register(store.uri(None), again, candidate(trained, again)) == version._replace(new=False)
     assert (len(versions()), logged_models()) == (1, 1)

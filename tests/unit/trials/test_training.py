@@ -19,7 +19,7 @@ from models import lstm
 from sweeps import metrics
 from sweeps.errors import TrialFailedError
 from sweeps.metrics import CURVES, METRICS
-from sweeps.trials import training
+from sweeps.trials import building, evaluation, training
 from sweeps.trials.spec import Checkpoint, EpochReport, OnEpoch, TrialResult
 from tests import tiny
 from tests.specs import MODELS, spec
@@ -77,7 +77,7 @@ def small_batches_and_a_frozen_heap() -> Iterator[None]:
     """Validate and test in several batches, and leave TensorFlow's objects out of each trial's garbage collection."""
     gc.freeze()
     with pytest.MonkeyPatch.context() as patched:
-        patched.setattr(training, "EVALUATION_BATCH", 16)
+        patched.setattr(evaluation, "BATCH", 16)
         yield
     gc.unfreeze()
     keras.backend.clear_session()
@@ -167,9 +167,9 @@ def test_curves_of_a_confusion_matrix_are_those_of_its_part_of_the_data() -> Non
     """With weights that do not change, an epoch's answers can be computed again."""
     values = MODELS["lstm"] | {"dropout": 0.0}
     result = short(optimizer=STILL, values=values, epochs=1, batch_size=16)
-    data, model = training.rebuild(spec(values=values), result.checkpoint.best_weights)
+    data, model = building.rebuild(spec(values=values), result.checkpoint.best_weights)
     for part, split in (("train", data.train), ("val", data.validation)):
-        predicted = training.predict(model, split).argmax(axis=1)
+        predicted = evaluation.predict(model, split).argmax(axis=1)
         assert result.curves[f"{part}/macro_f1"] == [f1_score(split.y, predicted, average="macro")]
         assert result.curves[f"{part}/accuracy"] == pytest.approx([(predicted == split.y).mean()], rel=1e-6)
     assert result.curves["train/macro_f1"] != result.curves["val/macro_f1"]
@@ -180,13 +180,13 @@ def test_a_new_row_of_the_table_becomes_a_curve_and_a_test_metric(monkeypatch: p
         return float(answers.counts[(answers.labels == 0) & (answers.predicted != 0)].sum())
 
     row = metrics.Metric("missed", "documents of class 0", "min", ("val", "test"), (), missed)
-    for module in (metrics, training):
+    for module in (metrics, evaluation):
         monkeypatch.setattr(module, "METRICS", (*METRICS, row))
     monkeypatch.setattr(training, "CURVES", (*CURVES, "val/missed"))
     result = short(epochs=1)
-    data, model = training.rebuild(spec(), result.checkpoint.best_weights)
+    data, model = building.rebuild(spec(), result.checkpoint.best_weights)
     for value, split in ((result.curves["val/missed"][0], data.validation), (result.test["test/missed"], data.test)):
-        predicted = training.predict(model, split).argmax(axis=1)
+        predicted = evaluation.predict(model, split).argmax(axis=1)
         assert value == ((split.y == 0) & (predicted != 0)).sum() != ((split.y != 0) & (predicted == 0)).sum()
     monkeypatch.setattr(metrics, "METRICS", (*METRICS, row._replace(compute=None)))
     with pytest.raises(ValueError, match=r"^val/missed: neither Keras nor the table of metrics computes it$"):
@@ -280,7 +280,7 @@ def test_test_metrics_equal_their_definitions_on_the_documents_to_the_last_bit(c
         probabilities, labels = probabilities_and_labels(seed, classes, n)
         predicted = probabilities.argmax(axis=1)
         of_label = probabilities[np.arange(n), labels]
-        scores = training.scores(probabilities, labels)
+        scores = evaluation.scores(probabilities, labels)
         assert list(scores) == [f"test/{metric.name}" for metric in METRICS if "test" in metric.parts]
         assert scores["test/loss"] == float(-np.log(np.clip(of_label, keras.config.epsilon(), None)).mean())
         assert scores["test/accuracy"] == float((predicted == labels).mean())
@@ -292,7 +292,7 @@ def test_test_metrics_equal_their_definitions_on_the_documents_to_the_last_bit(c
 
 def test_test_metrics_are_those_of_keras_and_of_the_textbook() -> None:
     result = whole("lstm").result
-    data, model = training.rebuild(spec(), result.checkpoint.best_weights)
+    data, model = building.rebuild(spec(), result.checkpoint.best_weights)
     model.compile(loss="sparse_categorical_crossentropy", metrics=["accuracy"], run_eagerly=True)
     loss, accuracy = model.evaluate(*data.test, verbose=0)
     assert result.test["test/loss"] == pytest.approx(loss, rel=1e-5)
@@ -329,11 +329,11 @@ def as_on_a_gpu(monkeypatch: pytest.MonkeyPatch) -> Callable[[int], None]:
     """Makes Keras run several steps at a time, as on a GPU."""
 
     def configure(steps: int) -> None:
-        monkeypatch.setattr(training, "STEPS_PER_EXECUTION", steps)
+        monkeypatch.setattr(building, "STEPS_PER_EXECUTION", steps)
         monkeypatch.setattr(tf.config, "list_logical_devices", lambda kind=None: ["GPU:0"])
 
     monkeypatch.setattr(backend, "lstm", backend.lstm)  # restored afterwards
-    training.prepare()
+    building.prepare()
     fused: Callable[..., Any] = backend.lstm
 
     def on_the_processor(*arguments: Any, **options: Any) -> Any:
@@ -370,7 +370,7 @@ def test_whole_executions_are_timed_but_no_more_data_than_there_are(
     trained: bool, as_on_a_gpu: Callable[[int], None], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     sizes: list[int] = []
-    batches = training.batches
+    batches = evaluation.batches
     monkeypatch.setattr(training, "batches", lambda split, n: sizes.append(len(split.y)) or batches(split, n))
     monkeypatch.setattr(training, "TIMED", 1)
     for method in () if trained else ("fit", "evaluate"):
@@ -382,13 +382,13 @@ def test_whole_executions_are_timed_but_no_more_data_than_there_are(
 
 
 def test_the_network_is_not_traced_for_each_step_of_an_execution_to_predict(monkeypatch: pytest.MonkeyPatch) -> None:
-    data, model = training.rebuild(spec(), whole("lstm").result.checkpoint.best_weights)
-    monkeypatch.setattr(training, "EVALUATION_BATCH", 5)  # the test set has 8 of them
+    data, model = building.rebuild(spec(), whole("lstm").result.checkpoint.best_weights)
+    monkeypatch.setattr(evaluation, "BATCH", 5)  # the test set has 8 of them
     model.compile(steps_per_execution=8)
     traced: list[int] = []
     lstm_of_backend = backend.lstm
     monkeypatch.setattr(backend, "lstm", lambda *a, **k: traced.append(1) or lstm_of_backend(*a, **k))
-    assert training.predict(model, data.test).shape == (tiny.TEST, tiny.CLASSES)
+    assert evaluation.predict(model, data.test).shape == (tiny.TEST, tiny.CLASSES)
     assert 1 <= len(traced) <= 2
 
 
@@ -411,7 +411,7 @@ def test_only_a_gpu_runs_several_steps_an_execution_and_is_made_deterministic(
     monkeypatch.setenv("TF_FORCE_GPU_ALLOW_GROWTH", "")
     monkeypatch.delenv("TF_FORCE_GPU_ALLOW_GROWTH")
     monkeypatch.setenv("CUBLAS_WORKSPACE_CONFIG", ":16:8")
-    training.prepare.cache_clear()
+    building.prepare.cache_clear()
     with pytest.raises(TrialFailedError, match="out of memory"):
         training.run(spec(), quiet)
     assert enabled == [True] * len(devices)
@@ -422,8 +422,8 @@ def test_only_a_gpu_runs_several_steps_an_execution_and_is_made_deterministic(
 
 def test_trials_do_not_warn_of_being_traced() -> None:
     logging.getLogger("tensorflow").setLevel(logging.WARNING)
-    training.prepare.cache_clear()
-    training.prepare()
+    building.prepare.cache_clear()
+    building.prepare()
     assert logging.getLogger("tensorflow").getEffectiveLevel() >= logging.ERROR
 
 
@@ -431,8 +431,9 @@ def test_a_final_trial_learns_from_train_and_validation_holds_nothing_out_and_is
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     sizes: list[int] = []
-    batches = training.batches
-    monkeypatch.setattr(training, "batches", lambda split, n: sizes.append(len(split.y)) or batches(split, n))
+    batches = evaluation.batches
+    for module in (training, evaluation):
+        monkeypatch.setattr(module, "batches", lambda split, n: sizes.append(len(split.y)) or batches(split, n))
     result = short(objective="train/accuracy", test_last_epoch=True, final=True, origin=3, epochs=2)
     assert sizes == [90, 90, 40]  # the 60 of train and 30 of validation twice, the test set once
     assert tuple(result.curves) == tuple(name for name in CURVES if name.startswith("train/"))
