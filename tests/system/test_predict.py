@@ -170,23 +170,32 @@ def test_a_mistake_is_answered_in_one_line(arguments: list[str], message: str) -
     assert "\n" not in str(error.value)
 
 
-def test_the_command_reads_standard_input_and_refuses_before_tensorflow(uri: str) -> None:
+def test_without_a_text_standard_input_is_read(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("sys.stdin", io.TextIOWrapper(io.BytesIO("word1 어제\n".encode())))
+    assert predict.read_arguments([]).texts == ("word1 어제",)
+
+
+def run_command(uri: str, content: bytes) -> subprocess.CompletedProcess[bytes]:
+    """Run the command with texts on standard input; a last line says whether TensorFlow was loaded."""
     program = (
         "import sys; from pipelines import predict\ntry: predict.main()\nfinally: print('tensorflow' in sys.modules)"
     )
     command = [sys.executable, "-c", program, f"tracking.uri={uri}", "format=json"]
+    environment = {**os.environ, "PYTHONPATH": str(ROOT)}
+    return subprocess.run(command, input=content, capture_output=True, check=False, env=environment)
 
-    def run(content: bytes) -> subprocess.CompletedProcess[bytes]:
-        return subprocess.run(
-            command, input=content, capture_output=True, check=False, env={**os.environ, "PYTHONPATH": str(ROOT)}
-        )
 
-    wrong = run(b"caf\xe9\n")
-    assert (wrong.returncode, wrong.stdout) == (1, b"False\n")
-    assert wrong.stderr == b"error: standard input: line 1 is not UTF-8; nothing was classified\n"
-    right = run("word1 어제\n".encode())
-    assert (right.returncode, right.stderr) == (0, b"")
-    assert json.loads(right.stdout.splitlines()[0])["text"] == "word1 어제"
+def test_the_command_reads_standard_input_and_refuses_before_tensorflow(uri: str) -> None:
+    refused = run_command(uri, b"caf\xe9\n")
+    assert (refused.returncode, refused.stdout) == (1, b"False\n")
+    assert refused.stderr == b"error: standard input: line 1 is not UTF-8; nothing was classified\n"
+
+
+@pytest.mark.long
+def test_the_command_classifies_standard_input(uri: str) -> None:
+    done = run_command(uri, "word1 어제\n".encode())
+    assert (done.returncode, done.stderr) == (0, b"")
+    assert json.loads(done.stdout.splitlines()[0])["text"] == "word1 어제"
 
 
 @pytest.mark.parametrize(

@@ -60,6 +60,7 @@ def test_the_chosen_model_is_registered_through_it(server: str, trained: Plan) -
     assert register(server, record, candidate(trained, record)) == version._replace(new=False)
 
 
+@pytest.mark.long
 def test_a_server_with_passwords_takes_a_sweep_only_from_those_who_have_one(
     database: str, composed: Callable[..., Job], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
