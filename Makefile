@@ -4,7 +4,7 @@ VENV := .venv
 ARGS ?= model=conv_lstm
 BENCH ?= model=conv_lstm data=imdb trials=8 epochs=6
 
-.PHONY: install sweep ui test test-unit test-system test-long chaos bench lint lock clean
+.PHONY: install sweep ui test test-unit test-commands test-system test-long chaos bench lint lock clean
 
 sweep: install
 	$(VENV)/bin/python -m pipelines.sweep $(ARGS)
@@ -13,15 +13,20 @@ sweep: install
 ui: install
 	$(VENV)/bin/python -m pipelines.ui
 
-# The unit tests and those that start processes, beside each other.
+# The unit tests and those that start processes, two at a time.
 test: install
-	$(MAKE) --no-print-directory --jobs=2 --output-sync=target test-unit test-system
+	$(MAKE) --no-print-directory --jobs=2 --output-sync=target test-system test-unit test-commands
 
 test-unit: install
 	$(VENV)/bin/python -m pytest tests/unit tests/test_architecture.py
 
+# Commands in processes of their own.
+test-commands: install
+	$(VENV)/bin/python -m pytest tests/system/commands
+
+# Sweeps on workers and in stores that these tests share.
 test-system: install
-	$(VENV)/bin/python -m pytest tests/system
+	$(VENV)/bin/python -m pytest tests/system --ignore tests/system/commands
 
 # Fuzzing and repetition, which `make test` does with a few examples only.
 test-long: install

@@ -29,6 +29,8 @@ from typing import NamedTuple
 import numpy as np
 from rich.console import Console
 
+os.environ["MLFLOW_LOGGING_LEVEL"] = "WARNING"  # before anything imports MLflow
+
 import sweeps.search.oracle  # imports TensorFlow once for all processes that are forked
 from conf.compose import compose
 from conf.schema import Engine
