@@ -22,7 +22,7 @@ class AskTell(Protocol):
 
     @property
     def description(self) -> str:
-        """What the search will do with its budget, in words for the user."""
+        """The use that the search will make of its budget, in words for the user."""
 
     def ask(self) -> Proposal | None:
         """Return the next trial; None when the search is over or waits for trials that are running."""

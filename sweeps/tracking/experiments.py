@@ -31,9 +31,9 @@ class Experiments:
         name = self._name or started.dataset
         if started.source == "standin":  # its numbers must never stand among real ones
             name += "-standin"
-        known = client.get_experiment_by_name(name)
-        if known is not None:
-            return self._within_reach(known)
+        existing = client.get_experiment_by_name(name)
+        if existing is not None:
+            return self._within_reach(existing)
         return str(client.create_experiment(name, artifact_location=self._artifact_location(name)))
 
     def _adopt(self, client: MlflowClient, project_run: str) -> str:

@@ -53,11 +53,11 @@ class StoredSweeps:
     def chosen(self, name: str, *kinds: str) -> list[StoredSweep]:
         """Return the sweep of that name or of that run's id, or all of a directory; raises `ConfigError` for none."""
         sweeps = self.sweeps(*kinds)
-        wanted = name.rstrip("/").removeprefix("outputs/")
-        matches = [sweep for sweep in sweeps if wanted in (sweep.name, sweep.name.partition("/")[0], sweep.run)]
+        bare_name = name.rstrip("/").removeprefix("outputs/")
+        matches = [sweep for sweep in sweeps if bare_name in (sweep.name, sweep.name.partition("/")[0], sweep.run)]
         if not matches:
             names = [sweep.name for sweep in sweeps]
-            hint = did_you_mean(wanted, names) or _newest(names)
+            hint = did_you_mean(bare_name, names) or _newest(names)
             raise ConfigError(f"sweep={name}: {store.without_password(self.uri)} has no such {kinds[0]}{hint}")
         return matches
 

@@ -36,7 +36,7 @@ def messages_until_idle(engine: DaskEngine) -> list[Message]:
 
 
 def results(engine: DaskEngine) -> list[Any]:
-    """What the functions returned that finished, once all trials have ended."""
+    """The results of the functions that finished, once all trials have ended."""
     return [message.result for message in messages_until_idle(engine) if isinstance(message, Finished)]
 
 

@@ -56,13 +56,13 @@ def _prepare() -> None:
 
 def _families() -> list[str]:
     """The installed ones of `FONTS`; matplotlib's own list lacks fonts that were installed after it was made."""
-    known = {font.name for font in font_manager.fontManager.ttflist}
-    if not known & set(FONTS[1:-1]):
+    installed = {font.name for font in font_manager.fontManager.ttflist}
+    if not installed & set(FONTS[1:-1]):
         for path in font_manager.findSystemFonts():
             if Path(path).name.startswith(("NotoSansCJK-Regular", "NotoSansCJKkr-Regular", "NanumGothic.")):
                 font_manager.fontManager.addfont(path)
-        known = {font.name for font in font_manager.fontManager.ttflist}
-    return [font for font in FONTS if font in known]
+        installed = {font.name for font in font_manager.fontManager.ttflist}
+    return [font for font in FONTS if font in installed]
 
 
 def legend(axes: Axes) -> None:

@@ -1,4 +1,4 @@
-"""What the unit tests of the data cannot show in one process."""
+"""Properties of the data that one process cannot show."""
 
 import os
 import subprocess
