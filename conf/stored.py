@@ -123,7 +123,8 @@ def _upgrade(content: DictConfig) -> None:
         if option.is_file():
             defaults = OmegaConf.load(option)
             content.tuner = {key: tuner.get(key, value) for key, value in defaults.items()}
-    for data in (content.get("datasets") or {}).values():
+    datasets = content.get("datasets")
+    for data in datasets.values() if isinstance(datasets, DictConfig) else ():
         if isinstance(data, DictConfig) and "load" in data:
             load = data.pop("load")
             data.read = Data.read if load == "pipelines.data.load" else load
