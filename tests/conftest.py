@@ -72,9 +72,11 @@ def empty_store(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """An empty MLflow store, which takes seconds to make; tests copy it."""
     from sweeps.tracking.tracker import Tracker
 
-    path = tmp_path_factory.mktemp("store") / "mlflow.db"
-    assert Tracker(f"sqlite:///{path}").close()
-    return path
+    folder = tmp_path_factory.mktemp("store")
+    with pytest.MonkeyPatch.context() as patched:
+        patched.chdir(folder)  # MLflow puts the artifacts of the experiment Default below the working folder
+        assert Tracker(f"sqlite:///{folder}/mlflow.db").close()
+    return folder / "mlflow.db"
 
 
 @pytest.fixture
