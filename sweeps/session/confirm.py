@@ -57,7 +57,7 @@ def confirm(request: Request, session: Session) -> list[SweepRecord]:
         files.write_text(directory / stored.FILE, job.yaml)
         files.write_text(directory / COMMAND, json.dumps(_options(request)))
         with workers(config.engine) as engine:
-            confirmed, tracker, logged = session.conduct(sweeps, engine, _oracle(plans[0]).description)
+            confirmed, tracker, logged = session.conduct(sweeps, engine, sweeps[0].oracle.description)
         for plan, record in zip(plans, confirmed, strict=True):
             _print(record, session.console)
             if logged:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from functools import cache
 from typing import TYPE_CHECKING
 
 from sweeps.journal import SweepRecord, TrialRecord
@@ -13,14 +14,17 @@ if TYPE_CHECKING:
 
 def from_reports() -> ExtrasOf:
     """Return the function that the tracker asks for a trial's loss curves and for a sweep's note, scores and report."""
-    drawings: dict[str, LossCurves] = {}  # one figure for all trials: a new one for each takes 1.5 times as long
 
-    def loss_curves(record: SweepRecord, trial: TrialRecord) -> bytes:
+    @cache  # one figure for all trials: a new one for each takes 1.5 times as long
+    def drawing(held_out: str) -> LossCurves:
         from sweeps.report.figures.trial import LossCurves
 
-        held_out = record.started.held_out
-        drawing = drawings.setdefault(held_out, LossCurves(held_out))
-        return drawing.png(trial.curves, f"{record.started.model} on {record.started.dataset}, trial {trial.trial}")
+        return LossCurves(held_out)
+
+    def loss_curves(record: SweepRecord, trial: TrialRecord) -> bytes:
+        return drawing(record.started.held_out).png(
+            trial.curves, f"{record.started.model} on {record.started.dataset}, trial {trial.trial}"
+        )
 
     def extras_of(record: SweepRecord, trial: TrialRecord | None) -> Extras:
         from sweeps.report import run_note

@@ -143,7 +143,8 @@ class SweepRuns:
             parent = self._parent = self._create(client, project_run)
         else:
             parent.reopen(client, driver_process.tags())
-        self._log_note(client, parent, self._extras(self._record, None).note)
+        if ended is None:  # otherwise `_log_end` logs it with everything else of the end
+            self._log_note(client, parent, self._extras(self._record, None).note)
         client.log_text(parent.id, self._started.config, "config.yaml")
         return parent
 
