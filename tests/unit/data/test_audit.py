@@ -1,0 +1,144 @@
+"""The audit of a dataset: counts of repeated, contradicting and leaked documents, floor, ceiling and lengths."""
+
+from __future__ import annotations
+
+import json
+
+import numpy as np
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from pipelines.data import archives, dataset
+from pipelines.data.audit import Encoded, TokenCounts, audit
+from sweeps import audit as audits
+from sweeps.audit import Audit
+from tests.corpora import REAL, needs_real_archives
+
+
+def encoded(documents: list[int], labels: list[int]) -> Encoded:
+    """Return documents of two ids each; the numbers say which are equal."""
+    return Encoded(np.array([[0, document] for document in documents], dtype=np.int32), np.array(labels))
+
+
+def audited(train: Encoded, test: Encoded, *, labels: int = 2, counted: TokenCounts | None = None) -> Audit:
+    counts = counted or TokenCounts(np.ones(len(train.y), dtype=np.int64), np.array([len(train.y)]), 0)
+    sizes = {"train": len(train.y), "validation": 0, "test": len(test.y)}
+    return audit(train, test, counts, [f"label {n}" for n in range(labels)], sizes, num_words=10, tokens="words")
+
+
+def test_it_counts_repeated_contradicting_and_leaked_documents() -> None:
+    train = encoded([1, 1, 1, 2, 2, 3, 4], [0, 0, 0, 0, 1, 0, 1])
+    test = encoded([1, 1, 2, 3, 5], [0, 1, 1, 1, 0])
+    found = audited(train, test)
+    assert (found.repeated, found.contradicting) == (3, 1)
+    assert (found.leaked, found.leaked_otherwise) == (4, 2)
+
+
+def test_the_floor_is_the_most_frequent_label_of_train() -> None:
+    found = audited(encoded([1, 2, 3], [1, 1, 0]), encoded([4, 5, 6, 7], [0, 0, 0, 1]))
+    assert (found.largest, found.floor) == ("label 1", 0.25)
+
+
+def test_the_ceiling_counts_the_best_answer_to_each_document() -> None:
+    train = encoded([1, 2, 2], [0, 0, 1])
+    # 1 can only be answered as in train, 2 in two ways of which one is better, 3 in any way.
+    test = encoded([1, 1, 2, 2, 2, 3, 3], [0, 1, 0, 1, 1, 0, 1])
+    assert audited(train, test).ceiling == pytest.approx((1 + 2 + 1) / 7)
+
+
+@given(
+    st.lists(st.tuples(st.integers(0, 5), st.integers(0, 2)), min_size=1, max_size=30),
+    st.lists(st.tuples(st.integers(0, 5), st.integers(0, 2)), min_size=1, max_size=30),
+)
+def test_no_function_that_answers_train_as_train_does_exceeds_the_ceiling(
+    train: list[tuple[int, int]], test: list[tuple[int, int]]
+) -> None:
+    found = audited(
+        encoded(*map(list, zip(*train, strict=True))), encoded(*map(list, zip(*test, strict=True))), labels=3
+    )
+    right = 0
+    for document in {document for document, _ in test}:
+        allowed = {label for other, label in train if other == document} or {0, 1, 2}
+        right += max(sum((document, label) == pair for pair in test) for label in allowed)
+    assert found.ceiling == pytest.approx(right / len(test))
+
+
+def test_lengths_and_the_vocabulary_are_those_of_train_before_it_is_cut() -> None:
+    counted = TokenCounts(np.array([1, 2, 3, 4]), np.array([0, 5, 3, 2]), unknown=2)
+    found = audited(encoded([1, 2, 3, 4], [0, 1, 0, 1]), encoded([5], [0]), counted=counted)
+    assert found.lengths == (1, 1, 2, 3, 4, 4, 4)
+    assert (found.cut, found.unread, found.unknown) == (0.5, 0.3, 0.2)
+    assert (found.vocabulary, found.covering) == (3, 3)
+
+
+def test_an_audit_is_the_same_after_json() -> None:
+    found = audited(encoded([1, 2], [0, 1]), encoded([5], [0]))
+    assert audits.of(json.loads(json.dumps({**found.as_dict(), "a later field": 1}))) == found
+
+
+@needs_real_archives
+@pytest.mark.parametrize(
+    ("name", "num_words", "classes", "counts", "shares"),
+    [
+        ("reuters", 1000, 46, (551, 270, 242, 126), (0.219, 0.454, 0.362, 0.937)),
+        ("imdb", 5000, 2, (101, 0, 123, 0), (0.100, 0.885, 0.5, 1.0)),
+    ],
+)
+def test_the_real_archives_have_their_known_numbers(
+    name: str, num_words: int, classes: int, counts: tuple[int, ...], shares: tuple[float, ...]
+) -> None:
+    documents = archives.parse((REAL / f"{name}.npz").read_bytes(), classes)
+    train, test = (
+        Encoded(dataset.encode(x, num_words=num_words, maxlen=100), y)
+        for x, y in ((documents.x_train, documents.y_train), (documents.x_test, documents.y_test))
+    )
+    ranks = np.concatenate([np.array(document, dtype=np.int64) for document in documents.x_train])
+    lengths = np.array([len(document) for document in documents.x_train])
+    unknown = int(np.sum(ranks >= num_words - dataset.OFFSET))
+    found = audited(train, test, labels=classes, counted=TokenCounts(lengths, np.bincount(ranks), unknown))
+    assert (found.repeated, found.contradicting, found.leaked, found.leaked_otherwise) == counts
+    measured = (found.unknown, found.cut, found.floor, found.ceiling)
+    assert tuple(round(share, 3) for share in measured) == pytest.approx(shares)
+
+
+def example(**changes: object) -> Audit:
+    facts = {
+        "sizes": {"train": 80, "validation": 20, "test": 25},
+        "labels": ("a", "b"),
+        "of_label": {"train": (50, 50), "test": (12, 13)},
+        "maxlen": 100,
+        "num_words": 5000,
+        "tokens": "words",
+        "lengths": (5, 20, 40, 60, 80, 95, 120),
+        "cut": 0.01,
+        "unread": 0.001,
+        "unknown": 0.02,
+        "vocabulary": 20_000,
+        "covering": 3000,
+        "repeated": 0,
+        "contradicting": 0,
+        "leaked": 0,
+        "leaked_otherwise": 0,
+        "floor": 0.48,
+        "ceiling": 1.0,
+    }
+    return Audit(**{**facts, **changes})  # type: ignore[arg-type]
+
+
+@pytest.mark.parametrize(
+    ("changes", "overrides"),
+    [
+        ({}, []),
+        ({"cut": 0.4, "lengths": (50, 80, 95, 150, 391, 700, 900)}, ["datasets.x.maxlen=400"]),
+        ({"cut": 0.4, "lengths": (50, 80, 95, 150, 3911, 7000, 9000)}, ["datasets.x.maxlen=1000"]),
+        ({"lengths": (2, 3, 4, 5, 9, 12, 80)}, ["datasets.x.maxlen=13"]),
+        ({"unknown": 0.2, "covering": 6358}, ["datasets.x.num_words=6400"]),
+        ({"unknown": 0.2, "covering": 9000}, ["datasets.x.tokens=bpe"]),
+        ({"unknown": 0.2, "covering": 4000}, []),
+        ({"scripts": {"CJK": 0.7, "LATIN": 0.3}, "cut": 0.4}, ["datasets.x.tokens=characters"]),
+        ({"of_label": {"train": (90, 10), "test": (20, 5)}}, ["objective=val/macro_f1"]),
+    ],
+)
+def test_suggestions(changes: dict[str, object], overrides: list[str]) -> None:
+    assert [each.override for each in audits.suggestions(example(**changes), "x")] == overrides
