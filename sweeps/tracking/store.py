@@ -10,7 +10,8 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
-from conf.schema import ConfigError
+from conf import secrets
+from conf.schema import ConfigError, check_address
 
 SQLITE = "sqlite:///"
 SCHEMES = ("sqlite", "http", "https", "postgresql", "mysql", "mssql")
@@ -29,7 +30,8 @@ def uri(configured: str | None, last: str | None = None) -> str:
         )
     if address.startswith(SQLITE):
         return f"{SQLITE}{database(address).resolve()}"
-    return address
+    check_address("tracking.uri", address)
+    return secrets.completed(address)
 
 
 def local() -> str:
@@ -44,7 +46,7 @@ def server(uri: str) -> str:
 
 def without_password(uri: str) -> str:
     """Return an address that may be shown: everybody who may see the runs can read the journal."""
-    return re.sub(r"//[^/@]*@", "//", uri)
+    return secrets.public(uri)
 
 
 def database(uri: str) -> Path:
