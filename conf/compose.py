@@ -23,7 +23,7 @@ from hydra.core.config_store import ConfigStore
 from hydra.core.hydra_config import HydraConfig
 from hydra.core.override_parser.overrides_parser import OverridesParser
 from hydra.errors import HydraException, MissingConfigException, OverrideParseException
-from omegaconf import DictConfig, OmegaConf
+from omegaconf import DictConfig, ListConfig, OmegaConf
 from omegaconf.errors import (
     ConfigAttributeError,
     ConfigKeyError,
@@ -33,7 +33,7 @@ from omegaconf.errors import (
 )
 from yaml import YAMLError
 
-from conf import arguments, secrets, stored
+from conf import arguments, secrets, stored, tables
 from conf.arguments import GROUPS, MULTIRUN
 from conf.schema import Config, ConfigError, Job, did_you_mean
 
@@ -54,7 +54,7 @@ def compose(config_name: str = "sweep") -> list[Job]:
     ConfigStore.instance().store(name="schema", node=Config)
     try:
         if any(argument.startswith("-") for argument in overrides):
-            jobs = _jobs_with_flags(config_name, line)
+            jobs = _jobs_with_flags(config_name, line if multirun else tables.expanded(line, _options("data")))
         else:
             jobs = _jobs(config_name, overrides, multirun=multirun)
     except (HydraException, OmegaConfBaseException, YAMLError, ValueError) as error:
@@ -70,6 +70,7 @@ def compose(config_name: str = "sweep") -> list[Job]:
 def _jobs(config_name: str, overrides: list[str], *, multirun: bool) -> list[Job]:
     with hydra.initialize_config_dir(str(Path(__file__).parent.resolve()), version_base="1.3"):
         lines = _multirun(overrides) if multirun else [overrides]
+        lines = [tables.expanded(line, _options("data")) for line in lines]
         return [job(hydra.compose(config_name, line), _without_hydra(line)) for line in lines]
 
 
@@ -184,6 +185,11 @@ def _make_paths_absolute(cfg: DictConfig) -> None:
             data.archive = str(Path(data.archive).expanduser().resolve())
         if data.text.words is not None and "://" not in data.text.words:
             data.text.words = str(Path(data.text.words).expanduser().resolve())
+        data.files = [tables.absolute(path) for path in data.files]
+        if isinstance(data.test, str | ListConfig):
+            data.test = [
+                tables.absolute(str(path)) for path in ([data.test] if isinstance(data.test, str) else data.test)
+            ]
 
 
 def _replace_hyperparameters(cfg: DictConfig, overrides: Sequence[str]) -> None:

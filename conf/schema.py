@@ -25,6 +25,9 @@ Values = Mapping[str, Value]  # hyperparameter -> value
 RESUMABLE = ("trials", "minutes", "target", "engine", "tracking")
 # Keywords that a dataset's `read` function may have; it is called with those that it names.
 READ_KEYWORDS = ("name", "source", "archive", "url", "sha256", "num_words", "maxlen", "num_classes")
+# Keys of `Data` that only tables have, and those that only documents have which a function reads.
+TABLE_KEYS = ("label", "group", "time", "split", "test", "duplicates", "rare", "tokens")
+DOCUMENT_KEYS = ("read", "source", "archive", "url", "sha256", "num_classes")
 # Keys of every tuner; all others are options of its oracle.
 TUNER_KEYS = ("name", "oracle", "ends_trials")
 STOPPING_OPTIONS = {"patience": [], "median": ["grace", "min_trials"], "none": []}
@@ -59,8 +62,12 @@ def _address() -> Any:
 
 @dataclass
 class Text:
-    """The settings with which a registered model takes raw text and answers by name."""
+    """The raw texts: the columns of a table that hold them or, for documents of word ranks, what leads back to texts.
 
+    A registered model takes raw text and answers by name.
+    """
+
+    columns: list[str] = field(default_factory=list)  # of a table; several are joined, [] is guessed
     words: str | None = None  # a word index: a JSON file that maps each word to its rank
     url: str | None = _address()
     sha256: str | None = None
@@ -69,18 +76,31 @@ class Text:
 
 @dataclass
 class Data:
-    """A labelled text corpus: the function that reads it, where it lies, and how it is encoded."""
+    """A labelled text corpus: where its documents are, how they are divided, and how they are encoded.
 
+    `files` names a table of texts. Without it the function `read` returns documents of word ranks.
+    """
+
+    files: list[str] = field(default_factory=list)  # tables, folders and globs, all of one dataset
+    label: str | None = None  # columns of the table; null is guessed
+    group: str | None = None  # rows of one group are all in train, in validation or in test
+    time: str | None = None  # the latest rows are tested
+    split: str | None = None  # says train, validation or test
+    test: Any = 0.2  # a fraction of the rows, or files of their own
+    duplicates: str = _one_of("apart", "apart", "keep")  # apart: equal texts are in one part
+    rare: str = _one_of("keep", "keep", "merge", "drop")  # labels with too few texts for three parts
     read: str = "pipelines.data.archives.read"  # returns a `pipelines.data.corpus.Corpus`
     source: str = _one_of("auto", "auto", "archive", "standin")
     archive: str | None = None
     url: str | None = _address()
     sha256: str | None = None
-    num_words: int = _number(MISSING, low=4, high=10**9)
-    maxlen: int = _number(MISSING, low=1, high=10**6)
-    num_classes: int = _number(MISSING, low=2)
+    num_classes: int | None = _number(None, low=2)  # of documents; a table has as many as labels
     validation: Any = 0.2
     split_seed: int = _number(113, low=0, high=2**32 - 1)
+    tokens: str = _one_of("words", "words", "characters", "wordpiece", "bpe", "unigram")
+    num_words: int = _number(MISSING, low=4, high=10**9)
+    maxlen: int = _number(MISSING, low=1, high=10**6)
+    keep: str = _one_of("last", "last", "first", "both")  # the end of a long document that is read
     text: Text = field(default_factory=Text)
 
 
@@ -154,6 +174,7 @@ class Config:
         if not self.datasets:
             raise ConfigError("data: at least one dataset is needed, e.g. data=imdb")
         for name, data in self.datasets.items():
+            _check_kind(f"datasets.{name}", data)
             _check_validation(f"datasets.{name}.validation", data.validation)
             _check_labels(f"datasets.{name}", data)
         if self.reproduce is not None and not re.fullmatch("[0-9a-f]{32}", self.reproduce):
@@ -199,6 +220,29 @@ def _check_value(key: str, value: Any, bounds: Any) -> None:
     if not (value > low if above else value >= low) or (high is not None and value > high):
         lower = f"greater than {low}" if above else f"at least {low}"
         raise ConfigError(f"{key}={value}: must be {lower}" + (f" and at most {high}" if high is not None else ""))
+
+
+def _check_kind(section: str, data: Data) -> None:
+    """Refuse the keys of tables for documents, and those of documents for tables."""
+    kind, others = ("a table (files)", DOCUMENT_KEYS) if data.files else ("a dataset without files", TABLE_KEYS)
+    for key in others:
+        value = getattr(data, key)
+        if value != getattr(Data(), key):
+            raise ConfigError(f"{section}.{key}={value}: {kind} does not take it")
+    for key in ("words", "url", "sha256", "labels") if data.files else ("columns",):
+        if value := getattr(data.text, key):
+            raise ConfigError(f"{section}.text.{key}={value}: {kind} does not take it")
+    if data.files:
+        _check_test(f"{section}.test", data.test)
+    elif data.num_classes is None:
+        raise ConfigError(f"{section}.num_classes: has no value")
+
+
+def _check_test(key: str, value: Any) -> None:
+    if isinstance(value, str) or (isinstance(value, list) and value and all(isinstance(each, str) for each in value)):
+        return
+    if not isinstance(value, float) or not 0 < value < 1:
+        raise ConfigError(f"{key}={value}: must be a fraction of the rows between 0 and 1 (both excluded), or files")
 
 
 def _check_validation(key: str, value: Any) -> None:

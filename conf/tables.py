@@ -1,0 +1,68 @@
+"""The tables of texts that `data=` names by their paths: `data=reviews.csv` is the dataset `reviews`."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Sequence
+from pathlib import Path
+
+from conf.arguments import quoted
+from conf.schema import ConfigError
+
+COLUMNS = re.compile(r"^(datasets\.[^.=]+\.text)=(?!\{)")
+
+
+def expanded(overrides: Sequence[str], options: Sequence[str]) -> list[str]:
+    """Return the overrides of one job with a dataset in the place of each path that `data=` names.
+
+    `options` are the datasets that have a file of configuration. Raises `ConfigError` for two paths of one name.
+    """
+    lines: list[str] = []
+    for override in overrides:
+        key, _, value = override.partition("=")
+        values = [each.strip().strip("'\"") for each in value.removeprefix("[").removesuffix("]").split(",")]
+        paths = [each for each in values if _is_path(each, options)]
+        if key == "data" and paths:
+            named = [each for each in values if each not in paths]
+            lines += [f"data=[{','.join(named)}]", *_datasets(paths, {*named})]
+        else:
+            lines.append(_with_columns(override))
+    return lines
+
+
+def absolute(path: str) -> str:
+    """Return the path from the root, because a sweep may be resumed in another folder; an address stays as it is."""
+    return path if "://" in path else str(Path(path).expanduser().absolute())
+
+
+def _is_path(value: str, options: Sequence[str]) -> bool:
+    return bool(value) and value not in options and (bool(re.search(r"[./\\*]", value)) or Path(value).exists())
+
+
+def _datasets(paths: Sequence[str], taken: set[str]) -> list[str]:
+    lines = []
+    for path in paths:
+        name = _name(path)
+        if name in taken:
+            raise ConfigError(f"data={path}: there is another dataset named {name}; rename the file")
+        taken.add(name)
+        lines += [f"+table@datasets.{name}=texts", f"datasets.{name}.files=[{quoted(absolute(path))}]"]
+    return lines
+
+
+def _name(path: str) -> str:
+    """Return the name of a path's dataset, of letters, digits, - and _, as Hydra's keys have them."""
+    parts = [part.partition(".")[0] for part in Path(path).parts if not re.search(r"[*?\[]", part)]
+    names = (re.sub(r"[^A-Za-z0-9_-]+", "_", part).strip("_") for part in reversed(parts))
+    return next((name for name in names if re.match("[A-Za-z]", name)), "table")
+
+
+def _with_columns(override: str) -> str:
+    """Let `text=review` name a column, although `text` has other keys too."""
+    columns = COLUMNS.match(override)
+    if columns is None:
+        return override
+    value = override[columns.end() :]
+    if value[:1] not in ("[", "'", '"', "$"):
+        value = quoted(value)
+    return f"{columns[1]}.columns={value if value.startswith('[') else f'[{value}]'}"

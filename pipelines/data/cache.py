@@ -1,0 +1,105 @@
+"""The user's cache of encoded datasets: arrays that every worker maps, and a description beside them.
+
+An entry appears whole or not at all, and its arrays are used only while they have the digest that they were written
+with. It is found by a key, which is made of everything that decides the arrays, the code included.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import os
+import tempfile
+from collections.abc import Callable, Mapping, Sequence
+from contextlib import suppress
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import numpy as np
+from numpy.lib import format as npy
+from numpy.typing import NDArray
+
+from conf.schema import ConfigError
+from sweeps import text_encoder
+from sweeps.files import digest_of_arrays
+
+PARTS = ("train_x", "train_y", "validation_x", "validation_y", "test_x", "test_y")
+DESCRIPTION, VOCABULARY = "meta.json", "vocabulary"
+
+
+class Entry(NamedTuple):
+    """Encoded data in the cache."""
+
+    folder: Path
+    arrays: Sequence[NDArray[Any]]  # of `PARTS`, mapped read-only
+    digest: str
+    description: Mapping[str, Any]  # JSON
+
+    def vocabulary(self) -> bytes:
+        """Return the vocabulary that was written with the arrays."""
+        return (self.folder / VOCABULARY).read_bytes()
+
+
+def entry(key: object, write: Callable[[Path], Mapping[str, Any]]) -> Entry:
+    """Return the entry of a key, JSON; if there is none that can be trusted, `write` fills the folder of a new one.
+
+    `write` saves the arrays of `PARTS` there and returns their description. Raises `ConfigError` where the cache cannot
+    be written.
+    """
+    cache = Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "text-sweeps"
+    folder = cache / hashlib.sha256(json.dumps(key).encode()).hexdigest()[:32]
+    if (known := _known(folder)) is not None:
+        return known
+    try:
+        cache.mkdir(parents=True, exist_ok=True)
+        with tempfile.TemporaryDirectory(dir=cache, prefix=".encoding-") as temporary:
+            unpublished = Path(temporary, "unpublished")
+            unpublished.mkdir()
+            description = write(unpublished)
+            digest = digest_of_arrays(arrays_in(unpublished))
+            (unpublished / DESCRIPTION).write_text(json.dumps({"digest": digest, **description}))
+            _publish(unpublished, folder)
+    except OSError as error:
+        raise ConfigError(f"XDG_CACHE_HOME={cache.parent}: cannot be written ({error})") from error
+    return Entry(folder, arrays_in(folder), digest, description)
+
+
+def save(folder: Path, arrays: Sequence[NDArray[Any]]) -> None:
+    """Write arrays, in the order of `PARTS`."""
+    for part, array in zip(PARTS, arrays, strict=True):
+        np.save(folder / f"{part}.npy", array)
+
+
+def arrays_in(folder: Path) -> list[NDArray[Any]]:
+    return [npy.open_memmap(folder / f"{part}.npy", mode="r") for part in PARTS]
+
+
+def code(*modules: Path) -> list[str]:
+    """Return the hashes of all modules that read and encode data, as part of a key.
+
+    Nobody can forget to raise a version.
+    """
+    own = [*sorted(Path(__file__).parent.glob("*.py")), Path(text_encoder.__file__), *modules]
+    return [hashlib.sha256(module.read_bytes()).hexdigest() for module in own]
+
+
+def _known(folder: Path) -> Entry | None:
+    """Return the entry in a folder, or None where there is none that can be trusted."""
+    try:
+        arrays = arrays_in(folder)
+        description = json.loads((folder / DESCRIPTION).read_text())
+        digest = description["digest"]
+    except Exception:  # absent, half-written or altered in whatever way: the documents are encoded again
+        return None
+    return Entry(folder, arrays, digest, description) if digest == digest_of_arrays(arrays) else None
+
+
+def _publish(unpublished: Path, folder: Path) -> None:
+    """Rename the directory to `folder`; if another process does so at the same time, its arrays are the same."""
+    with suppress(FileNotFoundError):
+        folder.rename(unpublished.with_name("replaced"))  # into the temporary directory, and removed with it
+    try:
+        unpublished.rename(folder)
+    except OSError:
+        if not folder.is_dir():
+            raise
