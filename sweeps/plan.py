@@ -89,7 +89,8 @@ class Plan(NamedTuple):
     @property
     def data(self) -> dict[str, Any]:
         """The keyword arguments of `load`: the source is the one that was found, so that no worker takes another."""
-        return {"name": self.dataset, "settings": replace(self.config.datasets[self.dataset], source=self.source)}
+        settings = replace(self.config.datasets[self.dataset], source=self.source)
+        return {"name": self.dataset, "settings": settings, "digest": self.digest}
 
     @property
     def reported_metric(self) -> str:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -14,10 +14,10 @@ ROWS = 65_536  # that are hashed at once
 COVERED = 0.95  # share of the tokens
 
 
-class Encoded(NamedTuple):
-    """One side of a dataset, train with validation or test."""
+class Labelled(NamedTuple):
+    """One side of a dataset: train with validation, or test."""
 
-    x: NDArray[np.int32]  # (n, maxlen)
+    documents: NDArray[np.uint64]  # (n,) equal for documents of equal ids, see `hashes`
     y: NDArray[np.int64]  # (n,)
 
 
@@ -32,12 +32,11 @@ class TokenCounts(NamedTuple):
 
 
 def audit(
-    train: Encoded, test: Encoded, counted: TokenCounts, labels: Sequence[str], sizes: Mapping[str, int], **facts: Any
+    train: Labelled, test: Labelled, counted: TokenCounts, labels: Sequence[str], maxlen: int, **facts: Any
 ) -> Audit:
     """Compute the audit; `facts` are the fields of `Audit` that only the reader of the data knows."""
-    classes, maxlen = len(labels), train.x.shape[1]
-    keys = np.concatenate([_hashes(train.x), _hashes(test.x)])
-    documents = np.unique(keys, return_inverse=True)[1]
+    classes = len(labels)
+    documents = np.unique(np.concatenate([train.documents, test.documents]), return_inverse=True)[1]
     in_train, in_test = documents[: len(train.y)], documents[len(train.y) :]
     pairs = np.unique(in_train * classes + train.y)
     labels_of_document = np.bincount(pairs // classes, minlength=int(documents.max()) + 1)
@@ -48,7 +47,6 @@ def audit(
     total = int(counted.lengths.sum())
     ordered = np.sort(counted.counts[counted.counts > 0])[::-1]
     return Audit(
-        sizes=dict(sizes),
         labels=tuple(labels),
         of_label={"train": tuple(train_sizes.tolist()), "test": tuple(test_sizes.tolist())},
         maxlen=maxlen,
@@ -86,14 +84,14 @@ def _ceiling(
     return float(best.sum() / len(y))
 
 
-def _hashes(x: NDArray[np.int32]) -> NDArray[np.uint64]:
+def hashes(x: NDArray[np.int32]) -> NDArray[np.uint64]:
     """Return a number for each row: equal rows have equal ones, different rows different ones but for 1 in 2^64."""
     generator = np.random.Generator(np.random.PCG64(0))
     weights = generator.integers(0, 2**64, size=x.shape[1], dtype=np.uint64) | np.uint64(1)
-    hashes = np.empty(len(x), dtype=np.uint64)
+    found = np.empty(len(x), dtype=np.uint64)
     for start in range(0, len(x), ROWS):
         rows = x[start : start + ROWS].astype(np.uint64) + np.uint64(1)
         rows ^= rows << np.uint64(32)
         rows *= weights
-        hashes[start : start + ROWS] = (rows ^ (rows >> np.uint64(29))).sum(axis=1, dtype=np.uint64)
-    return hashes
+        found[start : start + ROWS] = (rows ^ (rows >> np.uint64(29))).sum(axis=1, dtype=np.uint64)
+    return found

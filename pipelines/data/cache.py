@@ -9,6 +9,7 @@ from __future__ import annotations
 import hashlib
 import json
 import os
+import secrets
 import tempfile
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import suppress
@@ -25,6 +26,7 @@ from sweeps.files import digest_of_arrays
 
 PARTS = ("train_x", "train_y", "validation_x", "validation_y", "test_x", "test_y")
 DESCRIPTION, VOCABULARY = "meta.json", "vocabulary"
+BY_DIGEST = "by-digest"  # a folder of links to the entries
 
 
 class Entry(NamedTuple):
@@ -46,22 +48,46 @@ def entry(key: object, write: Callable[[Path], Mapping[str, Any]]) -> Entry:
     `write` saves the arrays of `PARTS` there and returns their description. Raises `ConfigError` where the cache cannot
     be written.
     """
-    cache = Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "text-sweeps"
+    cache = _directory()
     folder = cache / hashlib.sha256(json.dumps(key).encode()).hexdigest()[:32]
-    if (known := _known(folder)) is not None:
-        return known
     try:
-        cache.mkdir(parents=True, exist_ok=True)
-        with tempfile.TemporaryDirectory(dir=cache, prefix=".encoding-") as temporary:
-            unpublished = Path(temporary, "unpublished")
-            unpublished.mkdir()
-            description = write(unpublished)
-            digest = digest_of_arrays(arrays_in(unpublished))
-            (unpublished / DESCRIPTION).write_text(json.dumps({"digest": digest, **description}))
-            _publish(unpublished, folder)
+        known = _known(folder) or _written(folder, write)
+        _link(cache / BY_DIGEST / known.digest, folder)
     except OSError as error:
         raise ConfigError(f"XDG_CACHE_HOME={cache.parent}: cannot be written ({error})") from error
+    return known
+
+
+def with_digest(digest: str) -> Entry | None:
+    """Return the entry whose arrays have a digest, or None: no file of the user's is read for it."""
+    known = _known(_directory() / BY_DIGEST / digest)
+    return known if known is not None and known.digest == digest else None
+
+
+def _directory() -> Path:
+    return Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "text-sweeps"
+
+
+def _written(folder: Path, write: Callable[[Path], Mapping[str, Any]]) -> Entry:
+    folder.parent.mkdir(parents=True, exist_ok=True)
+    with tempfile.TemporaryDirectory(dir=folder.parent, prefix=".encoding-") as temporary:
+        unpublished = Path(temporary, "unpublished")
+        unpublished.mkdir()
+        description = write(unpublished)
+        digest = digest_of_arrays(arrays_in(unpublished))
+        (unpublished / DESCRIPTION).write_text(json.dumps({"digest": digest, **description}))
+        _publish(unpublished, folder)
     return Entry(folder, arrays_in(folder), digest, description)
+
+
+def _link(link: Path, folder: Path) -> None:
+    """Let `link` lead to the folder, in one step."""
+    if link.is_symlink() and link.resolve() == folder.resolve():
+        return
+    link.parent.mkdir(exist_ok=True)
+    new = link.with_name(f".{link.name}.{secrets.token_hex(4)}")
+    new.symlink_to(Path("..", folder.name), target_is_directory=True)
+    new.rename(link)
 
 
 def save(folder: Path, arrays: Sequence[NDArray[Any]]) -> None:

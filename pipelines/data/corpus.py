@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from itertools import chain
+from pathlib import Path
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -27,6 +28,13 @@ class Corpus(NamedTuple):
     fingerprint: str  # changes whenever the documents do, e.g. the hash of their file
     source: str  # archive (real documents) | standin (generated ones)
     documents: Callable[[], Documents]
+
+
+class Source(NamedTuple):
+    """A dataset before it is encoded."""
+
+    key: list[Any]  # JSON that changes whenever the arrays would
+    write: Callable[[Path], Mapping[str, Any]]  # see `pipelines.data.cache.entry`
 
 
 def joined_ranks(name: str, documents: Sequence[Sequence[int]]) -> NDArray[np.int64]:

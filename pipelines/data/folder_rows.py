@@ -5,6 +5,7 @@ from __future__ import annotations
 import glob
 import os
 from collections.abc import Iterator, Sequence
+from contextlib import suppress
 
 import pyarrow as pa
 from pyarrow import fs
@@ -47,6 +48,13 @@ class FolderRows:
             )
         if rows:
             yield _batch(rows, columns)
+
+    def contents(self) -> Iterator[bytes]:
+        """Yield the path and the content of every text, as bytes; one that cannot be read is refused by `batches`."""
+        for names in self._texts:
+            with suppress(OSError, pa.ArrowException):
+                content = self._content(names)
+                yield f"{'/'.join(names)}\0{len(content)}\0".encode(errors="surrogateescape") + content
 
     def where(self, rows: Sequence[int]) -> list[str]:
         """Name the files of some rows, which are counted from 1."""

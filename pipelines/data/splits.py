@@ -10,8 +10,6 @@ from typing import NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
-from scipy.sparse import coo_matrix
-from scipy.sparse.csgraph import connected_components
 
 LEFT_OUT, TRAIN, VALIDATION, TEST = -1, 0, 1, 2
 PARTS = ("train", "validation", "test")
@@ -25,6 +23,10 @@ class Rows(NamedTuple):
     groups: NDArray[np.int64] | None = None
     times: NDArray[np.float64] | None = None
     parts: NDArray[np.int8] | None = None  # TRAIN, VALIDATION or TEST, where the table says so
+
+    def at(self, chosen: NDArray[np.bool_]) -> Rows:
+        """Return some of the rows."""
+        return Rows(*(None if column is None else column[chosen] for column in self))  # type: ignore[arg-type]
 
 
 class Units(NamedTuple):
@@ -53,6 +55,9 @@ def units(rows: Rows, *, duplicates: str) -> Units:
 
 def _joined(one: NDArray[np.int64], other: NDArray[np.int64]) -> NDArray[np.int64]:
     """Number the smallest classes of rows that divide no class of `one` and none of `other`."""
+    from scipy.sparse import coo_matrix
+    from scipy.sparse.csgraph import connected_components
+
     nodes = int(one.max()) + int(other.max()) + 2
     edges = coo_matrix((np.ones(len(one), dtype=bool), (one, int(one.max()) + 1 + other)), shape=(nodes, nodes))
     components: NDArray[np.int32] = connected_components(edges, directed=False)[1]
@@ -77,26 +82,29 @@ def rare(rows: Rows, own: Units) -> NDArray[np.int64]:
     return np.flatnonzero(few & (np.bincount(rows.y, minlength=classes) > 0))
 
 
-def split(rows: Rows, own: Units, *, test: float, validation: float, seed: int) -> NDArray[np.int8]:
+def split(rows: Rows, own: Units, *, test: float, validation: float | None, seed: int) -> NDArray[np.int8]:
     """Return the part of each row.
 
     Where the table names no parts, `test` is the fraction of the rows that is tested; `validation` is the fraction of
-    the others that chooses. Units with a time are divided by it, the latest into test; all others are drawn, the same
-    fraction of every label. Where the table names the parts, a row of train or validation whose unit is in a later
-    part too is `LEFT_OUT`: what is tested stays as it was given. Raises `ValueError` for a part without a row.
+    the others that chooses, and None cuts nothing from train. Units with a time are divided by it, the latest into
+    test; all others are drawn, the same fraction of every label. Where the table names the parts, a row of train or
+    validation whose unit is in a later part too is `LEFT_OUT`: what is tested stays as it was given. Raises
+    `ValueError` for a part without a row.
     """
     if rows.parts is None:
         in_test = _chosen(own, np.ones(len(own.size), dtype=bool), test, seed)
         parts = np.where(in_test[own.of_row], TEST, TRAIN).astype(np.int8)
     else:
         parts = _without_later_ones(rows.parts, own)
-    if not np.any(parts == VALIDATION):
+    if validation is None:
+        parts[parts == VALIDATION] = TRAIN
+    elif not np.any(parts == VALIDATION):
         remaining = np.zeros(len(own.size), dtype=bool)
         remaining[own.of_row[parts == TRAIN]] = True
         in_validation = _chosen(own, remaining, validation, seed)[own.of_row]
         parts[in_validation & (parts == TRAIN)] = VALIDATION
     for part, name in enumerate(PARTS):
-        if not np.any(parts == part):
+        if not np.any(parts == part) and (part != VALIDATION or validation is not None):
             raise ValueError(f"no row is left for {name}")
     return parts
 
@@ -144,3 +152,31 @@ def _drawn(own: Units, among: NDArray[np.bool_], fraction: float, seed: int) -> 
             left[label] -= 1
             drawn[unit] = True
     return drawn
+
+
+def stratify(labels: NDArray[np.int64], fraction: float, seed: int) -> tuple[NDArray[np.intp], NDArray[np.intp]]:
+    """Return the indices of train and of validation, both ascending.
+
+    Validation takes round(fraction * n) documents, and the same fraction of every class. Raises `ValueError` where that
+    leaves validation empty, or some class without a document in train.
+    """
+    _, classes, sizes = np.unique(labels, return_inverse=True, return_counts=True)
+    # NumPy has frozen the stream of `RandomState`: the split is the same in every version.
+    order = np.random.RandomState(seed).permutation(len(labels))
+    order = order[np.argsort(classes[order], kind="stable")]  # class by class, shuffled within each
+    place = np.arange(len(labels)) - np.repeat(np.cumsum(sizes) - sizes, sizes)  # within its class
+    in_validation = place < np.repeat(_shares(sizes, fraction), sizes)
+    return np.sort(order[~in_validation]), np.sort(order[in_validation])
+
+
+def _shares(sizes: NDArray[np.intp], fraction: float) -> NDArray[np.int64]:
+    """Return how many of each class go to validation, by largest remainder; at least one of each stays in train."""
+    total, most = round(fraction * int(sizes.sum())), sizes - 1
+    if not 0 < total <= most.sum():
+        raise ValueError(f"would hold {total} of {sizes.sum()} documents; between 1 and {most.sum()} are possible")
+    quotas = np.minimum(fraction * sizes, most)
+    shares: NDArray[np.int64] = np.floor(quotas).astype(np.int64)
+    while missing := total - int(shares.sum()):
+        by_remainder = np.argsort(shares - quotas, kind="stable")
+        shares[by_remainder[(shares < most)[by_remainder]][:missing]] += 1
+    return shares

@@ -81,6 +81,22 @@ def read(name: str, files: Sequence[str], columns: Columns, test: Sequence[str] 
     return scan.table(readers, (*documents.remarks, *tests.remarks, *guesses))
 
 
+def fingerprint(name: str, files: Sequence[str], test: Sequence[str] = ()) -> str:
+    """Return the SHA-256 of the content of all files, without parsing them."""
+    section, digest = f"datasets.{name}", hashlib.sha256()
+    for file in [*find(section, "files", files).files, *find(section, "test", test, TEST).files]:
+        digest.update(json.dumps([file.format, file.compression, file.part]).encode())
+        for content in FolderRows(file).contents() if file.format == "folder" else _blocks(file):
+            digest.update(content)
+    return digest.hexdigest()
+
+
+def _blocks(file: TableFile) -> Iterator[bytes]:
+    with reading(file), file.filesystem.open_input_stream(file.path, compression=None) as stream:
+        while block := stream.read(LARGEST_BATCH):
+            yield block
+
+
 def _reader(file: TableFile) -> Rows:
     readers: dict[str, type[Rows]] = {
         "csv": CsvRows,

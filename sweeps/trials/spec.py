@@ -6,6 +6,7 @@ from collections.abc import Callable, Mapping
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 from conf.schema import Values
+from sweeps.audit import Audit
 
 if TYPE_CHECKING:
     import numpy as np
@@ -32,6 +33,7 @@ class Dataset(NamedTuple):
     num_classes: int
     digest: str  # identifies the exact content of the arrays
     source: str  # archive (real documents) | standin (generated ones)
+    audit: Audit
 
 
 class Checkpoint(NamedTuple):

@@ -9,22 +9,26 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from pipelines.data import archives, dataset
-from pipelines.data.audit import Encoded, TokenCounts, audit
+from pipelines.data import archives
+from pipelines.data.audit import Labelled, TokenCounts, audit, hashes
 from sweeps import audit as audits
 from sweeps.audit import Audit
+from sweeps.text_encoder import OFFSET, encode
 from tests.corpora import REAL, needs_real_archives
 
 
-def encoded(documents: list[int], labels: list[int]) -> Encoded:
+def encoded(documents: list[int], labels: list[int]) -> Labelled:
     """Return documents of two ids each; the numbers say which are equal."""
-    return Encoded(np.array([[0, document] for document in documents], dtype=np.int32), np.array(labels))
+    return Labelled(hashes(np.array([[0, document] for document in documents], dtype=np.int32)), np.array(labels))
 
 
-def audited(train: Encoded, test: Encoded, *, labels: int = 2, counted: TokenCounts | None = None) -> Audit:
+def audited(
+    train: Labelled, test: Labelled, *, labels: int = 2, counted: TokenCounts | None = None, maxlen: int = 100
+) -> Audit:
     counts = counted or TokenCounts(np.ones(len(train.y), dtype=np.int64), np.array([len(train.y)]), 0)
     sizes = {"train": len(train.y), "validation": 0, "test": len(test.y)}
-    return audit(train, test, counts, [f"label {n}" for n in range(labels)], sizes, num_words=10, tokens="words")
+    names = [f"label {n}" for n in range(labels)]
+    return audit(train, test, counts, names, maxlen, sizes=sizes, num_words=10, tokens="words")
 
 
 def test_it_counts_repeated_contradicting_and_leaked_documents() -> None:
@@ -66,7 +70,7 @@ def test_no_function_that_answers_train_as_train_does_exceeds_the_ceiling(
 
 def test_lengths_and_the_vocabulary_are_those_of_train_before_it_is_cut() -> None:
     counted = TokenCounts(np.array([1, 2, 3, 4]), np.array([0, 5, 3, 2]), unknown=2)
-    found = audited(encoded([1, 2, 3, 4], [0, 1, 0, 1]), encoded([5], [0]), counted=counted)
+    found = audited(encoded([1, 2, 3, 4], [0, 1, 0, 1]), encoded([5], [0]), counted=counted, maxlen=2)
     assert found.lengths == (1, 1, 2, 3, 4, 4, 4)
     assert (found.cut, found.unread, found.unknown) == (0.5, 0.3, 0.2)
     assert (found.vocabulary, found.covering) == (3, 3)
@@ -90,12 +94,12 @@ def test_the_real_archives_have_their_known_numbers(
 ) -> None:
     documents = archives.parse((REAL / f"{name}.npz").read_bytes(), classes)
     train, test = (
-        Encoded(dataset.encode(x, num_words=num_words, maxlen=100), y)
+        Labelled(hashes(encode(x, num_words=num_words, maxlen=100, keep="last")), y)
         for x, y in ((documents.x_train, documents.y_train), (documents.x_test, documents.y_test))
     )
     ranks = np.concatenate([np.array(document, dtype=np.int64) for document in documents.x_train])
     lengths = np.array([len(document) for document in documents.x_train])
-    unknown = int(np.sum(ranks >= num_words - dataset.OFFSET))
+    unknown = int(np.sum(ranks >= num_words - OFFSET))
     found = audited(train, test, labels=classes, counted=TokenCounts(lengths, np.bincount(ranks), unknown))
     assert (found.repeated, found.contradicting, found.leaked, found.leaked_otherwise) == counts
     measured = (found.unknown, found.cut, found.floor, found.ceiling)

@@ -1,0 +1,220 @@
+"""Datasets of labelled texts in a table: read, divided, and encoded with a vocabulary that is learned from train."""
+
+from __future__ import annotations
+
+import os
+import unicodedata
+from collections import Counter
+from collections.abc import Iterator, Mapping, Sequence
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import numpy as np
+from numpy.lib import format as npy
+from numpy.typing import NDArray
+
+from conf.schema import ConfigError, Data
+from pipelines.data import cache, splits, tables, vocabulary
+from pipelines.data.audit import Labelled, TokenCounts, audit, hashes
+from pipelines.data.corpus import Source
+from pipelines.data.splits import LEFT_OUT, PARTS, TEST, TRAIN, VALIDATION, Rows
+from pipelines.data.table_columns import Columns
+from pipelines.data.tables import Table
+from sweeps.text_encoder import OFFSET, TextEncoder, encode
+
+OTHER = "other"  # the label of those that `rare=merge` puts together
+SHOWN = 5  # labels that a note names
+
+
+class Division(NamedTuple):
+    """A table with its rows in their parts."""
+
+    labels: tuple[str, ...]
+    y: NDArray[np.int64]  # (n,) places in `labels`; of rows that are left out too
+    parts: NDArray[np.int8]  # (n,) TRAIN, VALIDATION, TEST or LEFT_OUT
+    notes: tuple[str, ...]
+
+
+def source(name: str, settings: Data) -> Source:
+    """Find the files of the dataset `name`; they are read only if their encoding is not in the cache yet."""
+    content = tables.fingerprint(name, settings.files, test_files(settings))
+    decisive = [getattr(settings, key) for key in ("label", "group", "time", "split", "test", "validation")]
+    decisive += [settings.text.columns, settings.duplicates, settings.rare, settings.split_seed]
+    key = [*cache.code(), content, *decisive, *encoder_settings(settings).values()]
+    return Source(key, lambda folder: _write(folder, name, settings))
+
+
+def test_files(settings: Data) -> list[str]:
+    return settings.test if isinstance(settings.test, list) else []
+
+
+def encoder_settings(settings: Data) -> dict[str, Any]:
+    """Return the settings with which `TextEncoder` encodes the texts."""
+    keys = ("tokens", "num_words", "maxlen", "keep")
+    return {**{key: getattr(settings, key) for key in keys}, "unlisted": "unknown"}
+
+
+def read(name: str, settings: Data) -> tuple[Table, Division]:
+    """Read a table and divide its rows. Raises `ConfigError` for everything that the user can correct."""
+    columns = Columns(tuple(settings.text.columns), settings.label, settings.group, settings.time, settings.split)
+    table = tables.read(name, settings.files, columns, test_files(settings))
+    return table, divide(table, name, settings)
+
+
+def divide(table: Table, name: str, settings: Data) -> Division:
+    """Divide the rows of a table as `splits.split` does, after its rare labels were merged or dropped."""
+    times = None if table.times is None else table.times.astype(np.float64)
+    rows = Rows(table.y, table.hashes, table.groups, times, table.parts)
+    units = splits.units(rows, duplicates=settings.duplicates)
+    rare = splits.rare(rows, units)
+    labels, y, kept_rows, notes = _without_rare(table, rare, settings.rare, f"datasets.{name}.rare")
+    chosen = rows._replace(y=y).at(kept_rows)
+    if len(np.unique(chosen.y)) < 2:
+        raise ConfigError(f"datasets.{name}.rare={settings.rare}: leaves {len(np.unique(chosen.y))} label; must be two")
+    parts = np.full(len(y), LEFT_OUT, dtype=np.int8)
+    try:
+        parts[kept_rows] = splits.split(
+            chosen,
+            splits.units(chosen, duplicates=settings.duplicates),
+            test=settings.test if isinstance(settings.test, float) else 0.0,
+            validation=None if isinstance(settings.validation, str) else settings.validation,
+            seed=settings.split_seed,
+        )
+    except ValueError as error:
+        raise ConfigError(f"datasets.{name}.files={','.join(settings.files)}: {error}") from error
+    if left_out := int(np.sum(parts[kept_rows] == LEFT_OUT)):
+        notes += (f"{left_out:,} rows are left out of train and validation: their texts or groups are tested",)
+    return Division(labels, y, parts, notes)
+
+
+def _without_rare(
+    table: Table, rare: NDArray[np.int64], choice: str, key: str
+) -> tuple[tuple[str, ...], NDArray[np.int64], NDArray[np.bool_], tuple[str, ...]]:
+    """Return labels, y, the rows that are kept, and notes, after the rare labels were treated as they should be."""
+    everything = np.ones(len(table.y), dtype=bool)
+    if not len(rare):
+        return table.labels, table.y, everything, ()
+    names = ", ".join(table.labels[label] for label in rare[:SHOWN]) + (", …" if len(rare) > SHOWN else "")
+    is_rare = np.isin(table.y, rare)
+    one = len(rare) == 1
+    few = f"{len(rare)} label{' has' if one else 's have'} too few texts for train, validation and test ({names})"
+    if choice == "keep":
+        return (
+            table.labels,
+            table.y,
+            everything,
+            (f"{few}; {key}=merge puts such together, {key}=drop leaves them out",),
+        )
+    remaining = [label for n, label in enumerate(table.labels) if n not in rare]
+    if choice == "drop":
+        note = f"{few}: their {int(is_rare.sum()):,} rows are left out"
+        return tuple(remaining), _renamed(table, remaining, remaining[0]), ~is_rare, (note,)
+    merged = remaining if OTHER in remaining else [*remaining, OTHER]
+    return tuple(merged), _renamed(table, merged, OTHER), everything, (f"{few}: they are one label, {OTHER}",)
+
+
+def _renamed(table: Table, labels: list[str], otherwise: str) -> NDArray[np.int64]:
+    places = {label: place for place, label in enumerate(labels)}
+    return np.array([places.get(label, places[otherwise]) for label in table.labels])[table.y]
+
+
+def texts_of(table: Table, division: Division, *parts: int) -> Iterator[list[str]]:
+    """Yield the texts of some parts in batches, in the order of the table."""
+    for texts, rows in _batches(table):
+        chosen = np.isin(division.parts[rows], parts)
+        yield [text for text, is_chosen in zip(texts, chosen.tolist(), strict=True) if is_chosen]
+
+
+def _batches(table: Table) -> Iterator[tuple[list[str], slice]]:
+    done = 0
+    for batch in table.texts():
+        yield batch.to_pylist(), slice(done, done + len(batch))
+        done += len(batch)
+
+
+def _write(folder: Path, name: str, settings: Data) -> Mapping[str, Any]:
+    """Save the encoded arrays and the vocabulary, and return their description."""
+    table, division = read(name, settings)
+    try:
+        learned = vocabulary.learn(
+            texts_of(table, division, TRAIN), tokens=settings.tokens, num_words=settings.num_words
+        )
+    except ValueError as error:
+        raise ConfigError(f"datasets.{name}.tokens={settings.tokens}: {error}") from error
+    (folder / cache.VOCABULARY).write_bytes(learned.content)
+    encoding = _Encoding(folder, division, settings, learned.content)
+    for texts, rows in _batches(table):
+        encoding.add(texts, rows)
+    facts = audit(
+        encoding.labelled(TRAIN, VALIDATION),
+        encoding.labelled(TEST),
+        encoding.counted(learned.counts),
+        division.labels,
+        settings.maxlen,
+        sizes=encoding.finish(),
+        num_words=settings.num_words,
+        tokens=settings.tokens,
+        left_out=int(np.sum(division.parts == LEFT_OUT)),
+        groups=0 if table.groups is None else len(np.unique(table.groups)),
+        scripts=_scripts(table),
+        notes=(*table.guesses, *division.notes),
+    )
+    return {"source": "archive", "audit": facts.as_dict()}
+
+
+class _Encoding:
+    """The arrays of a table's parts, which are filled batch by batch: nothing grows with the table but its numbers."""
+
+    def __init__(self, folder: Path, division: Division, settings: Data, vocabulary: bytes) -> None:
+        self._folder, self._division, self._settings = folder, division, settings
+        self._encoder = TextEncoder(encoder_settings(settings), vocabulary)
+        self._x = {part: self._new(part) for part in (TRAIN, VALIDATION, TEST)}
+        self._done = dict.fromkeys(self._x, 0)
+        self._hashes = np.zeros(len(division.y), dtype=np.uint64)
+        self._lengths = np.zeros(len(division.y), dtype=np.int64)
+        self._unknown = np.zeros(len(division.y), dtype=np.int64)
+
+    def _new(self, part: int) -> NDArray[np.int32]:
+        shape = (int(np.sum(self._division.parts == part)), self._settings.maxlen)
+        array: NDArray[np.int32] = npy.open_memmap(self._folder / f"{PARTS[part]}_x.npy", "w+", np.int32, shape)
+        return array
+
+    def add(self, texts: Sequence[str], rows: slice) -> None:
+        """Encode the next texts, which stand in these rows of the table."""
+        ranks, settings = self._encoder.ranks(texts), self._settings
+        ids = encode(ranks, num_words=settings.num_words, maxlen=settings.maxlen, keep=settings.keep)
+        for part, x in self._x.items():
+            chosen = ids[self._division.parts[rows] == part]
+            x[self._done[part] : self._done[part] + len(chosen)] = chosen
+            self._done[part] += len(chosen)
+        self._hashes[rows] = hashes(ids)
+        self._lengths[rows] = ranks.lengths
+        unknown = np.concatenate([[0], np.cumsum(ranks.flat >= settings.num_words - OFFSET)])
+        ends = np.cumsum(ranks.lengths)
+        self._unknown[rows] = unknown[ends] - unknown[ends - ranks.lengths]
+
+    def finish(self) -> dict[str, int]:
+        """Write the labels, and return the number of documents in each part."""
+        for part, x in self._x.items():
+            x.flush()  # type: ignore[attr-defined]
+            np.save(self._folder / f"{PARTS[part]}_y.npy", self._division.y[self._division.parts == part])
+        if self._settings.validation == "test":
+            for array in ("x", "y"):
+                (self._folder / f"validation_{array}.npy").unlink()
+                os.link(self._folder / f"test_{array}.npy", self._folder / f"validation_{array}.npy")
+        return {part: len(np.load(self._folder / f"{part}_y.npy", mmap_mode="r")) for part in PARTS}
+
+    def labelled(self, *parts: int) -> Labelled:
+        chosen = np.isin(self._division.parts, parts)
+        return Labelled(self._hashes[chosen], self._division.y[chosen])
+
+    def counted(self, counts: NDArray[np.int64]) -> TokenCounts:
+        chosen = np.isin(self._division.parts, (TRAIN, VALIDATION))
+        return TokenCounts(self._lengths[chosen], counts, int(self._unknown[chosen].sum()))
+
+
+def _scripts(table: Table) -> dict[str, float]:
+    """Return the share of each script among the letters of the first texts, roughly."""
+    first = "".join(text.as_py()[:200] for text in next(table.texts())[:1000])
+    scripts = Counter(unicodedata.name(letter, "UNKNOWN").partition(" ")[0] for letter in first if letter.isalpha())
+    return {script: count / scripts.total() for script, count in scripts.most_common(SHOWN)}
