@@ -69,8 +69,6 @@ def divide(table: Table, name: str, settings: Data) -> Division:
     rare = splits.rare(rows, units)
     labels, y, kept_rows, notes = _without_rare(table, rare, settings.rare, f"datasets.{name}.rare")
     chosen = rows._replace(y=y).at(kept_rows)
-    if len(np.unique(chosen.y)) < 2:
-        raise ConfigError(f"datasets.{name}.rare={settings.rare}: leaves {len(np.unique(chosen.y))} label; must be two")
     parts = np.full(len(y), LEFT_OUT, dtype=np.int8)
     try:
         parts[kept_rows] = splits.split(
@@ -106,6 +104,8 @@ def _without_rare(
             (f"{few}; {key}=merge puts such together, {key}=drop leaves them out",),
         )
     remaining = [label for n, label in enumerate(table.labels) if n not in rare]
+    if len(remaining) < (2 if choice == "drop" else 1):
+        raise ConfigError(f"{key}={choice}: leaves {len(remaining)} of the labels; there must be two")
     if choice == "drop":
         note = f"{few}: their {int(is_rare.sum()):,} rows are left out"
         return tuple(remaining), _renamed(table, remaining, remaining[0]), ~is_rare, (note,)
