@@ -14,14 +14,21 @@ from fnmatch import fnmatchcase
 from pathlib import PurePosixPath
 from typing import Any, NamedTuple
 
+import fsspec
 import pyarrow as pa
 from pyarrow import fs
 
 from conf.schema import ConfigError
 
 TRAIN, VALIDATION, TEST = 0, 1, 2
-PARTS = {"train": TRAIN, "validation": VALIDATION, "valid": VALIDATION, "val": VALIDATION, "dev": VALIDATION}
-PARTS["test"] = TEST
+PARTS = {
+    "train": TRAIN,
+    "validation": VALIDATION,
+    "valid": VALIDATION,
+    "val": VALIDATION,
+    "dev": VALIDATION,
+    "test": TEST,
+}
 FORMATS = {
     ".csv": "csv",
     ".tsv": "tsv",
@@ -153,28 +160,26 @@ def _filesystem(option: str, entry: str) -> tuple[Any, str, str]:
     """Return the file system of an entry, the path in it, and what the address has before that path."""
     if not re.match(r"[A-Za-z][A-Za-z0-9+.-]*://", entry):
         return fs.LocalFileSystem(), os.path.expanduser(entry), ""
-    scheme = entry.partition("://")[0]
+    prefix = f"{entry.partition('://')[0]}://"
     try:
-        filesystem, path = fs.FileSystem.from_uri(entry)
-    except pa.ArrowInvalid:
-        filesystem, path = _fsspec(option, entry)
+        return *fs.FileSystem.from_uri(entry), prefix
     except (OSError, pa.ArrowException) as error:
-        shown = visible(without_secrets(entry), 200)
-        raise ConfigError(f"{option}={shown}: {scheme}:// cannot be used here ({failure(error)})") from error
-    return filesystem, path, f"{scheme}://"
-
-
-def _fsspec(option: str, entry: str) -> tuple[Any, str]:
-    import fsspec
-
+        if "Unrecognized filesystem" not in str(error):
+            raise _unusable(option, entry, error) from error
     try:
         filesystem, path = fsspec.core.url_to_fs(entry)
     except Exception as error:  # each of fsspec's protocols raises what its library raises
-        raise ConfigError(
-            f"{option}={visible(without_secrets(entry), 200)}: neither PyArrow nor fsspec reads "
-            f"{visible(entry.partition('://')[0])}:// here ({failure(error)}); copy the file to this machine"
-        ) from error
-    return fs.PyFileSystem(fs.FSSpecHandler(filesystem)), path
+        raise _unusable(option, entry, error) from error
+    return fs.PyFileSystem(fs.FSSpecHandler(filesystem)), path, prefix
+
+
+def _unusable(option: str, entry: str, error: Exception) -> ConfigError:
+    # A library's own words may repeat the keys of the address.
+    reason = type(error).__name__ if "@" in entry or "?" in entry else failure(error)
+    return ConfigError(
+        f"{option}={visible(without_secrets(entry), 200)}: {entry.partition('://')[0]}:// cannot be read here "
+        f"({reason}); copy the file to this machine"
+    )
 
 
 def _expanded(place: _Place, path: str) -> list[str]:

@@ -45,6 +45,9 @@ class Coder:
         different, rows = distinct(values)
         labels = [label_of(value) for value in different]
         places = [MISSING if label is None else self.places.setdefault(label, len(self.places)) for label in labels]
+        damaged = next((label.name for label in self.places if "\0" in label.name), None)
+        if damaged is not None:
+            raise UnusableColumnError(f"holds {quoted(damaged)}, which has a NUL byte; is the file damaged?")
         kinds = {label.kind for label in self.places}
         if len(kinds) > 1:
             raise UnusableColumnError(f"holds both {' and '.join(sorted(f'{kind}s' for kind in kinds))}")
