@@ -155,6 +155,19 @@ def test_a_folder_without_train_is_refused() -> None:
     assert parts(table(put_csv("x.csv", ROWS), test=["d"])) == [0] * 12 + [2] * 12
 
 
+@pytest.mark.parametrize("name", [b"\xff.csv", b"d/\xff/1.txt", b"d/\xff.csv"])
+def test_names_that_are_not_utf_8_are_refused(name: bytes) -> None:
+    put_csv("d/a.csv", ROWS)
+    put(os.fsdecode(name), "x")
+    entry = "d" if name.startswith(b"d") else os.fsdecode(name)
+    assert refusal(entry).endswith(": cannot be read (a name in it is not UTF-8)")
+
+
+def test_what_is_neither_file_nor_folder_is_refused() -> None:
+    os.mkfifo("x.csv")
+    assert refusal("x.csv") == "datasets.toy.files=x.csv: neither a file nor a folder"
+
+
 def test_a_folder_of_tables_and_folders_is_refused() -> None:
     put_csv("d/labels.csv", ROWS)
     put("d/pos/1.txt", "x")
