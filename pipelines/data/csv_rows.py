@@ -221,7 +221,7 @@ class _MalformedRowError(Exception):
 
 def _field(line: str, delimiter: str, place: int) -> str | None:
     fields = line.split(delimiter)
-    return fields[place].strip() if -len(fields) < place < len(fields) else None
+    return fields[place].strip('"\r') if -len(fields) < place < len(fields) else None
 
 
 class _Counted:

@@ -519,3 +519,11 @@ def test_the_order_of_rows_is_part_of_it_even_across_batches(monkeypatch: pytest
     monkeypatch.setattr(csv_rows, "BLOCK", 1000)
     small = table("x.csv")
     assert (small.fingerprint, texts(small)) == (first.fingerprint, [text for text, _ in rows])
+
+
+def test_blanks_around_an_object_are_no_matter() -> None:
+    file = put("x.jsonl", ' {"text": "a", "label": "x"} \r\n\t{"text": "b", "label": "y"}')
+    assert texts(table(file)) == ["a", "b"]
+    assert refusal(put("x.jsonl", FIRST_OBJECT * 2 + FIRST_OBJECT.strip() * 2)) == (
+        "datasets.toy.files=x.jsonl: line 3 is no JSON (Extra data, column 28); expected one object a line (JSON Lines)"
+    )
