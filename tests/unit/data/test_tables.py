@@ -452,6 +452,33 @@ def test_a_text_longer_than_a_block_is_read(tail: str) -> None:
     assert texts(table(put("x.csv", Path(put_csv("y.csv", rows)).read_text() + tail)))[:2] == [rows[0][0], "b"]
 
 
+def test_a_long_text_behind_many_rows_repeats_none_of_them() -> None:
+    rows = [(f"row {i} {'long ' * 100}", "xy"[i % 2]) for i in range(5_000)]
+    rows += [("a" * (2 * csv_rows.BLOCK), "x"), ("b", "y")]
+    assert texts(table(put_csv("x.csv", rows))) == [text for text, _ in rows]
+
+
+@pytest.mark.parametrize(
+    ("content", "plain"),
+    [
+        ('a,"b"\n', True),
+        ('"a ""b""\n",c\r\n"",""\n', True),
+        ('"a""",b', True),
+        ("a,b", True),
+        ("", True),
+        ('a,"b', False),
+        ('a,5" b\n', False),
+        ('"a"b,c\n', False),
+        ('a,"b" \n', False),
+        ('"a\n"b"\n', False),
+    ],
+)
+@pytest.mark.parametrize("size", [1, 2, 3, 100])
+def test_plain_quotes_are_known_however_the_file_is_divided(content: str, plain: bool, size: int) -> None:
+    data = content.encode()
+    assert csv_rows.quotes_are_plain((data[i : i + size] for i in range(0, len(data), size)), ",") == plain
+
+
 def test_a_field_without_end_is_not_held_in_memory(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(csv_rows, "LONGEST_FIELD", 2**17)
     assert refusal(put("x.csv", 'text,label\na,x\n"' + "b,y\n" * 2**16)) == (
@@ -508,6 +535,8 @@ def test_the_fingerprint_is_of_the_content(tmp_path, monkeypatch: pytest.MonkeyP
         table(put_csv("x.csv", [(f"{text}.", label) for text, label in other])).fingerprint for other in changed
     }
     assert len(fingerprints | {first}) == 5
+    divided = [[("ab", "x"), ("c", "y")], [("a", "x"), ("bc", "y")]]
+    assert len({table(put_csv("x.csv", other)).fingerprint for other in divided}) == 2
     grouped = put_csv("x.csv", [(*row, "g") for row in rows], ["text", "label", "group"])
     assert table(grouped).fingerprint == first
     assert table(grouped, Columns(group="group")).fingerprint != first
