@@ -16,6 +16,7 @@ from typing import Any
 
 import numpy as np
 import pyarrow as pa
+import pyarrow.compute as pc
 import pyarrow.csv as arrow_csv
 
 from conf.schema import ConfigError
@@ -54,6 +55,20 @@ class CsvRows:
                 except pa.ArrowInvalid:
                     pass  # the slow reader reads the rest, or names the row that neither can read
             yield from self._by_python(places, columns, done)
+
+    def look_like_rows(self, texts: pa.StringArray, text: str, label: str, labels: set[str]) -> list[int]:
+        """Return the places of the texts with a line that could be the end or the whole of a row, with its label.
+
+        Such a text may have begun with a quote that is none of CSV's, and ended with that of a later row.
+        """
+        place, width = self.columns.index(label), len(self.columns)
+        place -= width if place > self.columns.index(text) else 0
+        candidates = pc.and_(pc.match_substring(texts, "\n"), pc.match_substring(texts, self._delimiter))
+        return [
+            i
+            for i in np.flatnonzero(candidates.to_numpy(zero_copy_only=False)).tolist()
+            if any(_field(line, self._delimiter, place) in labels for line in texts[i].as_py().split("\n"))
+        ]
 
     def where(self, rows: Sequence[int]) -> list[str]:
         """Name some data rows, which are counted from 1 and ascend, with the lines on which they begin."""
@@ -204,6 +219,11 @@ class _MalformedRowError(Exception):
         self.line = line
 
 
+def _field(line: str, delimiter: str, place: int) -> str | None:
+    fields = line.split(delimiter)
+    return fields[place].strip('"\r') if -len(fields) < place < len(fields) else None
+
+
 class _Counted:
     """The lines of a text and how many characters they had."""
 
@@ -269,7 +289,7 @@ def encoding_of(file: TableFile) -> str:
         head = stream.read(2**12)
     if not head:
         raise ConfigError(f"{file.setting}: the file is empty")
-    if head[:2] in (b"\xff\xfe", b"\xfe\xff"):
+    if head[:2] in (b"\xff\xfe", b"\xfe\xff") and head[2:4] != b"\0\0":  # which would be UTF-32
         return "utf-16"
     if b"\0" in head:
         raise ConfigError(

@@ -14,14 +14,21 @@ from fnmatch import fnmatchcase
 from pathlib import PurePosixPath
 from typing import Any, NamedTuple
 
+import fsspec
 import pyarrow as pa
 from pyarrow import fs
 
 from conf.schema import ConfigError
 
 TRAIN, VALIDATION, TEST = 0, 1, 2
-PARTS = {"train": TRAIN, "validation": VALIDATION, "valid": VALIDATION, "val": VALIDATION, "dev": VALIDATION}
-PARTS["test"] = TEST
+PARTS = {
+    "train": TRAIN,
+    "validation": VALIDATION,
+    "valid": VALIDATION,
+    "val": VALIDATION,
+    "dev": VALIDATION,
+    "test": TEST,
+}
 FORMATS = {
     ".csv": "csv",
     ".tsv": "tsv",
@@ -100,7 +107,7 @@ def reading(file: TableFile) -> Iterator[None]:
     """Turn the errors of reading a file into a `ConfigError` that names it."""
     try:
         yield
-    except (OSError, EOFError, UnicodeEncodeError, pa.ArrowException) as error:
+    except (OSError, EOFError, UnicodeError, pa.ArrowException) as error:
         raise ConfigError(f"{file.setting}: cannot be read ({failure(error)})") from error
 
 
@@ -127,22 +134,23 @@ class _Place(NamedTuple):
     def kind(self, path: str) -> Any:
         try:
             return self.filesystem.get_file_info(path).type
-        except (OSError, pa.ArrowException) as error:
+        except (OSError, UnicodeError, pa.ArrowException) as error:
             raise ConfigError(f"{self.setting}: cannot be read ({failure(error)})") from error
 
     def children(self, recursive: bool = False) -> list[Any]:
         """Return what lies in the folder, hidden files excluded, sorted by name."""
         try:
             infos = self.filesystem.get_file_info(fs.FileSelector(self.path, recursive=recursive))
-        except (OSError, pa.ArrowException) as error:
+            seen = [info for info in infos if not info.base_name.startswith(".")]
+            return sorted(seen, key=lambda info: str(info.path))
+        except (OSError, UnicodeError, pa.ArrowException) as error:
             raise ConfigError(f"{self.setting}: cannot be read ({failure(error)})") from error
-        return sorted((info for info in infos if not info.base_name.startswith(".")), key=lambda info: str(info.path))
 
 
 def failure(error: BaseException) -> str:
     """Return an error's own words, without the addresses in them: those may hold keys."""
-    if isinstance(error, UnicodeEncodeError):
-        return "its name is not UTF-8"
+    if isinstance(error, UnicodeError):
+        return "a name in it is not UTF-8"
     if isinstance(error, OSError) and error.strerror and error.errno:
         return os.strerror(error.errno)
     words = re.sub(r"\S+://\S+", lambda match: without_secrets(match[0]), " ".join(str(error).split()))
@@ -153,28 +161,26 @@ def _filesystem(option: str, entry: str) -> tuple[Any, str, str]:
     """Return the file system of an entry, the path in it, and what the address has before that path."""
     if not re.match(r"[A-Za-z][A-Za-z0-9+.-]*://", entry):
         return fs.LocalFileSystem(), os.path.expanduser(entry), ""
-    scheme = entry.partition("://")[0]
+    prefix = f"{entry.partition('://')[0]}://"
     try:
-        filesystem, path = fs.FileSystem.from_uri(entry)
-    except pa.ArrowInvalid:
-        filesystem, path = _fsspec(option, entry)
+        return *fs.FileSystem.from_uri(entry), prefix
     except (OSError, pa.ArrowException) as error:
-        shown = visible(without_secrets(entry), 200)
-        raise ConfigError(f"{option}={shown}: {scheme}:// cannot be used here ({failure(error)})") from error
-    return filesystem, path, f"{scheme}://"
-
-
-def _fsspec(option: str, entry: str) -> tuple[Any, str]:
-    import fsspec
-
+        if "Unrecognized filesystem" not in str(error):
+            raise _unusable(option, entry, error) from error
     try:
         filesystem, path = fsspec.core.url_to_fs(entry)
     except Exception as error:  # each of fsspec's protocols raises what its library raises
-        raise ConfigError(
-            f"{option}={visible(without_secrets(entry), 200)}: neither PyArrow nor fsspec reads "
-            f"{visible(entry.partition('://')[0])}:// here ({failure(error)}); copy the file to this machine"
-        ) from error
-    return fs.PyFileSystem(fs.FSSpecHandler(filesystem)), path
+        raise _unusable(option, entry, error) from error
+    return fs.PyFileSystem(fs.FSSpecHandler(filesystem)), path, prefix
+
+
+def _unusable(option: str, entry: str, error: Exception) -> ConfigError:
+    # A library's own words may repeat the keys of the address.
+    reason = type(error).__name__ if "@" in entry or "?" in entry else failure(error)
+    return ConfigError(
+        f"{option}={visible(without_secrets(entry), 200)}: {entry.partition('://')[0]}:// cannot be read here "
+        f"({reason}); copy the file to this machine"
+    )
 
 
 def _expanded(place: _Place, path: str) -> list[str]:
@@ -208,9 +214,12 @@ def _matches(names: Sequence[str], pattern: Sequence[str]) -> bool:
 
 
 def _add(found: Found, place: _Place) -> None:
-    if place.kind(place.path) == fs.FileType.Directory:
+    kind = place.kind(place.path)
+    if kind == fs.FileType.Directory:
         _add_folder(found, place)
         return
+    if kind != fs.FileType.File:
+        raise ConfigError(f"{place.setting}: neither a file nor a folder")
     form, compression = format_of(place.path)
     if form is None:
         raise ConfigError(f"{place.setting}: its suffix names no table; allowed are {ALLOWED}")
@@ -281,7 +290,8 @@ def _add_parts(found: Found, place: _Place, children: Sequence[Any], candidates:
     """Add train, validation and test of a folder, in this order."""
     parts = [info for info in candidates if part_of(info.base_name) is not None]
     if place.part is None and not any(part_of(info.base_name) == TRAIN for info in parts):
-        raise ConfigError(f"{place.setting}: holds {listed([visible(info.base_name) for info in parts])}, but no train")
+        held = listed([visible(info.base_name) for info in parts]) or "nothing that is named as a part"
+        raise ConfigError(f"{place.setting}: holds {held}, but no train")
     for info in sorted(parts, key=lambda info: (part_of(info.base_name), info.path)):
         part = part_of(info.base_name)
         if place.part is not None and part != place.part:

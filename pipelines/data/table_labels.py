@@ -11,6 +11,7 @@ from typing import Any, NamedTuple
 
 import numpy as np
 import pyarrow as pa
+import pyarrow.compute as pc
 from numpy.typing import NDArray
 
 from pipelines.data.table_files import quoted
@@ -41,10 +42,12 @@ class Coder:
 
     def add(self, values: pa.Array) -> NDArray[np.int32]:
         """Return the place of each label, (n,), or `MISSING` for null, NaN and blanks; raises `UnusableColumnError`."""
-        check_scalar(values)
         different, rows = distinct(values)
         labels = [label_of(value) for value in different]
         places = [MISSING if label is None else self.places.setdefault(label, len(self.places)) for label in labels]
+        damaged = next((label.name for label in self.places if "\0" in label.name), None)
+        if damaged is not None:
+            raise UnusableColumnError(f"holds {quoted(damaged)}, which has a NUL byte; is the file damaged?")
         kinds = {label.kind for label in self.places}
         if len(kinds) > 1:
             raise UnusableColumnError(f"holds both {' and '.join(sorted(f'{kind}s' for kind in kinds))}")
@@ -102,6 +105,9 @@ def is_number(kind: pa.DataType) -> bool:
 
 def distinct(values: pa.Array) -> tuple[list[Any], NDArray[np.int64]]:
     """Return the different values, and for each row its place among them, -1 for null."""
+    check_scalar(values)
+    if pa.types.is_float16(values.type):
+        values = values.cast(pa.float32())  # PyArrow does not number different halves
     encoded = values if pa.types.is_dictionary(values.type) else values.dictionary_encode()
     rows = encoded.indices.cast(pa.int64()).fill_null(MISSING)
     return encoded.dictionary.to_pylist(), rows.to_numpy(zero_copy_only=False)
@@ -142,9 +148,11 @@ class Clock:
             raise UnusableColumnError(f"holds {kind}; allowed are dates, timestamps, numbers and texts in ISO 8601")
         if pa.types.is_temporal(kind):
             self._add_kind("dates")
-            numbers = values.cast(pa.timestamp("us", getattr(kind, "tz", None)), safe=False).cast(pa.int64())
+            if getattr(kind, "unit", None) == "ns":
+                numbers = pc.divide(values.cast(pa.int64()), 1000)
+            else:
+                numbers = values.cast(pa.timestamp("us", getattr(kind, "tz", None))).cast(pa.int64())
             return numbers.fill_null(0).to_numpy(zero_copy_only=False), _nulls(values)
-        check_scalar(values)
         if pa.types.is_boolean(kind):
             raise UnusableColumnError("holds booleans; allowed are dates, timestamps, numbers and texts in ISO 8601")
         whole = pa.types.is_integer(kind)

@@ -114,7 +114,7 @@ def _sample(section: str, reader: Rows) -> Sample:
     with reading(reader.file):
         rows = next(reader.batches(usable), None) if usable else None
     if rows is None or not rows.num_rows:
-        raise ConfigError(f"{reader.file.setting}: holds no row of data below the columns' names")
+        raise ConfigError(f"{reader.file.setting}: holds no row of data")
     return Sample(section, reader.file.setting, reader.columns, rows.slice(0, SAMPLE))
 
 
@@ -193,9 +193,10 @@ class _Scan:
         self._parts: list[NDArray[np.int8]] = []
         self._hashes: list[NDArray[np.uint64]] = []
         self._only_numbers = True
+        self.remarks: list[str] = []
 
     def read(self, reader: Rows) -> None:
-        problems, done = _Problems(), 0
+        problems, doubts, done = _Problems(), [], 0
         adders = {
             "label": self._add_labels,
             "group": self._add_groups,
@@ -203,22 +204,36 @@ class _Scan:
             "split": self._add_split,
         }
         used = [name for name in (*self._columns.text, *self._columns[1:]) if name is not None]
-        for batch in reader.batches(used):
-            self._add_texts(texts_of(reader, batch, self._columns.text), problems, done)
-            for key, add in adders.items():
-                name = getattr(self._columns, key)
-                try:
-                    if name is not None:
-                        add(batch.column(name), problems, done)
-                except UnusableColumnError as error:
-                    setting = _setting(self._section, key, name)
-                    raise ConfigError(f"{setting}: the column of {reader.file.shown} {error}") from error
-            if self._divided:
-                self._parts.append(np.full(batch.num_rows, reader.file.part or TRAIN, np.int8))
-            done += batch.num_rows
+        with reading(reader.file):
+            for batch in reader.batches(used):
+                self._add_texts(texts_of(reader, batch, self._columns.text), problems, done)
+                for key, add in adders.items():
+                    name = getattr(self._columns, key)
+                    try:
+                        if name is not None:
+                            add(batch.column(name), problems, done)
+                    except UnusableColumnError as error:
+                        setting = _setting(self._section, key, name)
+                        raise ConfigError(f"{setting}: the column of {reader.file.shown} {error}") from error
+                if self._divided:
+                    self._parts.append(np.full(batch.num_rows, reader.file.part or TRAIN, np.int8))
+                doubts += [done + i + 1 for i in self._doubtful(reader, batch)]
+                done += batch.num_rows
         if not done:
-            raise ConfigError(f"{reader.file.setting}: holds no row of data below the columns' names")
+            raise ConfigError(f"{reader.file.setting}: holds no row of data")
         problems.check(self._section, self._columns, reader)
+        if doubts:
+            self.remarks.append(
+                f"{reader.file.shown}: {rows_named(reader, doubts)}: a text has lines that look like rows; if they are "
+                "rows, its opening quote is a stray one"
+            )
+
+    def _doubtful(self, reader: Rows, batch: pa.RecordBatch) -> list[int]:
+        """Return the rows of a batch that may have swallowed others."""
+        text, label = self._columns.text[0], self._columns.label
+        if not isinstance(reader, CsvRows) or label is None:
+            return []
+        return reader.look_like_rows(batch.column(text), text, label, {known.name for known in self._coder.places})
 
     def _add_texts(self, texts: pa.StringArray, problems: _Problems, done: int) -> None:
         problems.add("text", "no text (null); remove these rows or fill them", _array(texts.is_null()), done)
@@ -269,7 +284,7 @@ class _Scan:
         return Table(
             fingerprint.hexdigest(),
             self._columns,
-            tuple(guesses),
+            (*guesses, *self.remarks),
             tuple(labels),
             y,
             groups,

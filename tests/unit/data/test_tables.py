@@ -25,7 +25,7 @@ FIRST_OBJECT = '{"text": "a", "label": "x"}\n'
 MALFORMED_CSV = {
     "empty file": (b"", "files=x.csv: the file is empty"),
     "blank lines only": ("\n\n\n", "files=x.csv: the file is empty; expected a line with the columns' names first"),
-    "header only": ("text,label\n", "files=x.csv: holds no row of data below the columns' names"),
+    "header only": ("text,label\n", "files=x.csv: holds no row of data"),
     "no text by name or content": (
         "n,label\n1,a\n2,b\n",
         'text=null: no column of x.csv is called text and none holds texts; set datasets.toy.text to one of "n" and '
@@ -81,6 +81,10 @@ MALFORMED_CSV = {
     ),
     "UTF-16 without a mark": (
         GOOD.encode("utf-16-le"),
+        "files=x.csv: NUL bytes at its beginning; if it is UTF-16, save it as UTF-8 or with a byte order mark",
+    ),
+    "UTF-32": (
+        GOOD.encode("utf-32"),
         "files=x.csv: NUL bytes at its beginning; if it is UTF-16, save it as UTF-8 or with a byte order mark",
     ),
     "half of UTF-16": (
@@ -225,7 +229,11 @@ def test_missing_texts_of_jsonl_are_named_by_row_and_line() -> None:
             "label=label: the column holds 5,000 different numbers, from 0 to 499.9: a target of regression, and not "
             "labels; put the numbers into classes first, or name another column",
         ),
-        ({"text": [], "label": []}, "files=x.parquet: holds no row of data below the columns' names"),
+        (
+            {"text": ["a", "b"], "label": [date(2026, 1, 1), None]},
+            "label=label: the column of x.parquet holds date32[day]; allowed are texts, numbers and booleans",
+        ),
+        ({"text": [], "label": []}, "files=x.parquet: holds no row of data"),
     ],
 )
 def test_typed_columns_that_hold_something_else_are_refused(columns: dict[str, list], line: str) -> None:
@@ -245,6 +253,7 @@ def test_texts_of_a_parquet_file_that_are_not_utf_8_are_refused() -> None:
         ([1.0, 2.0, 10.0], ("1", "2", "10")),
         ([10, 2, -1], ("-1", "2", "10")),
         ([0.5, 1.0, 1.5], ("0.5", "1", "1.5")),
+        (list(np.array([1, 2, 0.5], np.float16)), ("0.5", "1", "2")),
         ([True, False, True], ("false", "true")),
         (["10", "9", "8"], ("8", "9", "10")),
         (["1.0", "2.0", "10.0"], ("1", "2", "10")),
@@ -352,6 +361,7 @@ def test_groups_are_numbered_and_must_be_there() -> None:
         ["2026-01-01T03:00+00:00", "2026-01-01T03:00+02:00", "2026-01-01T02:00Z"],
         [date(2026, 3, 1), date(2026, 1, 1), date(2026, 2, 1)],
         [datetime(2026, 3, 1), datetime(2026, 1, 1), datetime(2026, 2, 1)],
+        [np.datetime64(9000, "ns"), np.datetime64(-9000, "ns"), np.datetime64(-1, "ns")],
     ],
 )
 def test_times_are_sortable(times: list) -> None:
@@ -409,6 +419,25 @@ def test_quotes_in_unquoted_fields_are_theirs() -> None:
     assert texts(result) == ['5" disk', 'a ""b"" c', 'say "no"']
 
 
+@pytest.mark.parametrize(
+    ("content", "row"),
+    [
+        ('text,label\n"Good film,x\nbar,y\nbad film",y\nfoo,x\n', "row 1 (line 2)"),
+        ('id,text,label\n1,foo,x\n2,"Good film,y\n3,bad film",y\n', "row 2 (line 3)"),
+        ('label;text\nx;foo\ny;"Good film\nx;bar; baz"\n', "row 2 (line 3)"),
+    ],
+)
+def test_rows_that_stray_quotes_may_have_swallowed_are_pointed_out(content: str, row: str) -> None:
+    assert table(put("x.csv", content)).guesses[1:] == (
+        f"x.csv: {row}: a text has lines that look like rows; if they are rows, its opening quote is a stray one",
+    )
+
+
+def test_other_line_breaks_are_no_doubt() -> None:
+    rows = [("Dear Sir,\nI write, as you know", "x"), ("x\ny", "y"), ("a,\n,b", "x")]
+    assert len(table(put_csv("x.csv", rows)).guesses) == 1
+
+
 def test_line_breaks_in_fields_are_kept_in_a_file_of_many_blocks() -> None:
     rows = [(f'row {i}\nsays "{"long " * 50}"\r\nand ends', "xyz"[i % 3]) for i in range(12_000)]
     file = put_csv("x.csv", rows)
@@ -421,6 +450,33 @@ def test_line_breaks_in_fields_are_kept_in_a_file_of_many_blocks() -> None:
 def test_a_text_longer_than_a_block_is_read(tail: str) -> None:
     rows = [("a" * (csv_rows.BLOCK + 5), "x"), ("b", "y")]
     assert texts(table(put("x.csv", Path(put_csv("y.csv", rows)).read_text() + tail)))[:2] == [rows[0][0], "b"]
+
+
+def test_a_long_text_behind_many_rows_repeats_none_of_them() -> None:
+    rows = [(f"row {i} {'long ' * 100}", "xy"[i % 2]) for i in range(5_000)]
+    rows += [("a" * (2 * csv_rows.BLOCK), "x"), ("b", "y")]
+    assert texts(table(put_csv("x.csv", rows))) == [text for text, _ in rows]
+
+
+@pytest.mark.parametrize(
+    ("content", "plain"),
+    [
+        ('a,"b"\n', True),
+        ('"a ""b""\n",c\r\n"",""\n', True),
+        ('"a""",b', True),
+        ("a,b", True),
+        ("", True),
+        ('a,"b', False),
+        ('a,5" b\n', False),
+        ('"a"b,c\n', False),
+        ('a,"b" \n', False),
+        ('"a\n"b"\n', False),
+    ],
+)
+@pytest.mark.parametrize("size", [1, 2, 3, 100])
+def test_plain_quotes_are_known_however_the_file_is_divided(content: str, plain: bool, size: int) -> None:
+    data = content.encode()
+    assert csv_rows.quotes_are_plain((data[i : i + size] for i in range(0, len(data), size)), ",") == plain
 
 
 def test_a_field_without_end_is_not_held_in_memory(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -479,6 +535,8 @@ def test_the_fingerprint_is_of_the_content(tmp_path, monkeypatch: pytest.MonkeyP
         table(put_csv("x.csv", [(f"{text}.", label) for text, label in other])).fingerprint for other in changed
     }
     assert len(fingerprints | {first}) == 5
+    divided = [[("ab", "x"), ("c", "y")], [("a", "x"), ("bc", "y")]]
+    assert len({table(put_csv("x.csv", other)).fingerprint for other in divided}) == 2
     grouped = put_csv("x.csv", [(*row, "g") for row in rows], ["text", "label", "group"])
     assert table(grouped).fingerprint == first
     assert table(grouped, Columns(group="group")).fingerprint != first
@@ -490,3 +548,11 @@ def test_the_order_of_rows_is_part_of_it_even_across_batches(monkeypatch: pytest
     monkeypatch.setattr(csv_rows, "BLOCK", 1000)
     small = table("x.csv")
     assert (small.fingerprint, texts(small)) == (first.fingerprint, [text for text, _ in rows])
+
+
+def test_blanks_around_an_object_are_no_matter() -> None:
+    file = put("x.jsonl", ' {"text": "a", "label": "x"} \r\n\t{"text": "b", "label": "y"}')
+    assert texts(table(file)) == ["a", "b"]
+    assert refusal(put("x.jsonl", FIRST_OBJECT * 2 + FIRST_OBJECT.strip() * 2)) == (
+        "datasets.toy.files=x.jsonl: line 3 is no JSON (Extra data, column 28); expected one object a line (JSON Lines)"
+    )
