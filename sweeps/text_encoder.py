@@ -263,8 +263,9 @@ class WordTable:
         self, numbers: NDArray[np.int64], low: NDArray[np.uint64], high: NDArray[np.uint64]
     ) -> NDArray[np.bool_]:
         """Return where a slot holds another word than the one that is looked for."""
-        other: NDArray[np.bool_] = (self._low[numbers] != low) | (self._high[numbers] != high)
-        return other & (numbers != UNLISTED)
+        differs = (self._low[numbers] != low) | (self._high[numbers] != high)
+        other: NDArray[np.bool_] = differs & (numbers != UNLISTED)
+        return other
 
     def _hashes(self, integers: Integers) -> NDArray[np.int64]:
         mixed: NDArray[np.uint64] = integers[0] * MULTIPLIERS[0] ^ integers[1] * MULTIPLIERS[1]

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import heapq
 import json
+import math
 from collections import Counter
 from collections.abc import Iterable, Iterator, Sequence
 from typing import TYPE_CHECKING, Any
@@ -22,7 +23,7 @@ if TYPE_CHECKING:
 UNKNOWN_TOKEN = "[UNK]"  # capitals and brackets: no text is cut into such a token
 INNER = "##"  # begins a piece that does not begin its word
 REPEATED = 1000  # copies of a word in one text
-DIGITS = 4  # of a logarithm of a probability
+ROUNDS = 4  # after which few cuts change
 
 
 def learn(texts: Iterable[Sequence[str]], *, tokens: str, num_words: int) -> bytes:
@@ -172,10 +173,10 @@ def _pieces(words: Counter[str], tokens: str, size: int) -> Any:
 
 
 def _unigram(words: Counter[str], size: int) -> Any:
-    """Learn the probabilities of pieces.
+    """Learn pieces, then their probabilities.
 
-    The trainer adds up floating-point numbers in the order of a hash map, so their last digits differ from one training
-    to the next. The pieces do not, unless two of them are worth the same up to those digits and one is dropped.
+    The trainer adds up floating-point numbers in the order of a hash map, so its probabilities differ from one training
+    to the next. Those here come from whole numbers: how often the most probable cut of all words has each piece.
     """
     from tokenizers import Tokenizer, models, pre_tokenizers, trainers
 
@@ -185,6 +186,13 @@ def _unigram(words: Counter[str], size: int) -> Any:
         vocab_size=size, special_tokens=[UNKNOWN_TOKEN], unk_token=UNKNOWN_TOKEN, show_progress=False
     )
     learner.train_from_iterator(_texts(words), trainer)
-    scores = {piece: round(score, DIGITS) for piece, score in json.loads(learner.to_str())["model"]["vocab"]}
-    del scores[UNKNOWN_TOKEN]
-    return models.Unigram([(UNKNOWN_TOKEN, 0.0), *sorted(scores.items())], 0)
+    ordered = sorted(words)
+    scores = dict.fromkeys(sorted(learner.get_vocab().keys() - {UNKNOWN_TOKEN}), -1.0)  # first, as few pieces as can be
+    for _ in range(ROUNDS):
+        learner.model = models.Unigram([(UNKNOWN_TOKEN, 0.0), *scores.items()], 0)
+        used = Counter[str]()
+        for word, encoding in zip(ordered, learner.encode_batch_fast(ordered), strict=True):
+            for piece in encoding.tokens:
+                used[piece] += words[word]
+        scores = {piece: math.log(max(used[piece], 0.5) / used.total()) for piece in scores}
+    return models.Unigram([(UNKNOWN_TOKEN, 0.0), *scores.items()], 0)
