@@ -31,6 +31,7 @@ MAY_IMPORT = {
     "sweeps.files": set(),
     "sweeps.metrics": set(),
     "sweeps.runtime": set(),
+    "sweeps.text_encoder": set(),
     "sweeps.journal": set(),
     "sweeps.search": {"models.hyperparameters"},
     "sweeps.trials": {"models"},
@@ -45,7 +46,7 @@ MAY_IMPORT = {
     "sweeps.driver": {"sweeps.plan", "sweeps.environment", "sweeps.journal", "sweeps.search.ask_tell", "sweeps.trials"},
     "sweeps.terminal": {"sweeps.analysis", "sweeps.journal", "sweeps.plan", "sweeps.estimate"},
     "sweeps.session": {"sweeps"},
-    "pipelines.data": {"sweeps.trials.spec"},
+    "pipelines.data": {"sweeps.trials.spec", "sweeps.text_encoder"},
     "pipelines": {"pipelines.command", "pipelines.data", "sweeps", "conf"},
 }
 NETWORKS = {f"sweeps.trials.{name}" for name in ("building", "training", "evaluation")}
@@ -61,6 +62,7 @@ ONLY_IN = {
     "jinja2": {"sweeps.report.html"},
     "rich": {"sweeps.terminal", "sweeps.session", "pipelines"},
     "hydra": {"conf"},
+    "tokenizers": {"sweeps.text_encoder", "pipelines.data.vocabulary"},
 }
 SLOW = {"keras", "keras_tuner", "tensorflow", "mlflow", "dask", "distributed", "matplotlib", "sklearn"}
 # Modules that are imported before the configuration is known to be good.
