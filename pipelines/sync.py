@@ -63,7 +63,7 @@ def synchronise(directories: Sequence[Path], uri: str | None, console: Console) 
     for directory in directories:
         try:
             complete.append(sync(directory, uri, console))
-        except SweepError as error:
+        except (ConfigError, SweepError) as error:
             console.print(f"error: {error}", soft_wrap=True, style="red")
             complete.append(False)
     return all(complete)
@@ -80,7 +80,8 @@ def sync(directory: Path, uri: str | None, console: Console) -> bool:
         records = [SweepRecord.of(path, past) for path, past in pasts.items() if past]
         last = next((record.started.store for record in records), None)
         uri = uri or store.uri(config.tracking.uri, last)
-        tracker = Tracker(uri, config.tracking.experiment, extras=extras.from_reports())
+        sweeps = [record.started for record in records]
+        tracker = Tracker(uri, config.tracking.experiment, sweeps=sweeps, extras=extras.from_reports())
         tracker.wait_until_opened()
         for record in records:
             tracker.catch_up(record.directory, pasts[record.directory])

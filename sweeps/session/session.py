@@ -206,7 +206,11 @@ class Session:
 
         tracking = plan.config.tracking
         tracker = Tracker(
-            store.uri(tracking.uri, last), tracking.experiment, extras=extras.from_reports(), announce=announce
+            store.uri(tracking.uri, last),
+            tracking.experiment,
+            sweeps=[sweep.plan for sweep in sweeps],
+            extras=extras.from_reports(),
+            announce=announce,
         )
         tracker.wait_until_opened()
         return tracker

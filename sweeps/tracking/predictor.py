@@ -15,8 +15,8 @@ from mlflow.exceptions import MlflowException
 
 from conf.schema import ConfigError, did_you_mean
 from sweeps.errors import SweepError
-from sweeps.tracking import store
-from sweeps.tracking.client import UNAVAILABLE, client_of_existing
+from sweeps.tracking import failures, store
+from sweeps.tracking.client import UNAVAILABLE, connect
 
 PREFERRED = ("champion", "candidate")
 ADDRESS = re.compile(r"(?:models:/)?(?P<name>[^/@]+)(?:@(?P<alias>[^/@]+)|/(?P<version>\d+))?")
@@ -64,12 +64,12 @@ def choose(uri: str, wanted: str | None) -> ModelVersion:
     For None it is the newest champion of all models, or else the newest candidate. Raises `ConfigError` if there is
     none, and `SweepError` if the store does not answer.
     """
-    client = client_of_existing(uri)
+    client = connect(uri)
     try:
         models = list(client.search_registered_models())
         return _newest(client, uri, models) if wanted is None else _named(client, uri, models, wanted)
     except UNAVAILABLE as error:
-        raise SweepError(f"{store.without_password(uri)} does not answer: {error}") from error
+        raise failures.of(uri, error) from error
 
 
 def classify(uri: str, version: ModelVersion, texts: Sequence[str]) -> list[Prediction]:

@@ -14,8 +14,8 @@ from conf.schema import ConfigError, did_you_mean
 from sweeps import journal
 from sweeps.errors import SweepError
 from sweeps.journal import SweepRecord
-from sweeps.tracking import store
-from sweeps.tracking.client import UNAVAILABLE, client_of_existing, search_runs
+from sweeps.tracking import failures, store
+from sweeps.tracking.client import NO_SUCH_RUN, UNAVAILABLE, connect, search_runs
 from sweeps.tracking.naming import PARENT
 
 NAMED = 5  # sweeps in a message
@@ -31,18 +31,18 @@ class StoredSweep(NamedTuple):
 
 
 class StoredSweeps:
-    """The sweeps of a store. Raises `ConfigError` if it does not exist, and `SweepError` if it does not answer."""
+    """The sweeps of a store. Raises `StoreRefusesError`, and `StoreAwayError` if it does not answer."""
 
     def __init__(self, uri: str) -> None:
         self.uri = uri
-        self._client = client_of_existing(uri)
+        self._client = connect(uri)
 
     def sweeps(self, *kinds: str) -> list[StoredSweep]:
         """Return all sweeps of these kinds, newest first."""
         try:
             runs = [(kind, run) for kind in kinds for run in search_runs(self._client, f"tags.kind = '{kind}'")]
         except UNAVAILABLE as error:
-            raise SweepError(f"{store.without_password(self.uri)} does not answer: {error}") from error
+            raise failures.of(self.uri, error) from error
         sweeps = [
             StoredSweep(run.data.tags["sweep"], run.info.run_id, kind, run.info.start_time)
             for kind, run in runs
@@ -81,6 +81,8 @@ class StoredSweeps:
         try:
             tags = self._client.get_run(run).data.tags
         except UNAVAILABLE as error:
+            if getattr(error, "error_code", None) not in NO_SUCH_RUN:
+                raise failures.of(self.uri, error) from error
             raise ConfigError(f"reproduce={run}: {store.without_password(self.uri)} has no such run") from error
         if "trial" not in tags or PARENT not in tags:
             raise ConfigError(f"reproduce={run}: not the run of a trial, but {tags.get('kind', 'of something else')}")

@@ -30,7 +30,8 @@ from numpy.typing import NDArray
 
 from sweeps.errors import SweepError
 from sweeps.journal import SweepRecord, TrialRecord
-from sweeps.tracking.client import UNAVAILABLE, first_line, search_runs
+from sweeps.tracking.client import UNAVAILABLE, search_runs
+from sweeps.tracking.failures import first_line
 from sweeps.tracking.store import without_password
 from sweeps.trials.checkpoints import Checkpoints
 from sweeps.trials.native_logs import without_native_logs

@@ -17,10 +17,11 @@ from mlflow.exceptions import MlflowException
 from conf.stored import builders
 from sweeps.journal import FILE, INTERRUPTED, Event, SweepRecord, SweepStarted
 from sweeps.tracking import comparison_page, driver_process, naming
-from sweeps.tracking.client import at_step_0, first_line, log_file, milliseconds, search_runs
+from sweeps.tracking.client import at_step_0, log_file, milliseconds, search_runs
 from sweeps.tracking.comparison_page import Comparison
 from sweeps.tracking.experiments import Experiments
 from sweeps.tracking.extras import ExtrasOf, no_extras
+from sweeps.tracking.failures import first_line
 from sweeps.tracking.stored_run import StoredRun
 from sweeps.tracking.trial_runs import TrialRuns
 

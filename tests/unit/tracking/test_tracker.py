@@ -10,7 +10,6 @@ import pytest
 from mlflow import MlflowClient
 from mlflow.exceptions import MlflowException
 
-from conf.schema import ConfigError
 from sweeps import driver, journal
 from sweeps.tracking import driver_process, store
 from sweeps.tracking.extras import Extras
@@ -62,7 +61,7 @@ def test_a_store_that_is_away_for_a_while_gets_everything_once(
     for run in children:
         assert_curves_logged_once(run, search.record.trials[int(run.data.tags["trial"])])
         assert artifacts(run).keys() == {"loss_curves.png"}
-    assert f"{tracker.uri} does not answer; the sweep goes on without: away" in caplog.messages
+    assert f"{tracker.uri} does not answer: away; the sweep goes on without" in caplog.messages
 
 
 def test_a_store_that_stays_away_does_not_stop_the_sweep(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -78,20 +77,6 @@ def test_a_store_that_stays_away_does_not_stop_the_sweep(monkeypatch: pytest.Mon
     driver.run([search], FakeEngine())
     assert search.record.ended is not None
     assert not tracker.close()
-
-
-def test_an_experiment_whose_artifacts_a_server_keeps_is_named(
-    monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
-) -> None:
-    monkeypatch.setattr("sweeps.tracking.tracker.LAST_TRIES", 0)
-    client().create_experiment("imdb-standin", "mlflow-artifacts:/7")
-    job = small(1, 1)
-    tracker = opened(job)
-    driver.run([search_of(job, tracker)], FakeEngine())
-    assert not tracker.close()
-    (warning,) = caplog.messages
-    assert "a server made the experiment imdb-standin and keeps its artifacts: log to the server, " in warning
-    assert runs("sweep") == []
 
 
 @pytest.mark.parametrize("name", [None, "mine"])
@@ -129,25 +114,6 @@ def test_a_project_run_of_another_store_is_no_parent(
     both = [*runs("sweep", tracker.uri), *runs("trial", tracker.uri)]
     assert len(both) == 2
     assert "0" * 32 not in [run.data.tags.get("mlflow.parentRunId") for run in both]
-
-
-def test_a_store_that_cannot_be_used_is_named() -> None:
-    uri = "sqlite:////proc/none/mlflow.db"
-    tracker = Tracker(uri)
-    with pytest.raises(ConfigError) as error:
-        tracker.wait_until_opened()
-    tracker.close()
-    assert str(error.value).startswith(f"tracking.uri={uri}: ")
-    assert "\n" not in str(error.value)
-
-
-def test_a_database_whose_driver_is_not_installed_is_named() -> None:
-    tracker = Tracker("mysql+pymysql://me:secret@127.0.0.1/db")
-    with pytest.raises(
-        ConfigError, match=r"^tracking\.uri=mysql\+pymysql://127\.0\.0\.1/db: No module named 'pymysql'$"
-    ):
-        tracker.wait_until_opened()
-    assert not tracker.close()
 
 
 def test_the_comparison_is_announced_once_as_soon_as_it_is_there() -> None:
