@@ -17,6 +17,7 @@ MLFLOW_SETTINGS = {
     "MLFLOW_SUPPRESS_PRINTING_URL_TO_STDOUT": "true",
     "MLFLOW_HTTP_REQUEST_MAX_RETRIES": "1",
     "MLFLOW_HTTP_REQUEST_TIMEOUT": "20",
+    "PGCONNECT_TIMEOUT": "10",  # seconds; without it PostgreSQL's library waits for minutes
 }
 # New objects between two collections; Python's own default is 700.
 COLLECT_AFTER = 10_000

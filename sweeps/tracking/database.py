@@ -49,7 +49,10 @@ def check(uri: str) -> None:
 
 def _engine(uri: str) -> Engine:
     try:
-        return sqlalchemy.create_engine(uri, poolclass=NullPool)
+        address = sqlalchemy.make_url(uri)
+        if not store.is_sqlite(uri) and "@" in (address.database or ""):
+            raise ArgumentError("its password ends at the first of its own / or @")
+        return sqlalchemy.create_engine(address, poolclass=NullPool)
     except ModuleNotFoundError as error:
         raise failures.refused(uri, f"the database's driver is not installed here: {error.name}") from error
     except NoSuchModuleError as error:

@@ -33,7 +33,7 @@ LASTING_CODES = {  # of MLflow
 LASTING_WORDS = re.compile(
     r"FATAL|no password supplied|permission denied|access denied|unknown database|login failed|cannot open database"
     r"|not a database|malformed|unable to open database|readonly database|invalid (dsn|connection|port)"
-    r"|no such table|does not exist",
+    r"|no such table|does not exist|does not support SSL|certificate",
     re.IGNORECASE,
 )
 NO_SUCH_HOST = re.compile("Name or service not known|nodename nor servname")  # of Linux and of macOS

@@ -102,7 +102,7 @@ def test_the_newest_champion_comes_before_every_candidate(
         ("lstm-reuters", {"candidate": "7", "champion": "6"}),
         ("conv_lstm-imdb", {"champion": "4"}),
     ]
-    monkeypatch.setattr(predictor, "client_of_existing", lambda uri: FakeRegistry(*models))
+    monkeypatch.setattr(predictor, "connect", lambda uri: FakeRegistry(*models))
     assert predictor.choose("sqlite:///x.db", wanted) == version
 
 

@@ -1,5 +1,6 @@
 """A shared server, as docs/mlflow.md sets it up: MLflow on PostgreSQL, artifacts served, with and without passwords."""
 
+import time
 from collections.abc import Callable
 from pathlib import Path
 
@@ -13,7 +14,10 @@ from sweeps.journal import SweepRecord, TrialRecord
 from sweeps.plan import Plan
 from sweeps.tracking import store
 from sweeps.tracking.client import search_runs
+from sweeps.tracking.database import check
 from sweeps.tracking.extras import Extras
+from sweeps.tracking.failures import StoreRefusesError
+from sweeps.tracking.reader import StoredSweeps
 from sweeps.tracking.registration import register
 from sweeps.tracking.server import newest_comparison
 from sweeps.tracking.tracker import Tracker
@@ -98,3 +102,24 @@ def test_the_database_itself_is_a_store_too_and_its_password_is_not_shown(
     assert "postgresql" in text
     assert PASSWORD not in text
     assert PASSWORD not in str(tracker.ui_command())
+
+
+def test_a_database_that_refuses_is_named_at_once_in_the_same_line_everywhere(database: str) -> None:
+    shown = f"postgresql://{database.partition('@')[2]}"
+    for uri, name, reason in (
+        (database.replace(PASSWORD, "wrong"), "postgres", 'password authentication failed for user "mlflow"'),
+        (database.replace("//mlflow:", "//nobody:"), "postgres", 'password authentication failed for user "nobody"'),
+        (database.removesuffix("postgres") + "absent", "absent", 'database "absent" does not exist'),
+    ):
+        began = time.monotonic()
+        tracker = Tracker(uri)
+        with pytest.raises(StoreRefusesError) as error:
+            tracker.wait_until_opened()
+        tracker.close()
+        for opening in (StoredSweeps, check):
+            with pytest.raises(StoreRefusesError) as other:
+                opening(uri)
+            assert str(other.value) == str(error.value)
+        assert time.monotonic() - began < 20
+        assert str(error.value).startswith(f"tracking.uri={shown.removesuffix('postgres')}{name}: connection failed: ")
+        assert reason in str(error.value)
