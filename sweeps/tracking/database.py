@@ -19,6 +19,7 @@ from sqlalchemy.pool import NullPool
 from sweeps.tracking import failures, store
 from sweeps.tracking.failures import StoreRefusesError
 
+ANOTHER = "give a file that can be read, as sqlite:///path/to/mlflow.db"
 VERSION = "alembic_version"  # the table that names the version of all others
 FIRST_TABLES = {"experiments", "registered_models"}  # among those that MLflow makes before it has a version
 FILLED_BY_MLFLOW = {VERSION, "workspaces"}  # while it makes the tables
@@ -78,10 +79,12 @@ def _check_file(uri: str) -> None:
     path = store.database(uri)
     if not path.exists():
         raise AbsentError(f"tracking.uri={uri}: there is no such store; a sweep creates it: python -m pipelines.sweep")
+    if not path.is_file():
+        raise failures.refused(uri, f"{'a folder' if path.is_dir() else 'not a regular file'}; {ANOTHER}")
     try:
         path.open("rb").close()
     except OSError as error:
-        raise failures.refused(uri, f"{error.strerror}; give another file, or the right to read this one") from error
+        raise failures.refused(uri, f"{error.strerror}; {ANOTHER}") from error
 
 
 def _check_tables(uri: str, connection: Connection) -> None:

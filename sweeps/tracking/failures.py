@@ -17,6 +17,7 @@ from sweeps.tracking.store import without_password
 
 CREDENTIALS = "MLFLOW_TRACKING_USERNAME and MLFLOW_TRACKING_PASSWORD, or MLFLOW_TRACKING_TOKEN"
 SERVER = "give the address of one, such as http://host:5000"
+OTHERWISE = "correct that, or name another store: tracking.uri=…"
 # Answers of a server that it may not give the next time.
 PASSING_STATUS = (408, 425, 429)
 LASTING_CODES = {  # of MLflow
@@ -33,7 +34,7 @@ LASTING_CODES = {  # of MLflow
 LASTING_WORDS = re.compile(
     r"FATAL|no password supplied|permission denied|access denied|unknown database|login failed|cannot open database"
     r"|not a database|malformed|unable to open database|readonly database|invalid (dsn|connection|port)"
-    r"|no such table|does not exist|does not support SSL|certificate",
+    r"|no such (table|column)|does not exist|does not support SSL|certificate",
     re.IGNORECASE,
 )
 NO_SUCH_HOST = re.compile("Name or service not known|nodename nor servname")  # of Linux and of macOS
@@ -58,9 +59,10 @@ def of(uri: str, error: Exception) -> StoreAwayError | StoreRefusesError:
             f"folder {tempfile.gettempdir()}"
         )
     reason = _lasting(error)
-    if reason is None:
-        return StoreAwayError(f"{without_password(uri)} does not answer: {first_line(error)}")
-    return refused(uri, reason)
+    if reason is not None:
+        return refused(uri, reason)
+    plain = next((cause.strerror for cause in _chain(error) if isinstance(cause, OSError) and cause.strerror), None)
+    return StoreAwayError(f"{without_password(uri)} does not answer: {plain or first_line(error)}")
 
 
 def of_status(uri: str, status: int) -> StoreAwayError | StoreRefusesError:
@@ -101,9 +103,9 @@ def _lasting(error: Exception) -> str | None:
         if isinstance(cause, SQLAlchemyError | sqlite3.Error):
             text = str(cause.orig if isinstance(cause, DBAPIError) else cause)
             lasting = LASTING_WORDS.search(text) and not PASSING_WORDS.search(text)
-            return first_line(cause) if lasting else None
+            return f"{first_line(cause)}; {OTHERWISE}" if lasting else None
     if getattr(error, "error_code", None) in LASTING_CODES:
-        return first_line(error)
+        return f"{first_line(error)}; {OTHERWISE}"
     return None
 
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 import re
 from pathlib import Path
-from urllib.parse import quote, unquote
+from urllib.parse import quote, unquote, urlsplit
 
 from conf.schema import ConfigError
 
@@ -28,6 +28,8 @@ def uri(configured: str | None, last: str | None = None) -> str:
             f"tracking.uri={address}: must be sqlite:///path/to/mlflow.db, http(s)://host:port, "
             "or a database's postgresql://…, mysql://…, mssql://…"
         )
+    if scheme.startswith("http"):
+        _check_http(address)
     if not is_sqlite(address):
         return address
     path = SQLITE.sub("", address)
@@ -41,6 +43,16 @@ def uri(configured: str | None, last: str | None = None) -> str:
             f"{of_file(Path(path).resolve())}"
         )
     return of_file(database(address).resolve())
+
+
+def _check_http(address: str) -> None:
+    try:
+        parts = urlsplit(address)
+        if parts.hostname and parts.port != 0 and not re.search(r"\s", address):
+            return
+    except ValueError:
+        pass
+    raise ConfigError(f"tracking.uri={without_password(address)}: must be http(s)://host:port, without blanks")
 
 
 def local() -> str:

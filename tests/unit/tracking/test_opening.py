@@ -1,5 +1,6 @@
 """A store that will never take the runs is refused before training, in the same line by every command."""
 
+import os
 import sqlite3
 import time
 from collections.abc import Callable, Iterator
@@ -103,7 +104,7 @@ def test_nobody_who_listens_may_do_so_later(capfd: pytest.CaptureFixture[str]) -
     uri = f"http://127.0.0.1:{free_port()}"
     track(uri)
     for opening in (StoredSweeps, COMMANDS["predict"], server.newest_comparison):
-        with pytest.raises(StoreAwayError, match=rf"^{uri} does not answer: "):
+        with pytest.raises(StoreAwayError, match=rf"^{uri} does not answer: Connection refused$"):
             opening(uri)
     with pytest.raises(SweepError, match="does not answer"):
         StoredSweeps(uri).trial("0" * 32)
@@ -157,8 +158,9 @@ def revised(path: Path, revision: str) -> None:
 @pytest.mark.parametrize(
     ("make", "reason"),
     [
-        (not_a_database, "file is not a database"),
-        (a_folder, "Is a directory; give another file, or the right to read this one"),
+        (not_a_database, "file is not a database; correct that, or name another store: tracking.uri=…"),
+        (a_folder, "a folder; give a file that can be read, as sqlite:///path/to/mlflow.db"),
+        (os.mkfifo, "not a regular file; give a file that can be read, as sqlite:///path/to/mlflow.db"),
         (somebody_elses, "not a store of MLflow's, but a database with songs"),
     ],
 )
@@ -190,7 +192,9 @@ def test_a_file_that_cannot_be_written_is_refused_for_a_sweep(tmp_path: Path, mo
     monkeypatch.setattr(
         "sweeps.tracking.creation.sqlite3.connect", lambda path, **_: connect(f"file:{path}?mode=ro", uri=True)
     )
-    assert line(track, store.uri(None)).endswith("mlflow.db: attempt to write a readonly database")
+    assert line(track, store.uri(None)).startswith(
+        f"tracking.uri={store.uri(None)}: attempt to write a readonly database; "
+    )
 
 
 @pytest.mark.usefixtures("fresh_store")

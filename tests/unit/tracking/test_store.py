@@ -30,6 +30,12 @@ def test_an_address_that_mlflow_would_take_for_a_folder_of_files_is_refused(uri:
         store.uri(uri)
 
 
+@pytest.mark.parametrize("uri", ["http://", "http://h:99999", "http://h:port", "http://h o:5000", "https://[::1"])
+def test_a_server_without_a_host_or_a_port_that_can_be_is_refused(uri: str) -> None:
+    with pytest.raises(ConfigError, match=r"must be http\(s\)://host:port"):
+        store.uri(uri)
+
+
 def test_a_relative_database_is_found_from_every_folder(tmp_path: Path) -> None:
     assert store.uri("sqlite:///sub/my.db") == f"sqlite:///{tmp_path}/sub/my.db"
 
