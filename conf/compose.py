@@ -33,14 +33,16 @@ from omegaconf.errors import (
 )
 from yaml import YAMLError
 
-from conf import stored
+from conf import arguments, secrets, stored
+from conf.arguments import GROUPS, MULTIRUN
 from conf.schema import Config, ConfigError, Job, did_you_mean
 
-GROUPS = ("data", "model", "optimizer", "tuner", "stopping", "engine", "experiment")
-MULTIRUN = ("-m", "--multirun")
 # Hydra lets only `++` add a key to a mapping, or override a mapping by one with other keys. Anything that is neither a
 # hyperparameter nor an option of the tuner is refused by `sweeps.session.checks`.
-FREE_KEYS = re.compile(r"^((model|optimizer)\.space|tuner)\.")
+FREE_KEYS = re.compile(r"^\+{0,2}(?=((model|optimizer)\.space|tuner)\.)")
+
+# A hyperparameter that is given a list.
+LISTED = re.compile(r"^\+\+(model|optimizer)\.space\.[^.=]+=\[.*\]$")
 
 
 def compose(config_name: str = "sweep") -> list[Job]:
@@ -49,13 +51,13 @@ def compose(config_name: str = "sweep") -> list[Job]:
     Raises `ConfigError` for every mistake of the user's.
     """
     _check_groups(sys.argv[1:])
-    arguments = [FREE_KEYS.sub(r"++\g<0>", argument) for argument in sys.argv[1:]]
-    multirun = any(argument in MULTIRUN for argument in arguments)
-    overrides = [argument for argument in arguments if argument not in MULTIRUN]
+    line = [FREE_KEYS.sub("++", argument) for argument in arguments.prepared(sys.argv[1:])]
+    multirun = any(argument in MULTIRUN for argument in line)
+    overrides = [argument for argument in line if argument not in MULTIRUN]
     ConfigStore.instance().store(name="schema", node=Config)
     try:
         if any(argument.startswith("-") for argument in overrides):
-            jobs = _jobs_with_flags(config_name, arguments)
+            jobs = _jobs_with_flags(config_name, line)
         else:
             jobs = _jobs(config_name, overrides, multirun=multirun)
     except (HydraException, OmegaConfBaseException, YAMLError, ValueError) as error:
@@ -71,7 +73,12 @@ def compose(config_name: str = "sweep") -> list[Job]:
 def _jobs(config_name: str, overrides: list[str], *, multirun: bool) -> list[Job]:
     with hydra.initialize_config_dir(str(Path(__file__).parent.resolve()), version_base="1.3"):
         lines = _multirun(overrides) if multirun else [overrides]
-        return [job(hydra.compose(config_name, line), _without_hydra(line)) for line in lines]
+        # A list over a mapping is no error here: `_replace_hyperparameters` makes a choice of it.
+        merged = [[override for override in line if not LISTED.match(override)] for line in lines]
+        return [
+            job(hydra.compose(config_name, composed), _without_hydra(line))
+            for line, composed in zip(lines, merged, strict=True)
+        ]
 
 
 def _multirun(overrides: list[str]) -> list[list[str]]:
@@ -91,7 +98,7 @@ def _without_hydra(overrides: list[str]) -> list[str]:
     return [str(override.input_line) for override in parsed if not override.is_hydra_override()]
 
 
-def _jobs_with_flags(config_name: str, arguments: list[str]) -> list[Job]:
+def _jobs_with_flags(config_name: str, line: list[str]) -> list[Job]:
     """Let Hydra's own main function interpret its flags: `--help`, `--cfg`, `--config-dir` and the others."""
     collected: list[Job | ConfigError] = []
 
@@ -109,9 +116,9 @@ def _jobs_with_flags(config_name: str, arguments: list[str]) -> list[Job]:
     before = sys.argv
     with tempfile.TemporaryDirectory() as scratch:  # for the files that Hydra writes about a multirun
         # Beside another override: argparse does not take overrides both before and after a flag.
-        overrides = [n for n, argument in enumerate(arguments) if "=" in argument and not argument.startswith("-")]
-        place = overrides[0] if overrides else len(arguments)
-        sys.argv = [before[0], *arguments[:place], f"hydra.sweep.dir={scratch}", *arguments[place:]]
+        overrides = [n for n, argument in enumerate(line) if "=" in argument and not argument.startswith("-")]
+        place = overrides[0] if overrides else len(line)
+        sys.argv = [before[0], *line[:place], f"hydra.sweep.dir={scratch}", *line[place:]]
         try:
             with _usage_in_one_line():
                 collect()
@@ -168,34 +175,53 @@ def job(cfg: DictConfig, overrides: Sequence[str] = ()) -> Job:
         _make_paths_absolute(cfg)
         config = OmegaConf.to_object(cfg)
         cfg.resume = None  # the place of a sweep is no part of its configuration
-        yaml = OmegaConf.to_yaml(cfg, resolve=True)
+        yaml = stored.written(cfg)
     except (HydraException, OmegaConfBaseException) as error:
         raise ConfigError(explain(error)) from error
     assert isinstance(config, Config)
     _refuse_extra_keys(config)
+    for _, address in config.addresses():
+        secrets.remember(address or "")
     return Job(config, yaml)
 
 
 def _make_paths_absolute(cfg: DictConfig) -> None:
     """Make the paths of data absolute, because a sweep may be resumed in another folder."""
     for data in cfg.datasets.values():
-        if data.archive is not None:
+        if data.archive is not None and "://" not in data.archive:
             data.archive = str(Path(data.archive).expanduser().resolve())
-        if data.text.words is not None:
+        if data.text.words is not None and "://" not in data.text.words:
             data.text.words = str(Path(data.text.words).expanduser().resolve())
 
 
 def _replace_hyperparameters(cfg: DictConfig, overrides: Sequence[str]) -> None:
-    """Replace a hyperparameter by an override that names its kind; Hydra would merge the two."""
+    """Replace a hyperparameter by an override that names its kind, or lists values; Hydra would merge the two."""
     replaced: set[str] = set()
     for override in OverridesParser.create().parse_overrides(list(overrides)):
         key, value = str(override.key_or_group), override.value()
         hyperparameter = ".".join(key.split(".")[:3])
+        if LISTED.match(str(override.input_line)):
+            value = _choice(str(override.input_line), value, OmegaConf.select(cfg, key))
         if ".space." in key and isinstance(value, dict) and "kind" in value:
-            OmegaConf.update(cfg, key, value, merge=False)
+            OmegaConf.update(cfg, key, value, merge=False, force_add=True)
             replaced.add(hyperparameter)
         elif hyperparameter in replaced:  # a later override of the replaced hyperparameter
             OmegaConf.update(cfg, key, value, merge=True, force_add=True)
+
+
+def _choice(argument: str, values: Any, before: Any) -> dict[str, Any]:
+    """Return the choice among listed values; its default is the hyperparameter's, which must be among them."""
+    default = before.get("default") if isinstance(before, DictConfig) else before
+    if default is None and values:
+        default = values[0]
+    if default not in values and values and not isinstance(values[0], list | dict):
+        key, _, listed = argument.lstrip("+").partition("=")
+        first = listed.strip("[]").partition(",")[0]
+        raise ConfigError(
+            f"{key}={listed}: the default is {default}, which is not in the list; with another default: "
+            f"'{key}={{kind: Choice, values: {listed}, default: {first}}}'"
+        )
+    return {"kind": "Choice", "values": values, "default": default}
 
 
 def _refuse_extra_keys(node: Any, prefix: str = "") -> None:
@@ -218,7 +244,8 @@ def explain(error: Exception) -> str:
         options = error.options or _options(group)
         return f"{group}={option}: no such option; allowed: {', '.join(options)}{did_you_mean(option, options)}"
     if isinstance(error, OverrideParseException):
-        return f"{error.override.lstrip('+')}: not of the form key=value ({first_line})"
+        argument = error.override.lstrip("+")
+        return f"{argument}: not of the form key=value; {arguments.remedy(argument) or first_line}"
     if isinstance(cause, MissingMandatoryValue):
         return f"{cause.full_key}: has no value"
     if isinstance(cause, ConfigAttributeError | ConfigKeyError):
@@ -226,12 +253,23 @@ def explain(error: Exception) -> str:
         value = f", given {override[1].lstrip('+')}" if override else ""
         return f"{cause.full_key}: no such key{value}{_near_keys(cause)}"
     if isinstance(cause, ValidationError):
-        reason = str(cause.msg).splitlines()[0] if cause.msg else str(cause).splitlines()[0]
+        reason = str(cause.msg).splitlines()[0] if cause.msg else _reason(cause)
         return f"{first_line if '=' in first_line else cause.full_key}: {reason}"
     if isinstance(cause, OmegaConfBaseException) and cause.full_key:
-        return f"{first_line if '=' in first_line else cause.full_key}: {str(cause).splitlines()[0]}"
-    message = str(error).partition("\n\n")[0]  # search paths or a link follow
+        return f"{first_line if '=' in first_line else cause.full_key}: {_reason(cause)}"
+    if ambiguous := re.match(r"Ambiguous value for argument '(?:\+\+)?(.*?)=(.*)'$", str(error).splitlines()[0]):
+        key, values = ambiguous.groups()
+        return f"{key}={values}: one value only; a list: {key}=[{values}]; a job for each: --multirun {key}={values}"
+    message = str(error).partition("\n\n")[0].replace("++", "")  # search paths or a link follow
     return " ".join(line for line in message.splitlines() if not line.startswith("See https://"))
+
+
+def _reason(cause: OmegaConfBaseException) -> str:
+    reason = str(cause).splitlines()[0]
+    if re.match("Cannot merge (DictConfig|ListConfig)", reason):
+        return "a list and a mapping cannot be merged; a choice is written {kind: Choice, values: [1, 2], default: 1}"
+    failed = re.fullmatch(r"\w+ raised while resolving interpolation: \W?(.*?)\W?", reason)
+    return failed[1] if failed else reason
 
 
 def _near_keys(cause: OmegaConfBaseException) -> str:

@@ -10,11 +10,15 @@ from __future__ import annotations
 
 import difflib
 import re
-from collections.abc import Iterable, Mapping
+import unicodedata
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, field, fields, is_dataclass
 from typing import Any, NamedTuple
+from urllib.parse import quote
 
 from omegaconf import MISSING
+
+from conf import secrets
 
 Value = int | float | str | bool  # of a hyperparameter
 Values = Mapping[str, Value]  # hyperparameter -> value
@@ -25,14 +29,15 @@ RESUMABLE = ("trials", "minutes", "target", "engine", "tracking")
 READ_KEYWORDS = ("name", "source", "archive", "url", "sha256", "num_words", "maxlen", "num_classes")
 # Keys of every tuner; all others are options of its oracle.
 TUNER_KEYS = ("name", "oracle", "ends_trials")
+LONGEST_NAME = 50  # characters; a directory's name has others beside them, and at most 255 bytes
 STOPPING_OPTIONS = {"patience": [], "median": ["grace", "min_trials"], "none": []}
 
 
 class ConfigError(ValueError):
-    """A user's mistake, in one line: the dotted key, its value, what is allowed."""
+    """A user's mistake, in one line without passwords: the dotted key, its value, what is allowed."""
 
     def __init__(self, message: str) -> None:
-        super().__init__(" ".join(message.split()))
+        super().__init__(secrets.hidden(" ".join(message.split())))
 
 
 def did_you_mean(word: str, known: Iterable[str]) -> str:
@@ -50,12 +55,17 @@ def _one_of(default: Any, *allowed: str) -> Any:
     return field(default=default, metadata={"allowed": allowed})
 
 
+def _address() -> Any:
+    """A field that may hold a password, which neither a log nor a traceback shows."""
+    return field(default=None, repr=False)
+
+
 @dataclass
 class Text:
     """The settings with which a registered model takes raw text and answers by name."""
 
     words: str | None = None  # a word index: a JSON file that maps each word to its rank
-    url: str | None = None
+    url: str | None = _address()
     sha256: str | None = None
     labels: list[str] = field(default_factory=list)  # a name for each class; without them the classes are numbers
 
@@ -67,7 +77,7 @@ class Data:
     read: str = "pipelines.data.archives.read"  # returns a `pipelines.data.corpus.Corpus`
     source: str = _one_of("auto", "auto", "archive", "standin")
     archive: str | None = None
-    url: str | None = None
+    url: str | None = _address()
     sha256: str | None = None
     num_words: int = _number(MISSING, low=4, high=10**9)
     maxlen: int = _number(MISSING, low=1, high=10**6)
@@ -104,13 +114,13 @@ class Engine:
     workers: int | None = _number(None, low=1)
     threads: int = _number(1, low=1)
     memory: str | None = None
-    scheduler: str | None = None
+    scheduler: str | None = _address()
     workers_per_gpu: int = _number(4, low=1)
 
 
 @dataclass
 class Tracking:
-    uri: str | None = None
+    uri: str | None = _address()
     experiment: str | None = None
 
 
@@ -153,11 +163,31 @@ class Config:
             raise ConfigError(f"reproduce={self.reproduce}: must be a run's id, 32 digits of 0-9 and a-f")
         _check_stopping(self.stopping)
         _check_tuner(self.tuner, self.trials)
+        for key, name in self._names():
+            _check_name(key, name)
+        _check_experiment(self.tracking.experiment)
         if self.stopping.name == "median" and self.tuner.get("ends_trials"):
             raise ConfigError(
                 f"stopping=median: tuner={self.tuner['name']} ends the worse trials itself; allowed: patience, none"
             )
         _check_engine(self.engine)
+        _check_addresses(self)
+
+    def _names(self) -> Iterator[tuple[str, str]]:
+        """Yield the names that directories, runs, registered models and MLflow's searches have in them."""
+        yield "model.name", self.model.name
+        yield "optimizer.name", self.optimizer.name
+        yield "tuner.name", self.tuner["name"]
+        for name in self.datasets:
+            yield f"datasets.{name}", name
+
+    def addresses(self) -> Iterator[tuple[str, str | None]]:
+        """Yield the key and the value of every place that may hold an address, and with it a password."""
+        yield "tracking.uri", self.tracking.uri
+        yield "engine.scheduler", self.engine.scheduler
+        for name, data in self.datasets.items():
+            yield f"datasets.{name}.url", data.url
+            yield f"datasets.{name}.text.url", data.text.url
 
 
 def _check_fields(node: Any, prefix: str = "") -> None:
@@ -183,6 +213,27 @@ def _check_value(key: str, value: Any, bounds: Any) -> None:
     if not (value > low if above else value >= low) or (high is not None and value > high):
         lower = f"greater than {low}" if above else f"at least {low}"
         raise ConfigError(f"{key}={value}: must be {lower}" + (f" and at most {high}" if high is not None else ""))
+
+
+def _check_name(key: str, name: str) -> None:
+    """Raise `ConfigError` for a name that MLflow, a search in it, an address or a folder would not take as it is."""
+    is_short = name[:1].isalnum() and len(name) <= LONGEST_NAME
+    if not is_short or not all(letter in "-_" or unicodedata.category(letter)[0] in "LMN" for letter in name):
+        shown = key if key.startswith("datasets.") else f"{key}={name}"
+        raise ConfigError(
+            f"{shown}: must be a name of at most {LONGEST_NAME} characters; allowed: letters, digits, - and _, "
+            "a letter or a digit first"
+        )
+
+
+def _check_experiment(name: str | None) -> None:
+    if name is None:
+        return
+    if not name or name != name.strip() or not name.isprintable() or name in (".", "..") or len(quote(name, "")) > 240:
+        raise ConfigError(
+            f"tracking.experiment={name}: must be a name without blanks at its ends, without control characters and of "
+            "at most 240 bytes, written as in an address; null is the name of the dataset"
+        )
 
 
 def _check_validation(key: str, value: Any) -> None:
@@ -244,8 +295,30 @@ def _check_engine(engine: Engine) -> None:
             raise ConfigError(f"engine.{key}={getattr(engine, key)}: engine={engine.name} does not take it")
 
 
+def _check_addresses(config: Config) -> None:
+    for key, address in config.addresses():
+        check_address(key, address or "")
+    scheduler = config.engine.scheduler or ""
+    if secrets.public(scheduler) != scheduler:
+        raise ConfigError(f"engine.scheduler={scheduler}: Dask takes no password in an address; tls:// is for its keys")
+    for name, data in config.datasets.items():
+        for key, path in ((f"datasets.{name}.archive", data.archive), (f"datasets.{name}.text.words", data.text.words)):
+            if path is not None and "://" in path:
+                url = key.replace("archive", "url").replace("words", "url")
+                raise ConfigError(f"{key}={path}: must be a file; for a download: {url}=…")
+
+
+def check_address(key: str, address: str) -> None:
+    """Raise `ConfigError` for an address of which it is uncertain where its password ends."""
+    if not secrets.is_clear(address):
+        raise ConfigError(
+            f"{key}={address}: in a user name, a password and a path, @ is written as %40, / as %2F, ? as %3F "
+            "and # as %23"
+        )
+
+
 class Job(NamedTuple):
-    """One composed job: its configuration as objects, and as the YAML that reproduces it."""
+    """One composed job: its configuration as objects, and as the YAML that reproduces it without its passwords."""
 
     config: Config
     yaml: str

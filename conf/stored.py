@@ -12,6 +12,7 @@ from omegaconf import DictConfig, OmegaConf
 from omegaconf.errors import OmegaConfBaseException
 from yaml import YAMLError
 
+from conf import secrets
 from conf.schema import RESUMABLE, Buildable, Config, ConfigError, Data
 
 FILE = "config.yaml"
@@ -32,13 +33,17 @@ def restore(cfg: DictConfig, overrides: Sequence[str]) -> DictConfig:
     for override in OverridesParser.create().parse_overrides(list(overrides)):
         key = str(override.key_or_group)
         if key.partition(".")[0] in RESUMABLE:
-            OmegaConf.update(stored, key, OmegaConf.select(cfg, key), merge=False)
+            OmegaConf.update(stored, key, _unresolved(cfg, key), merge=False)
         elif key == "experiment":
             raise ConfigError(
                 f"experiment={override.value()}: {directory} has a configuration of its own; {_allowed()}"
             )
         elif key != "resume":
-            _refuse_change(_with_name(key), _value(cfg, key), _value(stored, key), directory)
+            now, before = _value(cfg, key), _value(stored, key)
+            if now != before and _public(now) == before:  # its password, which is not stored
+                OmegaConf.update(stored, key, now, merge=False)
+            else:
+                _refuse_change(_with_name(key), now, before, directory)
     stored.resume = cfg.resume
     return stored
 
@@ -64,7 +69,7 @@ def refuse_changes_of_a_trial(arguments: Iterable[str]) -> None:
 
 def read(directory: Path) -> Config:
     """Return the configuration of the sweeps in a directory; raises `ConfigError` where there is none."""
-    config = OmegaConf.to_object(_stored(directory))
+    config = OmegaConf.to_object(_without_lost_store(_stored(directory)))
     assert isinstance(config, Config)
     return config
 
@@ -72,7 +77,7 @@ def read(directory: Path) -> Config:
 def parsed(yaml: str) -> Config:
     """Return the configuration that a journal holds; raises `ConfigError` if this version does not know its keys."""
     try:
-        config = OmegaConf.to_object(_typed(yaml))
+        config = OmegaConf.to_object(_without_lost_store(_typed(yaml)))
     except (OmegaConfBaseException, YAMLError) as error:
         raise ConfigError(f"the recorded configuration does not fit this version: {error}") from error
     assert isinstance(config, Config)
@@ -87,7 +92,23 @@ def builders(yaml: str) -> tuple[Buildable, Buildable]:
 
 
 def as_yaml(config: Config) -> str:
-    return OmegaConf.to_yaml(OmegaConf.structured(config))
+    """Return the YAML that reproduces a configuration, without its passwords."""
+    return written(OmegaConf.structured(config))
+
+
+def written(cfg: DictConfig) -> str:
+    """Return the YAML that reproduces a composed configuration.
+
+    Its addresses have no passwords, and keep their interpolations of environment variables; all others are resolved.
+    """
+    plain = OmegaConf.create(OmegaConf.to_container(cfg, resolve=True))
+    config = OmegaConf.to_object(cfg)
+    assert isinstance(config, Config)
+    for key, address in config.addresses():
+        if address is not None:
+            raw = str(_unresolved(cfg, key))
+            OmegaConf.update(plain, key, _public(raw if secrets.VARIABLE.search(raw) else address))
+    return OmegaConf.to_yaml(plain)
 
 
 def _stored(directory: Path) -> DictConfig:
@@ -101,6 +122,29 @@ def _stored(directory: Path) -> DictConfig:
         return _typed(path.read_text(encoding="utf-8"))
     except (OmegaConfBaseException, YAMLError, ValueError, OSError) as error:
         raise ConfigError(f"{path}: not a configuration: {error}") from error
+
+
+def _without_lost_store(stored: DictConfig) -> DictConfig:
+    """Return a record whose store is None where its environment variable is not set: another one may be named."""
+    try:
+        OmegaConf.select(stored, "tracking.uri")
+    except OmegaConfBaseException:
+        stored.tracking.uri = None
+    return stored
+
+
+def _unresolved(cfg: DictConfig, key: str) -> Any:
+    """Return the value of a key as it was written, with its interpolations."""
+    place, _, name = key.rpartition(".")
+    parent = OmegaConf.select(cfg, place) if place else cfg
+    if not OmegaConf.is_interpolation(parent, name):
+        return parent[name]
+    written: Any = OmegaConf.to_container(parent, resolve=False)
+    return written[name]
+
+
+def _public(value: Any) -> Any:
+    return secrets.public(value) if isinstance(value, str) else value
 
 
 def _typed(yaml: str) -> DictConfig:

@@ -10,6 +10,7 @@ from typing import NoReturn
 
 from rich.console import Console
 
+from conf import secrets
 from conf.schema import ConfigError, did_you_mean
 from sweeps import runtime
 from sweeps.errors import SweepError
@@ -22,8 +23,9 @@ def execute(action: Callable[[Console], bool], *, on_signal: Callable[[int, obje
     """Run a command and exit: 0 if it returns true, 1 if not or for an error, 130 if it was interrupted.
 
     A mistake of the user's, a sweep that cannot go on and an error of the operating system are one line on standard
-    error.
+    error. Nothing that is printed, tracebacks included, has a password in it.
     """
+    secrets.hide_in_output()
     runtime.prepare()
     for number in SIGNALS:
         signal.signal(number, on_signal or interrupt)

@@ -18,6 +18,7 @@ import time
 from collections.abc import Sequence
 from importlib import import_module
 
+from conf import secrets
 from pipelines.command import INTERRUPTED, SIGNALS
 
 COMMANDS = ("sweep", "report", "confirm")
@@ -29,6 +30,7 @@ def main() -> None:
     if command not in COMMANDS:
         sys.exit(f"error: {command}: allowed: {', '.join(COMMANDS)}")
     sys.argv = [f"pipelines.{command}", *arguments(parameters)]
+    refuse_passwords(sys.argv[1:])
     for number in SIGNALS:
         signal.signal(number, signal.default_int_handler)
     mlflow = os.getppid()
@@ -51,6 +53,18 @@ def arguments(parameters: Sequence[str]) -> list[str]:
     """Turn `--key value` into `key=value`."""
     keys, values = parameters[::2], parameters[1::2]
     return [f"{key.removeprefix('--')}={value}" for key, value in zip(keys, values, strict=True)]
+
+
+def refuse_passwords(given: Sequence[str]) -> None:
+    """Exit for a parameter with a password: MLflow has logged it before this process began, and never removes it."""
+    for argument in given:
+        key, _, address = argument.partition("=")
+        if (shown := secrets.public(address)) != address:
+            sys.exit(
+                f"error: {key}={shown}: MLflow has recorded its password, as a parameter of the run "
+                f"{os.environ.get('MLFLOW_RUN_ID', 'that it made')}; delete that run with `mlflow gc`, change the "
+                f"password, and give it without -P: {secrets.ways(shown)}"
+            )
 
 
 def _end_with(mlflow: int) -> None:

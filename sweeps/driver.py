@@ -13,6 +13,7 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Protocol
 
+from conf import secrets
 from sweeps import environment, metrics
 from sweeps.errors import SweepError
 from sweeps.journal import (
@@ -284,13 +285,14 @@ class Search:
 
     def _failed(self, failed: Failed) -> None:
         spec = failed.spec
+        reason, lines = secrets.hidden(failed.reason), secrets.hidden(failed.traceback)
         self._on_worker.pop(spec.trial, None)
         if failed.lost and self.record.trials[spec.trial].lost < self.plan.config.retries:
             del self._out[spec.trial]
-            self._to_repeat.append((spec._replace(attempt=spec.attempt + 1, checkpoint=None), failed.reason))
+            self._to_repeat.append((spec._replace(attempt=spec.attempt + 1, checkpoint=None), reason))
             return
         self._failures += 1
-        self._end(TrialEnded(spec.trial, spec.attempt, "failed", failed.reason, traceback=failed.traceback))
+        self._end(TrialEnded(spec.trial, spec.attempt, "failed", reason, traceback=lines))
 
     def _end(self, event: TrialEnded) -> None:
         del self._out[event.trial]

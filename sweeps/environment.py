@@ -10,6 +10,7 @@ from importlib import metadata
 from pathlib import Path
 from typing import NamedTuple
 
+from conf import secrets
 from sweeps.journal.events import Environment
 from sweeps.trials import gpus
 
@@ -22,7 +23,7 @@ class Git(NamedTuple):
 
     commit: str
     dirty: bool
-    diff: str = ""  # the changes of tracked files since the commit
+    diff: str = ""  # the changes of tracked files since the commit, without the passwords in their addresses
 
 
 def here() -> Environment:
@@ -83,6 +84,6 @@ def git() -> Git | None:
             return None  # installed inside somebody else's checkout
         dirty = bool(ask("status", "--porcelain", "--untracked-files=no"))
         diff = ask("diff", "--no-color", "--no-ext-diff", "--binary", "HEAD")[:LARGEST_DIFF] + "\n" if dirty else ""
-        return Git(ask("rev-parse", "HEAD"), dirty, diff)
+        return Git(ask("rev-parse", "HEAD"), dirty, secrets.hidden(diff))
     except (OSError, subprocess.SubprocessError):
         return None

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+from conf import secrets
+
 
 class SweepError(Exception):
-    """A sweep cannot go on, for a reason outside the configuration; the message is one line."""
+    """A sweep cannot go on, for a reason outside the configuration; the message is one line without passwords."""
 
     def __init__(self, message: str) -> None:
-        super().__init__(" ".join(message.split()))
+        super().__init__(secrets.hidden(" ".join(message.split())))
 
 
 class TrialFailedError(Exception):

@@ -14,6 +14,7 @@ from pathlib import Path, PurePosixPath
 from typing import NamedTuple
 from urllib.parse import urlsplit
 
+from conf import secrets
 from conf.schema import ConfigError
 from sweeps import files
 
@@ -64,14 +65,15 @@ def find(source: Source, check: Check = lambda file: None) -> File:
     cached = _directory() / PurePosixPath(urlsplit(source.url).path).name
     if os.path.exists(cached):  # not Path.exists, which raises where the directory may not be entered
         return _verified(source, *_content(source, cached), check)
+    shown = secrets.public(source.url)
     try:
         content = _fetch(source.url)
     except (OSError, HTTPException, ValueError) as error:
         raise UnavailableError(
-            f"{cached} does not exist and {source.url} cannot be fetched ({error})",
-            f"{own_path}/{cached.name}, put the file at {cached}, or allow the network to reach {source.url}",
+            f"{cached} does not exist and {shown} cannot be fetched ({error})",
+            f"{own_path}/{cached.name}, put the file at {cached}, or allow the network to reach {shown}",
         ) from error
-    file = _verified(source, source.url, content, check)
+    file = _verified(source, shown, content, check)
     _save(cached, content)
     return file
 
@@ -99,7 +101,9 @@ def _verified(source: Source, path: str, content: bytes, check: Check) -> File:
 
 
 def _fetch(url: str) -> bytes:
-    with urllib.request.urlopen(url, timeout=TIMEOUT) as response:
+    address, headers = secrets.for_urllib(url)
+    request = urllib.request.Request(address, headers=headers)
+    with urllib.request.urlopen(request, timeout=TIMEOUT) as response:
         content: bytes = response.read()  # without a size: only then does http.client report a body that was cut short
     return content
 

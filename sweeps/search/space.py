@@ -173,7 +173,8 @@ def _fixed(key: str, entry: Any, limits: Limits) -> Value:
     if isinstance(entry, float) and not math.isfinite(entry):
         raise ConfigError(f"{key}={entry}: must be finite")
     if not isinstance(entry, int | float | str):
-        raise ConfigError(f"{key}={entry}: must be a number or a name (fixed) or a mapping (searched)")
+        hint = f", {{kind: Choice, values: {entry}, default: {entry[0]}}}" if isinstance(entry, list) and entry else ""
+        raise ConfigError(f"{key}={entry}: must be a number or a name (fixed) or a mapping (searched){hint}")
     limits.check(key, entry)
     return entry
 

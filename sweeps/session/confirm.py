@@ -8,7 +8,7 @@ from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, NamedTuple
 
-from conf import stored
+from conf import secrets, stored
 from conf.schema import Config, ConfigError, Engine, Job, Tracking
 from sweeps import files, finalists, journal
 from sweeps.journal import SweepRecord
@@ -105,7 +105,7 @@ def _plan(plan: Plan, record: SweepRecord, confirmation: Confirmation) -> Plan:
 
 def _options(request: Request) -> dict[str, str]:
     options = {"sweep": request.sweep, "top": str(request.top), "seeds": str(request.seeds)}
-    return options | ({"tracking.uri": request.uri} if request.uri else {})
+    return options | ({"tracking.uri": secrets.public(request.uri)} if request.uri else {})
 
 
 def _print(record: SweepRecord, console: Console) -> None:

@@ -20,6 +20,7 @@ from typing import IO, Any
 from urllib.error import HTTPError
 from urllib.request import Request, urlopen
 
+from conf import secrets
 from conf.schema import ConfigError
 from sweeps.tracking import comparison_page, database, failures
 from sweeps.tracking.comparison_page import Comparison
@@ -113,9 +114,10 @@ def _end(server: subprocess.Popen[bytes]) -> None:
 
 
 def _ask(address: str, method: str, body: dict[str, Any]) -> dict[str, Any]:
-    request = Request(f"{address}/api/2.0/mlflow/{method}", json.dumps(body).encode())
+    place, headers = secrets.for_urllib(address)
+    request = Request(f"{place}/api/2.0/mlflow/{method}", json.dumps(body).encode(), headers)
     request.add_header("Content-Type", "application/json")
-    if "MLFLOW_TRACKING_USERNAME" in os.environ:  # the variables of MLflow's own clients
+    if not headers and "MLFLOW_TRACKING_USERNAME" in os.environ:  # the variables of MLflow's own clients
         user, password = (os.environ.get(f"MLFLOW_TRACKING_{name}", "") for name in ("USERNAME", "PASSWORD"))
         request.add_header("Authorization", f"Basic {b64encode(f'{user}:{password}'.encode()).decode()}")
     try:

@@ -7,7 +7,8 @@ import re
 from pathlib import Path
 from urllib.parse import quote, unquote, urlsplit
 
-from conf.schema import ConfigError
+from conf import secrets
+from conf.schema import ConfigError, check_address
 
 SCHEMES = ("sqlite", "http", "https", "postgresql", "mysql", "mssql")
 SQLITE = re.compile(r"sqlite(\+\w+)?:///")
@@ -31,7 +32,8 @@ def uri(configured: str | None, last: str | None = None) -> str:
     if scheme.startswith("http"):
         _check_http(address)
     if not is_sqlite(address):
-        return address
+        check_address("tracking.uri", address)
+        return secrets.completed(address)
     path = SQLITE.sub("", address)
     if path in ("", ":memory:"):
         raise ConfigError(
@@ -83,4 +85,4 @@ def server(uri: str) -> str:
 
 def without_password(uri: str) -> str:
     """Return an address that may be shown: everybody who may see the runs can read the journal."""
-    return re.sub(r"//[^/@]*@", "//", uri)
+    return secrets.public(uri)

@@ -31,6 +31,12 @@ def test_a_mistake_is_told_in_a_line(arguments: list[str], message: str) -> None
         confirm.read_arguments(arguments)
 
 
+def test_the_request_that_a_confirmation_keeps_has_no_password() -> None:
+    request = confirm.read_arguments(["sweep=x", "tracking.uri=http://me:geheim@host"])
+    assert request.uri == "http://me:geheim@host"
+    assert confirming._options(request)["tracking.uri"] == "http://me@host"
+
+
 def test_a_sweep_is_confirmed_from_the_store_alone_and_goes_on_by_the_same_command(
     searched_here: SweepRecord, composed: Callable[..., Job]
 ) -> None:

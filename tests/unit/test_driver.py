@@ -158,6 +158,16 @@ def test_a_failed_trial_is_recorded_with_its_reason_and_the_sweep_goes_on(compos
     assert [spec.trial for spec in engine.specs].count(1) == 1  # it would fail again
 
 
+def test_a_failure_is_recorded_without_the_passwords_that_it_quotes(composed: Callable[..., Job]) -> None:
+    def fail(spec: TrialSpec, *_: object) -> TrialResult:
+        raise TrialFailedError("error: https://me:geheim@host/imdb.npz cannot be fetched")
+
+    one = swept(composed("trials=1"), FakeEngine(fail))
+    assert one.record.trials[0].reason == "error: https://me@host/imdb.npz cannot be fetched"
+    _, *events = (one.plan.directory / journal.FILE).read_text().splitlines()  # the first holds the code's own changes
+    assert not any("geheim" in event for event in events)
+
+
 def test_when_every_trial_fails_the_sweep_has_failed(composed: Callable[..., Job]) -> None:
     def fail(spec: TrialSpec, on_epoch: OnEpoch) -> TrialResult:
         raise TrialFailedError("no")

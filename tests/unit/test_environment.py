@@ -73,6 +73,16 @@ def test_a_clean_checkout_is_its_commit(tmp_path: Path, monkeypatch: pytest.Monk
     assert environment.git() == environment.Git(commit, dirty=False)
 
 
+def test_the_changes_are_recorded_without_the_passwords_in_them(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, git: Git
+) -> None:
+    module = code_in(tmp_path, monkeypatch)
+    committed(tmp_path, git)
+    module.write_text("PACKAGES = ()\nSTORE = 'http://me:geheim@host'\n")
+    environment.git.cache_clear()
+    assert "+STORE = 'http://me@host'\n" in environment.here().git_diff
+
+
 def test_a_changed_file_makes_it_dirty_and_a_new_one_does_not(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, git: Git
 ) -> None:

@@ -129,6 +129,18 @@ def test_mlflows_parameters_are_hydras() -> None:
     assert project.arguments(given) == expected
 
 
+def test_a_password_that_mlflow_has_recorded_is_told(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("sys.argv", ["project", "sweep", "--tracking.uri", "http://me:geheim@127.0.0.1:9"])
+    monkeypatch.setenv("MLFLOW_RUN_ID", "0a1b")
+    with pytest.raises(SystemExit) as exited:
+        project.main()
+    message = str(exited.value)
+    assert message.startswith("error: tracking.uri=http://me@127.0.0.1:9: MLflow has recorded its password, as a ")
+    assert "parameter of the run 0a1b; delete that run" in message
+    assert "without -P: the password can be given in MLFLOW_TRACKING_URI=http://me:…@127.0.0.1:9" in message
+    assert "geheim" not in message
+
+
 def test_what_is_no_pipeline_is_refused(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("sys.argv", ["project", "os"])
     with pytest.raises(SystemExit, match=r"^error: os: allowed: sweep, report, confirm$"):

@@ -13,6 +13,9 @@ from tests.corpora import files_under, put
 OWN, CACHED, SERVED = b"own", b"cached", b"served"
 
 
+authorizations = []  # of the requests to all servers
+
+
 @contextmanager
 def serving(content, claimed=None):
     """A server on 127.0.0.1 that answers everything with `content`; yields its address and the requested paths."""
@@ -21,6 +24,7 @@ def serving(content, claimed=None):
     class Handler(BaseHTTPRequestHandler):
         def do_GET(self):
             requests.append(self.path)
+            authorizations.append(self.headers["Authorization"])
             self.send_response(200)
             self.send_header("Content-Length", str(claimed or len(content)))
             self.end_headers()
@@ -131,3 +135,17 @@ def test_a_cache_that_cannot_be_written_is_an_error(home):
 def test_a_file_that_the_user_named_must_be_there(home):
     with pytest.raises(ConfigError, match=r"^datasets\.toy\.archive=.*gone\.npz: cannot be read \(No such file"):
         find(str(home / "gone.npz"), "http://127.0.0.1:1/toy.npz")
+
+
+def test_a_user_and_a_password_in_an_address_are_sent_and_not_shown(home):
+    authorizations.clear()
+    with serving(SERVED) as (url, requests):
+        guarded = url.replace("//", "//me:ge%40heim@")
+        shown = guarded.replace(":ge%40heim", "")
+        assert find(url=f"{guarded}&token=geheim") == (shown, SERVED, sha256(SERVED).hexdigest())
+        assert requests == ["/somewhere/toy.npz?v=1&token=geheim"]
+        assert authorizations == ["Basic bWU6Z2VAaGVpbQ=="]  # me:ge@heim
+    with pytest.raises(UnavailableError) as caught:
+        find(url="http://me:geheim@127.0.0.1:1/other.npz")
+    assert "http://me@127.0.0.1:1/other.npz cannot be fetched" in str(caught.value)
+    assert "geheim" not in str(caught.value)

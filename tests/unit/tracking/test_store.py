@@ -84,5 +84,5 @@ def test_the_store_that_was_used_last_comes_before_the_local_one(monkeypatch: py
 
 
 def test_a_password_is_not_written_down() -> None:
-    assert store.without_password("postgresql+psycopg2://me:secret@host/db") == "postgresql+psycopg2://host/db"
+    assert store.without_password("postgresql+psycopg2://me:secret@host/db") == "postgresql+psycopg2://me@host/db"
     assert store.without_password("http://host:5000/a@b") == "http://host:5000/a@b"
