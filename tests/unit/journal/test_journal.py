@@ -1,6 +1,7 @@
 import json
 import os
 import resource
+from dataclasses import replace
 from pathlib import Path
 from tempfile import TemporaryDirectory
 
@@ -64,7 +65,7 @@ follow: st.SearchStrategy[Event] = st.one_of(
         TrialEnded,
         trials,
         counts,
-        st.text(),
+        st.just("failed"),
         st.text(),
         st.none() | finite,
         st.none() | counts,
@@ -85,10 +86,23 @@ follow: st.SearchStrategy[Event] = st.one_of(
         time=finite,
     ),
 )
-# Every trial that an event concerns was started before.
-events = st.lists(follow, max_size=5).map(
-    lambda later: [STARTED, *(TrialStarted(n, 1, {}, 1, 0, 1, time=0.0) for n in range(3)), *later]
-)
+
+
+def in_order(later: list[Event]) -> list[Event]:
+    """Start every trial that an event concerns before it, and number its epochs one after the other."""
+    ordered: list[Event] = [STARTED, *(TrialStarted(n, 1, {}, 1, 0, 1, time=0.0) for n in range(3))]
+    epochs = dict.fromkeys(range(3), 0)
+    for event in later:
+        if isinstance(event, TrialStarted):
+            epochs[event.trial] = min(epochs[event.trial], event.initial_epoch)
+        elif isinstance(event, EpochEnded):
+            epochs[event.trial] += 1
+            event = replace(event, epoch=epochs[event.trial])
+        ordered.append(event)
+    return ordered
+
+
+events = st.lists(follow, max_size=5).map(in_order)
 
 
 def written(directory: Path, entries: list[Event]) -> bytes:
