@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import json
 import re
 from collections.abc import Iterable, Iterator, Sequence
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
@@ -95,12 +97,26 @@ def _stored(directory: Path) -> DictConfig:
     if not directory.is_dir():
         raise ConfigError(f"resume={directory}: no such directory")
     if not path.is_file():
+        if yaml := _in_journal(directory):
+            return _typed(yaml)
         hint = f"; did you mean {directory.parent}?" if (directory.parent / FILE).is_file() else ""
         raise ConfigError(f"resume={directory}: no sweep was started there, {FILE} is missing{hint}")
     try:
         return _typed(path.read_text(encoding="utf-8"))
     except (OmegaConfBaseException, YAMLError, ValueError, OSError) as error:
         raise ConfigError(f"{path}: not a configuration: {error}") from error
+
+
+def _in_journal(directory: Path) -> str:
+    """Return the configuration (YAML) that the journals of a directory recorded last; empty where there is none."""
+    for path in sorted(directory.glob("*/journal.jsonl")):
+        lines = path.read_text(encoding="utf-8", errors="replace").splitlines()
+        for line in reversed([line for line in lines if '"config"' in line]):
+            with suppress(ValueError, RecursionError):
+                entry = json.loads(line)
+                if isinstance(entry, dict) and isinstance(entry.get("config"), str):
+                    return str(entry["config"])
+    return ""
 
 
 def _typed(yaml: str) -> DictConfig:

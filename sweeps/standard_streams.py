@@ -55,7 +55,7 @@ def _without_reader(stream: io.TextIOWrapper, descriptor: int) -> io.TextIOWrapp
         stream.flush()
     raw = _Unread(descriptor, "w", closefd=False)
     return io.TextIOWrapper(
-        raw if stream.write_through else io.BufferedWriter(raw),  # type: ignore[arg-type]
+        raw if stream.write_through else io.BufferedWriter(raw),
         encoding=stream.encoding,
         errors=stream.errors,
         line_buffering=stream.line_buffering,

@@ -12,18 +12,19 @@ from typing import Any, Union, get_args, get_origin, get_type_hints
 SHOWN = 40  # characters of a value in a message
 
 
-def check(kind: type[Any], values: Mapping[str, object]) -> None:
+def check(kind: Any, values: Mapping[str, object]) -> None:
     """Raise `ValueError` if a field of a dataclass has a value of another type, or if a required one is missing."""
+    hints = _hints(kind)
     for part in fields(kind):
         if part.name not in values:
             if part.default is MISSING and part.default_factory is MISSING:
                 raise ValueError(f"{part.name} is missing")
-        elif not _fits(values[part.name], _hints(kind)[part.name]):
+        elif not _fits(values[part.name], hints[part.name]):
             raise ValueError(f"{part.name} is {repr(values[part.name])[:SHOWN]}")
 
 
 @cache
-def _hints(kind: type[Any]) -> dict[str, Any]:
+def _hints(kind: Any) -> dict[str, Any]:
     return get_type_hints(kind)
 
 

@@ -24,10 +24,6 @@ class Clock:
 CLOCK = Clock()
 
 
-def now() -> float:
-    return CLOCK.now()
-
-
 def _steady() -> float:
     """Return the seconds since the boot, if possible with those in which the machine slept."""
     return time.clock_gettime(time.CLOCK_BOOTTIME) if hasattr(time, "CLOCK_BOOTTIME") else time.monotonic()

@@ -198,5 +198,7 @@ class SweepRuns:
 
     def _log_journal(self, client: MlflowClient, parent: StoredRun) -> None:
         """Log the journal as far as it goes: from it any sweep can be reported from the store alone."""
-        client.log_artifact(parent.id, str(self._record.directory / FILE))
+        path = self._record.directory / FILE
+        if path.exists():  # the driver tells if it was taken away
+            client.log_artifact(parent.id, str(path))
         self._journal_logged = time.monotonic()

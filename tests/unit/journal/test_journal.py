@@ -21,6 +21,7 @@ from sweeps.journal import (
     TrialEnded,
     TrialStarted,
 )
+from sweeps.journal.clock import Clock
 from sweeps.journal.events import FORMAT, Environment
 from tests.records import BEFORE_FORMATS
 
@@ -97,7 +98,8 @@ def in_order(later: list[Event]) -> list[Event]:
             epochs[event.trial] = min(epochs[event.trial], event.initial_epoch)
         elif isinstance(event, EpochEnded):
             epochs[event.trial] += 1
-            event = replace(event, epoch=epochs[event.trial])
+            ordered.append(replace(event, epoch=epochs[event.trial]))
+            continue
         ordered.append(event)
     return ordered
 
@@ -343,3 +345,29 @@ def test_the_chosen_epochs_scores_are_those_of_validation_and_test() -> None:
     record = SweepRecord.of(Path(), [STARTED, TrialStarted(0, 1, {}, 1, 0, 3), *epochs, ended])
     assert record.trials[0].scores() == {"val/loss": 2, "val/accuracy": 0.2, "test/accuracy": 0.15}
     assert record.trials[0].at_best("val/macro_f1") is None
+
+
+@pytest.mark.parametrize("event", [TrialStarted(0, 1, {}, 1, 0, 1), EpochEnded(0, 1, 1, {})], ids=lambda e: e.event)
+def test_a_journal_that_was_taken_away_is_not_written_on(event: Event, tmp_path: Path) -> None:
+    record = Journal(tmp_path / "imdb")
+    record.append(STARTED)
+    record.append(TrialStarted(0, 1, {}, 1, 0, 1))
+    (tmp_path / "imdb").rename(tmp_path / "moved")
+    before = (tmp_path / "moved" / journal.FILE).read_bytes()
+    for _ in range(2):
+        with pytest.raises(journal.JournalError, match=r"imdb/journal\.jsonl was removed, moved or replaced while"):
+            record.append(event)
+        written(tmp_path / "imdb", [])  # another one in its place
+    record.close()
+    assert (tmp_path / "moved" / journal.FILE).read_bytes() == before
+
+
+def test_times_go_on_evenly_though_the_clock_is_set(monkeypatch: pytest.MonkeyPatch) -> None:
+    clock = Clock()
+    began = clock.now()
+    monkeypatch.setattr("time.time", lambda: began - 7200)
+    assert 0 <= clock.now() - began < 60
+    clock.go_on_after(began + 3600)
+    assert 0 <= clock.now() - began - 3600 < 60
+    clock.go_on_after(began)
+    assert 0 <= clock.now() - began - 3600 < 60
