@@ -13,16 +13,17 @@ from mlflow.exceptions import MlflowException
 from sqlalchemy.exc import SQLAlchemyError
 
 from conf.schema import ConfigError
-from sweeps.tracking import store
+from sweeps.tracking import moved_artifacts, store
 
 # A store that does not answer, or refuses, raises these; MLflow wraps a database's own errors only after opening it.
 UNAVAILABLE = (MlflowException, SQLAlchemyError, OSError, sqlite3.Error)
 
 
 def client_of_existing(uri: str) -> MlflowClient:
-    """Return a client that only reads; raises `ConfigError` for a missing database, which MLflow would create."""
+    """Return a client for reading; raises `ConfigError` for a missing database, which MLflow would create."""
     if uri.startswith(store.SQLITE) and not store.database(uri).is_file():
         raise ConfigError(f"tracking.uri={uri}: there is no such store; run a sweep first: python -m pipelines.sweep")
+    moved_artifacts.follow(uri)
     return MlflowClient(uri, registry_uri=uri)
 
 

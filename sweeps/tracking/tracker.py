@@ -21,7 +21,7 @@ from mlflow.protos.databricks_pb2 import RESOURCE_DOES_NOT_EXIST, ErrorCode
 
 from conf.schema import ConfigError
 from sweeps.journal import Event, SweepRecord, SweepStarted
-from sweeps.tracking import abandoned_runs, database_file, store
+from sweeps.tracking import abandoned_runs, database_file, moved_artifacts, store
 from sweeps.tracking.client import UNAVAILABLE, first_line
 from sweeps.tracking.experiments import Experiments
 from sweeps.tracking.extras import ExtrasOf, no_extras
@@ -151,6 +151,7 @@ class Tracker:
             client = MlflowClient(self.uri)
             client.search_experiments(max_results=1)
         database_file.remember(self.uri)
+        moved_artifacts.follow(self.uri)
         abandoned_runs.close(client)
         return client
 
