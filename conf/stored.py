@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import json
 import re
 from collections.abc import Iterable, Iterator, Sequence
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
@@ -116,6 +118,8 @@ def _stored(directory: Path) -> DictConfig:
     if not directory.is_dir():
         raise ConfigError(f"resume={directory}: no such directory")
     if not path.is_file():
+        if yaml := _in_journal(directory):
+            return _typed(yaml)
         hint = f"; did you mean {directory.parent}?" if (directory.parent / FILE).is_file() else ""
         raise ConfigError(f"resume={directory}: no sweep was started there, {FILE} is missing{hint}")
     try:
@@ -145,6 +149,18 @@ def _unresolved(cfg: DictConfig, key: str) -> Any:
 
 def _public(value: Any) -> Any:
     return secrets.public(value) if isinstance(value, str) else value
+
+
+def _in_journal(directory: Path) -> str:
+    """Return the configuration (YAML) that the journals of a directory recorded last; empty where there is none."""
+    for path in sorted(directory.glob("*/journal.jsonl")):
+        lines = path.read_text(encoding="utf-8", errors="replace").splitlines()
+        for line in reversed([line for line in lines if '"config"' in line]):
+            with suppress(ValueError, RecursionError):
+                entry = json.loads(line)
+                if isinstance(entry, dict) and isinstance(entry.get("config"), str):
+                    return str(entry["config"])
+    return ""
 
 
 def _typed(yaml: str) -> DictConfig:

@@ -35,7 +35,9 @@ def main() -> None:
 
 def run(request: Request, console: Console) -> bool:
     """Run a confirmation; returns whether every trial completed."""
-    records = confirm(request, Session(console, word_index.find))
+    session = Session(console, word_index.find)
+    records = confirm(request, session)
+    session.check_logged()
     return all(len(record.completed) == record.budget for record in records)
 
 
@@ -64,7 +66,13 @@ def _stored_options(directory: Path) -> dict[str, str]:
     path = directory / COMMAND
     if not path.is_file():
         raise ConfigError(f"resume={directory}: no confirmation was started there, {COMMAND} is missing")
-    return {str(key): str(value) for key, value in json.loads(path.read_text(encoding="utf-8")).items()}
+    try:
+        options = json.loads(path.read_text(encoding="utf-8"))
+    except (ValueError, RecursionError) as error:
+        raise ConfigError(f"{path}: not the options of a confirmation: {error}") from error
+    if not isinstance(options, dict) or not options.keys() <= set(OPTIONS):
+        raise ConfigError(f"{path}: not the options of a confirmation: {', '.join(OPTIONS)}")
+    return {key: str(value) for key, value in options.items()}
 
 
 if __name__ == "__main__":

@@ -19,7 +19,7 @@ from collections.abc import Sequence
 from importlib import import_module
 
 from conf import secrets
-from pipelines.command import INTERRUPTED, SIGNALS
+from pipelines.command import INTERRUPTED, handle_signals
 
 COMMANDS = ("sweep", "report", "confirm")
 LOOK = 1.0  # seconds between two looks at whether `mlflow run` is still there
@@ -31,8 +31,7 @@ def main() -> None:
         sys.exit(f"error: {command}: allowed: {', '.join(COMMANDS)}")
     sys.argv = [f"pipelines.{command}", *arguments(parameters)]
     refuse_passwords(sys.argv[1:])
-    for number in SIGNALS:
-        signal.signal(number, signal.default_int_handler)
+    handle_signals(signal.default_int_handler)
     mlflow = os.getppid()
     threading.Thread(target=_end_with, args=(mlflow,), daemon=True).start()
     status = 0

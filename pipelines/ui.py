@@ -19,7 +19,7 @@ from typing import NamedTuple, NoReturn
 from rich.console import Console
 
 from conf.schema import ConfigError
-from pipelines.command import execute, read_options, show_help
+from pipelines.command import SIGNALS, execute, read_options, show_help
 from sweeps.tracking import server, store
 
 KEYS = ("tracking.uri", "port", "open")
@@ -36,7 +36,9 @@ def main() -> NoReturn:
 
 
 def interrupt(number: int, _: object) -> NoReturn:
-    """End in order, also at a second signal: the server must not outlive this process."""
+    """End in order, whatever signal follows: the server must not outlive this process."""
+    for other in SIGNALS:
+        signal.signal(other, signal.SIG_IGN)
     raise KeyboardInterrupt
 
 

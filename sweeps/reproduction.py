@@ -50,7 +50,7 @@ def _at(curve: Sequence[float], epoch: int) -> float | None:
 
 def recorded_environment(record: SweepRecord, trial: TrialRecord) -> Environment:
     """Return the environment of the process that ran the trial; a resumed sweep had several processes."""
-    return [start for start in record.session_starts if start.time <= trial.started_last][-1].environment
+    return record.session_starts[trial.session].environment
 
 
 def environment_differences(recorded: Environment, now: Environment) -> list[str]:

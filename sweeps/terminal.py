@@ -24,6 +24,7 @@ from sweeps.journal import (
     TrialRecord,
     TrialStarted,
 )
+from sweeps.journal.endings import IN_WORDS, MAX_FAILURES, MINUTES, TARGET
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -117,14 +118,27 @@ def ending(record: SweepRecord) -> Text | None:
     if record.ended is None:
         return None
     name, reason = _heading(record), record.ended.reason
-    if reason == "max_failures":
+    if reason == MAX_FAILURES:
         last = max(record.failed, key=lambda trial: trial.last_event)
         message = (
             f"{name}: ended early, too many trials failed in a row; the last was trial {last.trial}: {last.reason}"
         )
         return Text(message, style="red")
-    reasons = {"minutes": "the time is up", "target": "the target is reached"}
-    return Text(f"{name}: ended early, {reasons[reason]}") if reason in reasons else None
+    return Text(f"{name}: ended early, {IN_WORDS[reason]}") if reason in IN_WORDS else None
+
+
+def idle(record: SweepRecord, plan: Plan, reason: str) -> str:
+    """Say why nothing was run of a sweep that had ended before."""
+    config = plan.config
+    if reason == MINUTES:
+        why = f"the {config.minutes:g} minutes are used up; to go on, give more minutes="
+    elif reason == TARGET:
+        why = f"the target {config.target:g} is reached; to go on, give another target="
+    elif record.finished >= config.trials:
+        why = f"{record.finished} trials have ended; to go on, give more trials="
+    else:
+        why = "no other configuration is left to try"
+    return f"{_heading(record)}: nothing was run, {why}"
 
 
 def results(record: SweepRecord) -> Table:

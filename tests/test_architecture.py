@@ -29,6 +29,7 @@ MAY_IMPORT = {
     "sweeps.files": set(),
     "sweeps.metrics": set(),
     "sweeps.runtime": set(),
+    "sweeps.standard_streams": set(),
     "sweeps.journal": set(),
     "sweeps.search": {"models.hyperparameters"},
     "sweeps.trials": {"models"},

@@ -42,8 +42,10 @@ def confirm(request: Request, session: Session) -> list[SweepRecord]:
     confirmations = [finalists.confirmation_of(record, request.top, request.seeds) for record in records]
     config = _configuration(records, confirmations, request)
     search_space = check(config)
-    directory = outputs.OUTPUTS / finalists.directory_name(records, confirmations)
-    if request.directory is not None and request.directory.resolve() != directory.resolve():
+    name = finalists.directory_name(records, confirmations)
+    renamed = next((path.parent for path in outputs.recorded_here(name)), None)
+    directory = request.directory or renamed or outputs.OUTPUTS / name
+    if outputs.name_of(directory) != name:
         raise ConfigError(
             f"resume={request.directory}: the sweep has had more trials since, and other finalists; "
             f"for a new confirmation: sweep={request.sweep}"

@@ -63,11 +63,19 @@ class Session:
     def __init__(self, console: Console, word_index: WordIndex) -> None:
         self.console = console
         self._word_index = word_index
+        self._unlogged: list[Path] = []  # directories of sweeps that the store does not have whole
+
+    def check_logged(self) -> None:
+        """Raise `SweepError` if something of the sweeps so far is not in their store."""
+        if self._unlogged:
+            directories = shlex.join(map(str, self._unlogged))
+            raise SweepError(f"not everything could be logged; to log the rest: python -m pipelines.sync {directories}")
 
     def search(self, job: Job, space: Space) -> list[SweepRecord]:
         """Run a job's sweeps, one for each dataset, and register the models that they choose."""
         config = job.config
         directory = Path(config.resume) if config.resume else outputs.new_directory(config.model.name)
+        outputs.refuse_copy(directory)
         with self.held(directory, "python -m pipelines.sweep"):
             plans = plans_of(job, space, directory)
             pasts = [journal.read(plan.directory) for plan in plans]
@@ -108,7 +116,7 @@ class Session:
 
         Returns their records, the tracker, and whether everything could be logged.
         """
-        from sweeps.terminal import Terminal
+        from sweeps.terminal import Terminal, idle
 
         plans = [sweep.plan for sweep in sweeps]
         tracker = self._tracker(sweeps)
@@ -123,6 +131,10 @@ class Session:
         try:
             with terminal:
                 driver.run(searches, engine)
+            for search in searches:
+                if search.idle:
+                    line = idle(search.record, search.plan, search.idle)
+                    self.console.print(line, soft_wrap=True, highlight=False, markup=False)
         except KeyboardInterrupt:
             limit = LAST_LOGGING
             self.console.print("interrupted")
@@ -199,7 +211,7 @@ class Session:
         from sweeps.tracking.tracker import Tracker
 
         plan = sweeps[0].plan
-        last = next((first_event(sweep.past).store for sweep in sweeps if sweep.past), plan.store) or None
+        last = outputs.store_of(next((first_event(sweep.past).store for sweep in sweeps if sweep.past), plan.store))
 
         def announce(sweep: str, address: str) -> None:
             self.console.print(f"compare {sweep}: {address}", soft_wrap=True, highlight=False, markup=False)
@@ -236,6 +248,7 @@ class Session:
             if search.record.ended is not None:  # the tracker has written it already, unless the store is away
                 report.ensure_written(search.record)
         if not logged:
+            self._unlogged.append(searches[0].plan.directory.parent)
             self.console.print(
                 f"[red]not everything could be logged to {store.without_password(tracker.uri)}[/red]; to log the rest "
                 f"later:\n  python -m pipelines.sync {searches[0].plan.directory.parent}",

@@ -15,7 +15,7 @@ from mlflow.utils.credentials import get_default_host_creds
 from mlflow.utils.rest_utils import http_request
 from sqlalchemy.exc import SQLAlchemyError
 
-from sweeps.tracking import creation, database, failures, temporary_folder
+from sweeps.tracking import creation, database, failures, moved_artifacts, temporary_folder
 from sweeps.tracking.failures import StoreAwayError, StoreRefusesError
 
 # A store that does not answer, or refuses, raises these; MLflow wraps a database's own errors only after opening it.
@@ -46,6 +46,7 @@ def connect(uri: str, *, create: bool = False) -> MlflowClient:
         client.search_experiments(max_results=1)
     except UNAVAILABLE as error:
         raise failures.of(uri, error) from error
+    moved_artifacts.follow(uri)
     return client
 
 

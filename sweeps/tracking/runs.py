@@ -105,8 +105,16 @@ class SweepRuns:
             self._log_journal(client, self._parent)
             self._parent.terminate(client, "KILLED", self._record.sessions[-1][1], INTERRUPTED)
 
+    def compare_with_store(self) -> None:
+        """Read the store's content again before anything more is logged: it may have lost what it had."""
+        self._known = False
+        self._sweep_changed = True
+
     def _read_store(self, client: MlflowClient) -> None:
-        """Find the runs of this sweep. Where a lost answer has led to two runs for one thing, delete one."""
+        """Find the runs of this sweep, and count as changed whatever they lack.
+
+        Where a lost answer has led to two runs for one thing, delete one.
+        """
         self._parent = None
         self._trials.forget()
         for stored in search_runs(client, f"tags.sweep = '{self._started.sweep}'"):
@@ -117,6 +125,11 @@ class SweepRuns:
                 continue
             elif kind in (self._started.kind, "trial"):
                 client.delete_run(run.id)
+        if self._parent is None:
+            self._sweep_changed = True
+            self._comparison_saved = None
+            self._journal_logged = -math.inf
+        self._changed |= {trial.trial for trial in self._record.trials.values() if not self._trials.hold(trial)}
 
     def _save_comparison(self, client: MlflowClient) -> None:
         """Let MLflow's page compare the trials. Its format is not documented, so a refusal is no failure."""
@@ -186,5 +199,7 @@ class SweepRuns:
 
     def _log_journal(self, client: MlflowClient, parent: StoredRun) -> None:
         """Log the journal as far as it goes: from it any sweep can be reported from the store alone."""
-        client.log_artifact(parent.id, str(self._record.directory / FILE))
+        path = self._record.directory / FILE
+        if path.exists():  # the driver tells if it was taken away
+            client.log_artifact(parent.id, str(path))
         self._journal_logged = time.monotonic()

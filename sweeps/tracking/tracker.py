@@ -17,10 +17,12 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 
 from mlflow import MlflowClient
+from mlflow.exceptions import MlflowException
+from mlflow.protos.databricks_pb2 import RESOURCE_DOES_NOT_EXIST, ErrorCode
 
 from conf.schema import ConfigError
 from sweeps.journal import Event, SweepRecord, SweepStarted
-from sweeps.tracking import abandoned_runs, failures, store
+from sweeps.tracking import abandoned_runs, database_file, failures, store
 from sweeps.tracking.client import UNAVAILABLE, connect
 from sweeps.tracking.experiments import Experiments, Sweep
 from sweeps.tracking.extras import ExtrasOf, no_extras
@@ -133,7 +135,7 @@ class Tracker:
             except (*UNAVAILABLE, ConfigError) as error:
                 next_try = time.monotonic() + (LAST_RETRY_AFTER if closing else RETRY_AFTER)
                 if not warned:
-                    log.warning("%s; the sweep goes on without", failures.of(self.uri, error))
+                    log.warning(self._in_words(error))
                     warned = True
 
     def _open(self) -> MlflowClient | None:
@@ -149,7 +151,9 @@ class Tracker:
             self._opened.set()
 
     def _connect(self) -> MlflowClient:
+        database_file.check(self.uri)
         client = connect(self.uri, create=True)
+        database_file.remember(self.uri)
         for sweep in self._about_to_run:
             self._experiments.check(client, sweep)
         return client
@@ -176,11 +180,24 @@ class Tracker:
             return False
 
     def _log(self, client: MlflowClient, *, closing: bool) -> None:
+        database_file.check(self.uri)
         for sweep, runs in self._sweeps.items():
+            if closing:
+                runs.compare_with_store()
             runs.log(client, self._experiments)
             self._announce_once(sweep)
             if closing:
                 runs.close(client)
+        database_file.check(self.uri)
+
+    def _in_words(self, error: Exception) -> str:
+        """Say in one line why something could not be logged."""
+        address = store.without_password(self.uri)
+        if isinstance(error, database_file.ReplacedError):
+            return str(error)
+        if isinstance(error, MlflowException) and error.error_code == ErrorCode.Name(RESOURCE_DOES_NOT_EXIST):
+            return f"{address} no longer has runs of this sweep; they are logged again"
+        return f"{failures.of(self.uri, error)}; the sweep goes on without"
 
     def _announce_once(self, sweep: str) -> None:
         address = self.comparison(sweep)

@@ -31,6 +31,11 @@ class TrialRuns:
         """Take a run of the store as a trial's; returns whether it is the first one."""
         return self._runs.setdefault(trial, run) is run
 
+    def hold(self, trial: TrialRecord) -> bool:
+        """Whether the run of a trial is there, and has ended if the trial has."""
+        run = self._runs.get(trial.trial)
+        return run is not None and (trial.running or run.has_ended(trial.status, trial.last_event))
+
     def log(self, client: MlflowClient, experiment: str, parent: str, trial: TrialRecord) -> None:
         run = self._runs.get(trial.trial)
         if run is not None and run.has_ended(trial.status, trial.last_event):

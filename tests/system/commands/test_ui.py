@@ -36,7 +36,8 @@ def refusal(command: Command, *arguments: str) -> str:
 
 
 @pytest.mark.usefixtures("fresh_store")
-def test_ctrl_c_ends_the_server_and_its_children(command: Command) -> None:
+@pytest.mark.parametrize("number", [signal.SIGHUP, pytest.param(signal.SIGINT, marks=pytest.mark.long)])
+def test_a_signal_ends_the_server_and_its_children(number: int, command: Command) -> None:
     port = free_port()
     process = command(f"port={port}", "open=false")
     assert process.stdout is not None
@@ -52,7 +53,8 @@ def test_ctrl_c_ends_the_server_and_its_children(command: Command) -> None:
         c.laddr.ip for child in started for c in child.net_connections("tcp") if c.status == psutil.CONN_LISTEN
     }
     assert listening == {"127.0.0.1"}
-    process.send_signal(signal.SIGINT)
+    process.send_signal(number)
+    process.send_signal(number)  # a terminal that is closed and its shell send one each
     assert process.communicate()[0].splitlines()[-1] == "ended"
     assert process.returncode == 0
     assert [child for child in started if child.is_running() and child.status() != psutil.STATUS_ZOMBIE] == []
