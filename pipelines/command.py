@@ -2,16 +2,16 @@
 
 from __future__ import annotations
 
+import logging
 import os
 import signal
 import sys
 from collections.abc import Callable, Sequence
 from typing import NoReturn
 
-from rich.console import Console
-
 from conf.schema import ConfigError, did_you_mean
 from sweeps import runtime
+from sweeps.console import Console, Lines, escaped, prepare_streams
 from sweeps.errors import SweepError
 
 INTERRUPTED = 130  # exit status
@@ -25,12 +25,15 @@ def execute(action: Callable[[Console], bool], *, on_signal: Callable[[int, obje
     error.
     """
     runtime.prepare()
+    prepare_streams()
+    if logging.lastResort is not None:
+        logging.lastResort.setFormatter(Lines())
     for number in SIGNALS:
         signal.signal(number, on_signal or interrupt)
     try:
         succeeded = action(Console())
     except (ConfigError, SweepError, OSError) as error:
-        sys.exit(f"error: {error}")
+        sys.exit(f"error: {escaped(str(error))}")
     except KeyboardInterrupt:
         sys.exit(INTERRUPTED)
     sys.exit(0 if succeeded else 1)

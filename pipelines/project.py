@@ -19,6 +19,7 @@ from collections.abc import Sequence
 from importlib import import_module
 
 from pipelines.command import INTERRUPTED, SIGNALS
+from sweeps.console import escaped
 
 COMMANDS = ("sweep", "report", "confirm")
 LOOK = 1.0  # seconds between two looks at whether `mlflow run` is still there
@@ -27,7 +28,7 @@ LOOK = 1.0  # seconds between two looks at whether `mlflow run` is still there
 def main() -> None:
     command, *parameters = sys.argv[1:] or [""]
     if command not in COMMANDS:
-        sys.exit(f"error: {command}: allowed: {', '.join(COMMANDS)}")
+        sys.exit(f"error: {escaped(command)}: allowed: {', '.join(COMMANDS)}")
     sys.argv = [f"pipelines.{command}", *arguments(parameters)]
     for number in SIGNALS:
         signal.signal(number, signal.default_int_handler)

@@ -116,5 +116,5 @@ def _print(record: SweepRecord, console: Console) -> None:
     outcomes = confirmation.outcomes(record)
     console.print(terminal.confirmation_table(record, outcomes))
     for sentence in confirmation.conclusions(outcomes):
-        console.print(sentence, soft_wrap=True, highlight=False)
-    console.print(f"report: {record.directory / report.FILE}", soft_wrap=True, highlight=False)
+        console.print(sentence, soft_wrap=True)
+    console.print(f"report: {record.directory / report.FILE}", soft_wrap=True)

@@ -39,12 +39,12 @@ def reproduce(request: Config, console: Console) -> bool:
         outcome = _train(engine, plan.function, spec)
     equal, lines = reproduction.in_words(trial, outcome)
     for line in lines:
-        console.print(line, soft_wrap=True, highlight=False)
+        console.print(line, soft_wrap=True)
     recorded = reproduction.recorded_environment(record, trial)
     differences = reproduction.environment_differences(recorded, environment.here())
     console.print("reproduced" if equal else "NOT reproduced", style="green" if equal else "red")
     for line in differences:
-        console.print(f"another environment: {line}", soft_wrap=True, highlight=False)
+        console.print(f"another environment: {line}", soft_wrap=True)
     if not equal and not differences:
         console.print("the environment is the recorded one, as far as it was recorded", soft_wrap=True)
     return equal
