@@ -12,6 +12,7 @@ from functools import cache
 # and, where tqdm is installed, a bar for the files it copies; and a server that is away would hold each call for four
 # minutes.
 MLFLOW_SETTINGS = {
+    "MLFLOW_ALLOW_PICKLE_DESERIALIZATION": "false",  # a pickle can run anything; no model of this project has one
     "MLFLOW_CONFIGURE_LOGGING": "false",
     "MLFLOW_DISABLE_TELEMETRY": "true",
     "MLFLOW_ENABLE_ARTIFACTS_PROGRESS_BAR": "false",

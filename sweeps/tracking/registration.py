@@ -26,10 +26,12 @@ from mlflow.entities.model_registry import ModelVersion
 from mlflow.exceptions import MlflowException
 from mlflow.models import Model, ModelSignature
 from mlflow.types import ColSpec, DataType, Schema
+from mlflow.types.schema import Map
 from numpy.typing import NDArray
 
 from sweeps.errors import SweepError
 from sweeps.journal import SweepRecord, TrialRecord
+from sweeps.tracking import model_files
 from sweeps.tracking.client import UNAVAILABLE, first_line, search_runs
 from sweeps.tracking.store import without_password
 from sweeps.trials.checkpoints import Checkpoints
@@ -40,10 +42,15 @@ if TYPE_CHECKING:
     import keras
 
 ALIASES = {"sweep": "candidate", "confirm": "champion"}  # kind of a sweep -> alias of its model
-SERVED = Path(__file__).with_name("served_model.py")
 EXAMPLE = "the best of its kind this year"
-# Named here, or MLflow would take 15 s to find them by loading the model in another process.
-REQUIREMENTS = ("keras", "mlflow", "numpy", "tensorflow")
+ANSWER = Schema(
+    [
+        ColSpec(DataType.string, "label"),
+        ColSpec(DataType.double, "probability"),
+        *(ColSpec(DataType.long, count) for count in ("words", "unknown", "unread")),
+        ColSpec(Map(DataType.double), "probabilities"),
+    ]
+)
 # The relative difference of test/loss that rounding may make, which differs with the processor, a GPU and the number of
 # threads (on IMDB and Reuters 1e-7, and 1e-5 with weights as short as a GPU's TF32 makes them). The accuracy is no
 # measure: rounding decides the answer to a document whose two best labels are nearly equally probable.
@@ -208,13 +215,14 @@ def _save(network: keras.Model, words: bytes, settings: dict[str, Any], model: M
         files["words"].write_bytes(words)
         mlflow.pyfunc.save_model(
             path,
-            python_model=str(SERVED),
+            python_model=str(model_files.SERVED),
             artifacts={name: str(file) for name, file in files.items()},
             model_config=settings,
-            # The column has no name, so that a plain list of texts is accepted too.
-            signature=ModelSignature(Schema([ColSpec(DataType.string)])),
+            # Without inputs, as MLflow would take the first column of a table for the texts; the served code checks.
+            signature=ModelSignature(outputs=ANSWER),
             input_example=[EXAMPLE],
-            pip_requirements=[f"{package}=={metadata.version(package)}" for package in REQUIREMENTS],
+            # Otherwise MLflow would take 15 s to find them by loading the model in another process.
+            pip_requirements=[f"{package}=={metadata.version(package)}" for package in model_files.REQUIREMENTS],
             mlflow_model=model,
         )
 
@@ -235,6 +243,7 @@ def _test(uri: str, model: LoggedModel, texts: list[str], labels: NDArray[np.int
     with tempfile.TemporaryDirectory() as scratch:
         # By its location: MLflow looks `models:/…` up in the environment's store, whichever the client's is.
         folder = download_artifacts(model.artifact_location, dst_path=scratch, tracking_uri=uri)
+        model_files.check(Path(folder))
         answers = mlflow.pyfunc.load_model(folder).predict(texts)
     probabilities = np.array([list(answer["probabilities"].values()) for answer in answers])
     loss, logged = evaluation.scores(probabilities, labels)["test/loss"], trial.test["test/loss"]

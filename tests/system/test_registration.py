@@ -27,7 +27,7 @@ from sweeps.driver import Search
 from sweeps.journal import SweepRecord
 from sweeps.plan import LOAD, Plan
 from sweeps.session.session import Session
-from sweeps.tracking import registration, store
+from sweeps.tracking import model_files, store
 from sweeps.tracking.registration import NotRegisteredError, register
 from sweeps.trials import building, evaluation, training
 from sweeps.trials.spec import EpochReport, OnEpoch, Predictions, TrialResult, TrialSpec
@@ -84,7 +84,7 @@ def test_the_chosen_model_is_a_candidate_that_does_what_was_logged(
     assert {"network.keras", "served_model.py", "requirements.txt", "input_example.json", "words.json"} <= names
     assert [name for name in names if name.endswith((".pkl", ".pickle", ".cloudpickle"))] == []
     assert {line.partition("==")[0] for line in (folder / "requirements.txt").read_text().split()} == {
-        *registration.REQUIREMENTS
+        *model_files.REQUIREMENTS
     }
     network = folder / "artifacts" / "network.keras"
     assert not keras.saving.load_model(network).compiled  # it has no optimizer, and no state of one
