@@ -162,10 +162,11 @@ class Session:
             self.console.print(message, soft_wrap=True, style="red")
             return False
         if version.new:
-            self.console.print(
-                f"registered trial {version.trial} as {version.name}, version {version.number}, the {version.alias}",
-                soft_wrap=True,
-            )
+            alias = registration.ALIASES[record.started.kind]
+            alias = f"the {alias}" if version.alias else f"but not the {alias}"
+            note = f": {version.note}" if version.note else ""
+            message = f"registered trial {version.trial} as {version.name}, version {version.number}, {alias}{note}"
+            self.console.print(message, soft_wrap=True)
         return True
 
     def _search(self, plans: Sequence[Plan], pasts: Sequence[Sequence[Event]], engine: DaskEngine) -> list[SweepRecord]:

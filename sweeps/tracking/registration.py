@@ -31,6 +31,7 @@ from numpy.typing import NDArray
 
 from sweeps.errors import SweepError
 from sweeps.journal import SweepRecord, TrialRecord
+from sweeps.metrics import is_better
 from sweeps.tracking import model_files
 from sweeps.tracking.client import UNAVAILABLE, first_line, search_runs
 from sweeps.tracking.store import without_password
@@ -76,9 +77,10 @@ class Version(NamedTuple):
 
     name: str
     number: str
-    alias: str
+    alias: str  # empty if a better version of its kind has it
     trial: int
     new: bool  # whether this call made it
+    note: str = ""  # how it stands to the version that had the alias
 
 
 def register(uri: str, record: SweepRecord, candidate: Candidate) -> Version:
@@ -107,15 +109,49 @@ class _Registration:
         self._identity = {"sweep": started.sweep, "trial": str(trial.trial), "epochs": str(trial.epochs)}
 
     def register(self) -> Version:
-        kind = self._record.started.kind
-        alias = ALIASES[kind]
+        alias = ALIASES[self._record.started.kind]
         versions = list(self._client.search_model_versions(f"name = '{self.name}'"))
         known = next((version for version in versions if self._identity.items() <= version.tags.items()), None)
         own = known or self._create_version()
-        same_kind = [version for version in versions if version.tags.get("kind", "sweep") == kind]
-        if all(int(version.version) <= int(own.version) for version in same_kind):  # never back to an older version
+        number = self._client.get_registered_model(self.name).aliases.get(alias, own.version)
+        holder = next((version for version in versions if int(version.version) == int(number)), own)
+        takes, note = (True, "") if holder is own else self._compare(own, holder)
+        if takes:
             self._client.set_registered_model_alias(self.name, alias, own.version)
-        return Version(self.name, str(own.version), alias, self._candidate.trial.trial, new=known is None)
+        trial = self._candidate.trial.trial
+        return Version(self.name, str(own.version), alias if takes else "", trial, known is None, note)
+
+    def _compare(self, own: ModelVersion, holder: ModelVersion) -> tuple[bool, str]:
+        """Return whether the alias of `holder` is to be taken by `own`, and why.
+
+        Validation decides, as it does inside a sweep. Where it cannot, the newer version has the alias.
+        """
+        tags, (name, value) = holder.tags, self._objective()
+        newer = int(own.version) > int(holder.version)
+        if tags.get("sweep") == self._identity["sweep"]:  # it went on and chose again
+            return newer, ""
+        which = f"version {holder.version}"
+        if tags.get("data.digest") != self._record.started.digest:
+            return newer, f"{which} had other data"
+        if (
+            tags.get("objective", name) != name
+            or (held := _number(tags.get("objective.value", tags.get(name)))) is None
+        ):
+            return newer, f"{which} was not chosen by {name}"
+        better = is_better(name, value, held)
+        return better, f"{which} has {name} {held:.4f}, this one {value:.4f}"
+
+    def _objective(self) -> tuple[str, float]:
+        """Return the metric that chose the model, and its value.
+
+        A confirmation retrains on the validation data too, and the test set must never choose: there it is the value
+        that the search had.
+        """
+        started = self._record.started
+        if started.confirms:
+            return "val/accuracy", started.finalists[self._candidate.why["origin"]]
+        assert self._candidate.trial.objective is not None
+        return started.objective, self._candidate.trial.objective
 
     def _create_version(self) -> ModelVersion:
         trial, run = self._candidate.trial, self._run()
@@ -137,11 +173,14 @@ class _Registration:
     def _tags(self) -> dict[str, str]:
         started = self._record.started
         scores = {name: f"{value:.6g}" for name, value in self._candidate.trial.scores().items()}
+        objective, value = self._objective()
         return {
             **self._identity,
             **scores,
             "data.digest": started.digest,
             "kind": started.kind,
+            "objective": objective,
+            "objective.value": repr(value),
             **self._candidate.why,
         }
 
@@ -193,6 +232,13 @@ class _Registration:
         # The trial may be old: its archive can be gone, and its builder can be another one by now.
         except Exception as error:
             raise NotRegisteredError(f"{self.name} cannot be built again: {error}") from error
+
+
+def _number(text: str | None) -> float | None:
+    try:
+        return None if text is None else float(text)
+    except ValueError:  # anybody may change a tag
+        return None
 
 
 @contextmanager
