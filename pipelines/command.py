@@ -2,17 +2,17 @@
 
 from __future__ import annotations
 
+import logging
 import os
 import signal
 import sys
 from collections.abc import Callable, Sequence
 from typing import Any, NoReturn
 
-from rich.console import Console
-
 from conf import secrets
 from conf.schema import ConfigError, did_you_mean
 from sweeps import runtime, standard_streams
+from sweeps.console import Console, Lines, escaped, prepare_streams
 from sweeps.errors import SweepError
 
 INTERRUPTED = 130  # exit status
@@ -30,11 +30,14 @@ def execute(action: Callable[[Console], bool], *, on_signal: Handler | None = No
     standard_streams.outlive_readers()
     secrets.hide_in_output()
     runtime.prepare()
+    prepare_streams()
+    if logging.lastResort is not None:
+        logging.lastResort.setFormatter(Lines())
     handle_signals(on_signal or interrupt)
     try:
         succeeded = action(Console())
     except (ConfigError, SweepError, OSError) as error:
-        sys.exit(f"error: {error}")
+        sys.exit(f"error: {escaped(str(error))}")
     except KeyboardInterrupt:
         sys.exit(INTERRUPTED)
     sys.exit(0 if succeeded else 1)

@@ -4,6 +4,7 @@
     python -m pipelines.confirm sweep=<name> top=3 seeds=5    how many configurations, and seeds for each
     python -m pipelines.confirm resume=outputs/<dir>          continue where it stopped; the same command does so too
     … engine.workers=2 tracking.uri=http://…                  as for a sweep
+    … model.build=mine.gru.build                              the function that a sweep in the store names is trusted
 
 Each is trained on train and validation together, for as many epochs as validation chose, and tested once. The same
 command with more seeds adds them. Exit status: 0 if every trial completed, 130 if interrupted and resumable, anything
@@ -22,6 +23,7 @@ from rich.console import Console
 from conf.schema import ConfigError
 from pipelines.command import execute, read_options, show_help, whole_number
 from pipelines.data import word_index
+from sweeps.session import trust
 from sweeps.session.confirm import COMMAND, Request, confirm
 from sweeps.session.session import Session
 from sweeps.tracking import store
@@ -47,7 +49,8 @@ def read_arguments(arguments: Sequence[str]) -> Request:
     Raises `ConfigError`.
     """
     show_help(arguments, __doc__)
-    options = read_options(arguments, OPTIONS)
+    named = trust.named(arguments)
+    options = read_options(arguments, (*OPTIONS, *named))
     if "resume" in options:
         options = _stored_options(Path(options["resume"])) | options
     if "sweep" not in options:
@@ -59,6 +62,7 @@ def read_arguments(arguments: Sequence[str]) -> Request:
         uri=store.uri(options["tracking.uri"]) if "tracking.uri" in options else None,
         workers=whole_number(options, "engine.workers", 1) if "engine.workers" in options else None,
         directory=Path(options["resume"]) if "resume" in options else None,
+        named=trust.named(f"{key}={value}" for key, value in options.items()),
     )
 
 

@@ -20,6 +20,7 @@ from importlib import import_module
 
 from conf import secrets
 from pipelines.command import INTERRUPTED, handle_signals
+from sweeps.console import escaped
 
 COMMANDS = ("sweep", "report", "confirm")
 LOOK = 1.0  # seconds between two looks at whether `mlflow run` is still there
@@ -28,7 +29,7 @@ LOOK = 1.0  # seconds between two looks at whether `mlflow run` is still there
 def main() -> None:
     command, *parameters = sys.argv[1:] or [""]
     if command not in COMMANDS:
-        sys.exit(f"error: {command}: allowed: {', '.join(COMMANDS)}")
+        sys.exit(f"error: {escaped(command)}: allowed: {', '.join(COMMANDS)}")
     sys.argv = [f"pipelines.{command}", *arguments(parameters)]
     refuse_passwords(sys.argv[1:])
     handle_signals(signal.default_int_handler)

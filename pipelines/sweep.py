@@ -27,7 +27,7 @@ from conf.schema import Job
 from pipelines.command import execute
 from pipelines.data import word_index
 from sweeps.journal import SweepRecord
-from sweeps.session import checks
+from sweeps.session import checks, trust
 from sweeps.session import reproduce as repetition
 from sweeps.session.session import Session
 
@@ -63,7 +63,7 @@ def run(jobs: Sequence[Job], console: Console) -> list[SweepRecord]:
 
 def _reproduce(job: Job, console: Console) -> bool:
     stored.refuse_changes_of_a_trial(argument for argument in sys.argv[1:] if not argument.startswith("hydra."))
-    return repetition.reproduce(job.config, console)
+    return repetition.reproduce(job.config, console, trust.named(sys.argv[1:]))
 
 
 if __name__ == "__main__":

@@ -68,7 +68,7 @@ def synchronise(directories: Sequence[Path], uri: str | None, console: Console) 
         try:
             complete.append(sync(directory, uri, console))
         except (ConfigError, SweepError, OSError) as error:
-            console.print(f"error: {error}", soft_wrap=True, style="red", highlight=False, markup=False)
+            console.print(f"error: {error}", soft_wrap=True, style="red")
             complete.append(False)
     return all(complete)
 
@@ -83,7 +83,7 @@ def sync(directory: Path, uri: str | None, console: Console) -> bool:
         pasts = {path.parent: journal.read(path.parent) for path in sorted(directory.glob(f"*/{journal.FILE}"))}
         records = [SweepRecord.of(path, past) for path, past in pasts.items() if past]
         if not records:
-            console.print(f"{directory}: no sweep has begun there", soft_wrap=True, highlight=False, markup=False)
+            console.print(f"{directory}: no sweep has begun there", soft_wrap=True)
             return True
         config = stored.read(directory)
         last = outputs.store_of(records[0].started.store)

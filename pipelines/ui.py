@@ -78,7 +78,8 @@ def _serve(options: Options, console: Console) -> NoReturn:
 
 def _open(address: str, options: Options, console: Console) -> None:
     link = f"{store.server(address)}/{server.newest_comparison(address)}"
-    console.print(f"compare the trials of the newest sweep:\n  {link}", soft_wrap=True, highlight=False, markup=False)
+    console.print("compare the trials of the newest sweep:")
+    console.print(f"  {link}", soft_wrap=True)
     has_display = sys.platform == "darwin" or bool({"DISPLAY", "WAYLAND_DISPLAY"} & os.environ.keys())
     if options.open and has_display:  # without a display, a browser in text mode would take the terminal
         webbrowser.open(link)

@@ -7,10 +7,13 @@ import gc
 import os
 from functools import cache
 
-# MLflow reads these when it is imported. Without them it reports its use to its makers, prints the address of every run
-# that ends and, where tqdm is installed, a bar for the files it copies; and a server that is away would hold each call
-# for four minutes.
+# MLflow reads these when it is imported. Without them it reports its use to its makers, writes what a server says to
+# the terminal as it is (`pipelines.command` escapes the messages of loggers), prints the address of every run that ends
+# and, where tqdm is installed, a bar for the files it copies; and a server that is away would hold each call for four
+# minutes.
 MLFLOW_SETTINGS = {
+    "MLFLOW_ALLOW_PICKLE_DESERIALIZATION": "false",  # a pickle can run anything; no model of this project has one
+    "MLFLOW_CONFIGURE_LOGGING": "false",
     "MLFLOW_DISABLE_TELEMETRY": "true",
     "MLFLOW_ENABLE_ARTIFACTS_PROGRESS_BAR": "false",
     "MLFLOW_LOGGING_LEVEL": "WARNING",

@@ -30,6 +30,7 @@ MAY_IMPORT = {
     "sweeps.metrics": set(),
     "sweeps.runtime": set(),
     "sweeps.standard_streams": set(),
+    "sweeps.console": set(),
     "sweeps.journal": set(),
     "sweeps.search": {"models.hyperparameters"},
     "sweeps.trials": {"models"},
@@ -42,7 +43,7 @@ MAY_IMPORT = {
     "sweeps.estimate": {"sweeps.plan", "sweeps.search", "sweeps.trials"},
     "sweeps.reproduction": {"sweeps.plan", "sweeps.journal", "sweeps.trials"},
     "sweeps.driver": {"sweeps.plan", "sweeps.environment", "sweeps.journal", "sweeps.search.ask_tell", "sweeps.trials"},
-    "sweeps.terminal": {"sweeps.analysis", "sweeps.journal", "sweeps.plan", "sweeps.estimate"},
+    "sweeps.terminal": {"sweeps.console", "sweeps.analysis", "sweeps.journal", "sweeps.plan", "sweeps.estimate"},
     "sweeps.session": {"sweeps"},
     "pipelines.data": {"sweeps.trials.spec"},
     "pipelines": {"pipelines.command", "pipelines.data", "sweeps", "conf"},
@@ -58,7 +59,7 @@ ONLY_IN = {
     "mlflow": {"sweeps.tracking"},
     "matplotlib": {"sweeps.report.figures"},
     "jinja2": {"sweeps.report.html"},
-    "rich": {"sweeps.terminal", "sweeps.session", "pipelines"},
+    "rich": {"sweeps.console", "sweeps.terminal", "sweeps.session", "pipelines"},
     "hydra": {"conf"},
 }
 SLOW = {"keras", "keras_tuner", "tensorflow", "mlflow", "dask", "distributed", "matplotlib", "sklearn"}

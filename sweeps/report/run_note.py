@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterable
 
 from conf import stored
@@ -31,15 +32,20 @@ def note(record: SweepRecord) -> str:
 
 def _heading(record: SweepRecord) -> str:
     started = record.started
-    heading = f"**{started.model}** on **{started.dataset}**, "
+    heading = f"**{_plain(started.model)}** on **{_plain(started.dataset)}**, "
     if started.confirms:
-        heading += f"the best configurations of {started.confirms} trained again"
+        heading += f"the best configurations of {_plain(started.confirms)} trained again"
     else:
         heading += f"{started.tuner} search for the best {started.objective}"
     return heading + ("; generated **stand-in** data, not the real corpus" if started.source == "standin" else "")
 
 
 def _scores(trial: TrialRecord, objective: str, searched: Iterable[str] = ()) -> str:
-    values = " ".join(f"{name}={trial.values[name]}" for name in searched)
+    values = _plain(" ".join(f"{name}={trial.values[name]}" for name in searched))
     scores = f"{objective} {number(trial.objective)}, test/accuracy {number(trial.test.get('test/accuracy'))}"
     return f"trial {trial.trial}, {scores}{f' ({values})' if values else ''}"
+
+
+def _plain(text: str) -> str:
+    """Escape what Markdown or HTML would take for more than text; an underscore inside a word is none of that."""
+    return re.sub(r"[\\`*\[\]<>#!|~&]|\b_|_\b", r"\\\g<0>", " ".join(text.split()))

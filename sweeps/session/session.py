@@ -106,7 +106,7 @@ class Session:
                 if outputs.has_begun(directory):
                     resume = f"{command} {shlex.quote(f'resume={directory}')}"
                     self.console.print("Finished trials are kept. To resume:", soft_wrap=True)
-                    self.console.print(f"  {resume}", soft_wrap=True, highlight=False, markup=False)
+                    self.console.print(f"  {resume}", soft_wrap=True)
                 raise
 
     def conduct(
@@ -134,7 +134,7 @@ class Session:
             for search in searches:
                 if search.idle:
                     line = idle(search.record, search.plan, search.idle)
-                    self.console.print(line, soft_wrap=True, highlight=False, markup=False)
+                    self.console.print(line, soft_wrap=True)
         except KeyboardInterrupt:
             limit = LAST_LOGGING
             self.console.print("interrupted")
@@ -170,15 +170,15 @@ class Session:
         try:
             version = registration.register(uri, record, candidate)
         except (registration.NotRegisteredError, ConfigError) as error:
-            self.console.print(
-                f"[red]not registered[/red], python -m pipelines.sync tries again: {error}", soft_wrap=True
-            )
+            message = f"not registered, python -m pipelines.sync tries again: {error}"
+            self.console.print(message, soft_wrap=True, style="red")
             return False
         if version.new:
-            self.console.print(
-                f"registered trial {version.trial} as {version.name}, version {version.number}, the {version.alias}",
-                soft_wrap=True,
-            )
+            alias = registration.ALIASES[record.started.kind]
+            alias = f"the {alias}" if version.alias else f"but not the {alias}"
+            note = f": {version.note}" if version.note else ""
+            message = f"registered trial {version.trial} as {version.name}, version {version.number}, {alias}{note}"
+            self.console.print(message, soft_wrap=True)
         return True
 
     def _search(self, plans: Sequence[Plan], pasts: Sequence[Sequence[Event]], engine: DaskEngine) -> list[SweepRecord]:
@@ -199,7 +199,7 @@ class Session:
             self.console.print(terminal.results(record))
             if ending := terminal.ending(record):
                 self.console.print(ending, soft_wrap=True)
-            self.console.print(f"report: {record.directory / report.FILE}", soft_wrap=True, highlight=False)
+            self.console.print(f"report: {record.directory / report.FILE}", soft_wrap=True)
         if logged:
             self._print_comparison(plans, tracker)
             for plan, record in zip(plans, records, strict=True):
@@ -214,7 +214,7 @@ class Session:
         last = outputs.store_of(next((first_event(sweep.past).store for sweep in sweeps if sweep.past), plan.store))
 
         def announce(sweep: str, address: str) -> None:
-            self.console.print(f"compare {sweep}: {address}", soft_wrap=True, highlight=False, markup=False)
+            self.console.print(f"compare {sweep}: {address}", soft_wrap=True)
 
         tracking = plan.config.tracking
         tracker = Tracker(
@@ -231,14 +231,14 @@ class Session:
         config, datasets = plans[0].config, " and ".join(plan.dataset for plan in plans)
         command = tracker.ui_command()
         where, unused = places(config.engine, engine.workers)
+        self.console.print(f"{config.model.name} on {datasets}, {where}; {description}", soft_wrap=True)
         self.console.print(
-            f"{config.model.name} on {datasets}, {where}; {description}\n"
             f"journals in {plans[0].directory.parent}, runs in {store.without_password(tracker.uri)}"
             f"{f', shown by {command}' if command else ''}",
             soft_wrap=True,
         )
         if unused:
-            self.console.print(unused, soft_wrap=True, highlight=False, markup=False)
+            self.console.print(unused, soft_wrap=True)
 
     def _finish_logging(self, tracker: Tracker, searches: Sequence[driver.Search], limit: float | None) -> bool:
         from sweeps.report import write as report
@@ -249,18 +249,17 @@ class Session:
                 report.ensure_written(search.record)
         if not logged:
             self._unlogged.append(searches[0].plan.directory.parent)
-            self.console.print(
-                f"[red]not everything could be logged to {store.without_password(tracker.uri)}[/red]; to log the rest "
-                f"later:\n  python -m pipelines.sync {searches[0].plan.directory.parent}",
-                soft_wrap=True,
-            )
+            message = f"not everything could be logged to {store.without_password(tracker.uri)}; to log the rest later:"
+            self.console.print(message, soft_wrap=True, style="red")
+            directory = shlex.quote(str(searches[0].plan.directory.parent))
+            self.console.print(f"  python -m pipelines.sync {directory}", soft_wrap=True)
         return logged
 
     def _print_comparison(self, plans: Sequence[Plan], tracker: Tracker) -> None:
         command = tracker.ui_command()
         self.console.print(f"To compare the trials{f': {command}' if command else ''}", soft_wrap=True)
         for plan in plans:
-            self.console.print(f"  {plan.dataset}: {tracker.comparison(plan.sweep)}", soft_wrap=True, highlight=False)
+            self.console.print(f"  {plan.dataset}: {tracker.comparison(plan.sweep)}", soft_wrap=True)
 
 
 def places(config: Engine, workers: int) -> tuple[str, str]:

@@ -1,3 +1,4 @@
+from dataclasses import replace
 from pathlib import Path
 
 from sweeps.report import run_note
@@ -32,3 +33,12 @@ def test_a_confirmation_names_its_sweep_and_counts_its_trials(tmp_path: Path) ->
     note = run_note.note(confirmations.record(tmp_path, {}, seeds=2))
     assert f"the best configurations of {confirmations.SWEEP} trained again" in note
     assert "* 6 trials completed, 0 failed" in note
+
+
+def test_names_and_values_are_no_markup() -> None:
+    record = records.record(trials=2, failing=lambda trial: trial == 1)
+    hostile = "[x](javascript:alert(1)) <img src=x> **b** `c` a_b _i_ | ~s~ #h\n* item"
+    record.started = replace(record.started, model=hostile)
+    heading = run_note.note(record).splitlines()[0]
+    escaped = r"\[x\](javascript:alert(1)) \<img src=x\> \*\*b\*\* \`c\` a_b \_i\_ \| \~s\~ \#h \* item"
+    assert heading.startswith(f"**{escaped}** on **imdb**")
