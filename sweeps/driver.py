@@ -38,6 +38,7 @@ from sweeps.trials.spec import EpochReport, TrialResult, TrialSpec
 TICK = 0.5  # seconds between looks at the clock while no worker sends anything
 # Reasons why a sweep ends before all of its trials have run, and the reason that its running trials are given.
 MINUTES, TARGET, MAX_FAILURES = "minutes", "target", "max_failures"
+EXHAUSTED = "the space is exhausted"  # the tuner has no more trials, although the budget has
 STOPS_TRIALS = {MINUTES: "the time is up", TARGET: "the target is reached"}
 
 
@@ -146,7 +147,8 @@ class Search:
                 bar = self._median.bar() if self._median else ()
                 return self._start(self.plan.spec(*proposal)._replace(bar=tuple(bar)))
         if not self._out:
-            self._finish(reason or "trials")
+            all_ran = self.plan.confirmation or len(self.record.trials) >= self.plan.config.trials
+            self._finish(reason or ("trials" if all_ran else EXHAUSTED))
         return None
 
     def handle(self, message: Message) -> None:

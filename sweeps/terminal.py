@@ -124,7 +124,7 @@ def ending(record: SweepRecord) -> Text | None:
         )
         return Text(message, style="red")
     reasons = {"minutes": "the time is up", "target": "the target is reached"}
-    return Text(f"{name}: ended early, {reasons[reason]}") if reason in reasons else None
+    return None if reason == "trials" else Text(f"{name}: ended early, {reasons.get(reason, reason)}")
 
 
 def results(record: SweepRecord) -> Table:

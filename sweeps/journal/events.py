@@ -109,7 +109,7 @@ class SweepEnded:
     event: ClassVar[str] = "sweep_ended"
     status: str  # completed | failed
     best_trial: int | None
-    reason: str = "trials"  # trials (all of them have ended) | minutes | target | max_failures
+    reason: str = "trials"  # trials (all of them have ended) | minutes | target | max_failures | in words
     time: float = field(default_factory=time.time)
 
 
