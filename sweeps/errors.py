@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import re
 import traceback
-from collections.abc import Iterator
 
 # What Keras and TensorFlow put before the line that names the cause.
 PREAMBLES = re.compile(
@@ -27,24 +26,24 @@ class TrialFailedError(Exception):
 
 def reason_of(error: BaseException) -> str:
     """Return one line that names an error's type and its cause, also where Keras or another error wraps it."""
-    line = _type_and_line(error)
-    causes = [_type_and_line(cause) for cause in _causes(error)]
-    return f"{line} ({causes[-1]})" if causes and causes[-1] not in line else line
+    innermost = error
+    while innermost.__cause__ is not None:
+        innermost = innermost.__cause__
+    line = _with_type(error)
+    return line if _message(innermost) in line else f"{line} ({_with_type(innermost)})"
 
 
-def _causes(error: BaseException) -> Iterator[BaseException]:
-    while error.__cause__ is not None:
-        error = error.__cause__
-        yield error
+def _with_type(error: BaseException) -> str:
+    kind = "" if type(error) is Exception else type(error).__name__
+    return ": ".join(filter(None, (kind, _message(error)))) or "Exception"
 
 
-def _type_and_line(error: BaseException) -> str:
-    name = type(error).__name__
+def _message(error: BaseException) -> str:
+    """Return the line of an error's text that names its cause."""
     text = str(error.args[0]) if isinstance(error, KeyError) and error.args else str(error)
-    lines = [line.strip() for line in CONTROL.sub("", text).splitlines()]
-    meaningful = [line for line in lines if line and not PREAMBLES.match(line)]
-    line = next(iter(meaningful or filter(None, lines)), "")
-    return f"{name}: {line}" if line else name
+    lines = [line for line in map(str.strip, CONTROL.sub("", text).splitlines()) if line]
+    meaningful = [line for line in lines if not PREAMBLES.match(line)]
+    return next(iter(meaningful or lines), "")
 
 
 def traceback_of(error: BaseException) -> str:

@@ -210,7 +210,11 @@ class DaskEngine:
             self._workers_seen = now
         limit = WAIT_FOR_START if self._starting() else WAIT_FOR_WORKERS
         if now - self._workers_seen > limit:
-            raise SweepError(f"no worker is left, and none came within {limit} s")
+            raise SweepError(f"no worker is left, and none came within {limit} s{self._last_over_memory()}")
+
+    def _last_over_memory(self) -> str:
+        sizes = [memory.in_words(size) for size in self._over_memory.values()]
+        return f"; the last one took {sizes[-1]}, more than engine.memory={self._limit}" if sizes else ""
 
     def _on_message(self, event: tuple[float, dict[str, Any]]) -> None:
         _, message = event
@@ -279,9 +283,9 @@ def _connected(config: EngineConfig) -> Iterator[DaskEngine]:
     try:
         asyncio.run(asyncio.wait_for(_ask_for_scheduler(config.scheduler or ""), 2 * ANSWER))
         client = Client(config.scheduler, timeout=ANSWER)
-    except TypeError as error:  # the address is one of TLS, and there are no certificates
-        raise ConfigError(f"{where}: {CERTIFICATES}") from error
-    except (OSError, ValueError, TimeoutError) as error:
+    except (OSError, ValueError, TypeError, ImportError, TimeoutError) as error:
+        if isinstance(error, TypeError) and str(config.scheduler).startswith("tls:"):
+            raise ConfigError(f"{where}: {CERTIFICATES}") from error
         raise ConfigError(f"{where}: no Dask scheduler answers there ({reason_of(error)})") from error
     with client:
         try:

@@ -439,7 +439,8 @@ def test_without_any_worker_the_sweep_ends(local: DaskEngine, monkeypatch: pytes
     monkeypatch.setattr(dask_engine, "WAIT_FOR_WORKERS", 0.1)
     monkeypatch.setattr(DaskEngine, "workers", 0)
     monkeypatch.setattr(local, "_starting", lambda: False)
-    with pytest.raises(SweepError, match="no worker is left"):
+    monkeypatch.setattr(local, "_over_memory", {"tcp://127.0.0.1:1": 52_000_000})
+    with pytest.raises(SweepError, match=r"no worker is left, .*; the last one took 52 MB, more than engine\.memory="):
         local.next(0.2)
 
 
@@ -459,9 +460,7 @@ def test_a_worker_with_other_software_is_refused_when_it_is_there_and_costs_no_t
         try:
             for trial in range(3):
                 engine.submit("tests.specs.slow", spec(trial=trial))
-            with pytest.raises(
-                SweepError, match=r"worker tcp://\S+ cannot run trials: ModuleNotFoundError: No module named"
-            ):
+            with pytest.raises(SweepError, match=r"worker tcp://\S+ cannot run trials: ModuleNotFoundError"):
                 messages_until_idle(engine)
             with (
                 pytest.raises(ConfigError, match=r"cannot run trials: ModuleNotFoundError.*as they are here"),
@@ -542,7 +541,10 @@ def test_workers_that_cannot_be_started_are_one_line(monkeypatch: pytest.MonkeyP
 
     monkeypatch.setattr("tempfile.TemporaryDirectory", full)
     with (
-        pytest.raises(SweepError, match=r"^the workers cannot be started: OSError: .*No space left on device"),
+        pytest.raises(
+            SweepError,
+            match=r"^the workers cannot be started: RuntimeError: Cluster failed to start: .*No space left on device",
+        ),
         open_engine(EngineConfig("local", workers=1)),
     ):
         pass
