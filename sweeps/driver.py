@@ -30,7 +30,7 @@ from sweeps.journal import (
     TrialStarted,
 )
 from sweeps.journal.clock import CLOCK
-from sweeps.journal.endings import IN_WORDS, MAX_FAILURES, MINUTES, TARGET
+from sweeps.journal.endings import EXHAUSTED, IN_WORDS, MAX_FAILURES, MINUTES, TARGET
 from sweeps.plan import Plan
 from sweeps.search.ask_tell import AskTell
 from sweeps.trials import early_stopping, predictions
@@ -148,7 +148,8 @@ class Search:
                 bar = self._median.bar() if self._median else ()
                 return self._start(self.plan.spec(*proposal)._replace(bar=tuple(bar)))
         if not self._out:
-            self._finish(reason or "trials")
+            all_ran = self.plan.confirmation or len(self.record.trials) >= self.plan.config.trials
+            self._finish(reason or ("trials" if all_ran else EXHAUSTED))
         return None
 
     def handle(self, message: Message) -> None:

@@ -3,5 +3,6 @@
 from __future__ import annotations
 
 MINUTES, TARGET, MAX_FAILURES = "minutes", "target", "max_failures"
-# Those that end the running trials too, for this reason.
-IN_WORDS = {MINUTES: "the time is up", TARGET: "the target is reached"}
+EXHAUSTED = "exhausted"  # the tuner has no more trials, although the budget has
+# The first two are also the reasons that the running trials are given.
+IN_WORDS = {MINUTES: "the time is up", TARGET: "the target is reached", EXHAUSTED: "the space is exhausted"}

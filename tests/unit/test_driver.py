@@ -18,7 +18,7 @@ from sweeps.trials.checkpoints import Checkpoints
 from sweeps.trials.engine import Finished, Message, Started
 from sweeps.trials.spec import EpochReport, OnEpoch, TrialResult, TrialSpec
 from tests.fakes import FakeEngine, Recorder, WorkerDiedError, learn, plan, result
-from tests.searches import session
+from tests.searches import SMALL_SPACE, TUNERS, session
 
 
 def search(job: Job, **where: object) -> Search:
@@ -358,6 +358,30 @@ def test_time_that_was_used_before_an_interruption_is_not_given_again(composed: 
     assert driver.seconds_left(both) == 60 - 15 - 20  # the overlap of the two counts once
     for one in both:
         one.close()
+
+
+@pytest.mark.parametrize("tuner", TUNERS)
+def test_a_space_that_is_smaller_than_the_budget_is_exhausted(tuner: str, composed: Callable[..., Job]) -> None:
+    job = composed(*SMALL_SPACE, f"tuner={tuner}", "trials=5")
+    record = session(job).record
+    assert record.ended is not None
+    assert (len(record.trials), record.ended.status, record.ended.reason) == (3, "completed", "exhausted")
+    line = terminal.ending(record)
+    assert line is not None
+    assert line.plain == "conv_lstm on imdb: ended early, the space is exhausted"
+
+
+@pytest.mark.parametrize("tuner", TUNERS)
+@pytest.mark.parametrize(("trials", "reason"), [(1, "trials"), (2, "exhausted")])
+def test_where_nothing_is_searched_there_is_one_trial(
+    tuner: str, trials: int, reason: str, composed: Callable[..., Job]
+) -> None:
+    if tuner == "bayesian" and trials == 1:
+        pytest.skip("it is refused: one of its trials is an initial point")
+    job = composed(*SMALL_SPACE, "model.space.lstm_units=8", f"tuner={tuner}", f"trials={trials}")
+    record = session(job).record
+    assert record.ended is not None
+    assert (len(record.trials), record.ended.reason) == (1, reason)
 
 
 def test_failures_in_a_row_end_the_sweep(composed: Callable[..., Job]) -> None:
