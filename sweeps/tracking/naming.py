@@ -10,6 +10,7 @@ from mlflow.entities import Dataset, DatasetInput, InputTag, RunTag
 from sweeps.journal import SweepStarted, TrialRecord
 
 PARENT = "mlflow.parentRunId"
+TRIAL, FINALIST = "trial", "finalist"  # the `kind` of a search's and of a confirmation's child runs
 REASON = "status.reason"
 LONGEST_REASON = 1000  # characters; MLflow refuses tags of more than 8,000
 
@@ -34,9 +35,14 @@ def sweep_tags(started: SweepStarted, project_run: str | None) -> dict[str, str]
     return tags
 
 
+def trial_kind(started: SweepStarted) -> str:
+    """Return the `kind` of the sweep's child runs: a finalist is trained on other data, and is never ranked by them."""
+    return FINALIST if started.confirms else TRIAL
+
+
 def trial_tags(started: SweepStarted, trial: TrialRecord, parent: str) -> dict[str, str]:
     tags = {
-        "kind": "trial",
+        "kind": trial_kind(started),
         "trial": str(trial.trial),
         "baseline": str(trial.baseline).lower(),
         "trial.seed": str(trial.seed),

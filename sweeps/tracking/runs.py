@@ -47,7 +47,7 @@ class SweepRuns:
         self._parent: StoredRun | None = None
         self._trials = TrialRuns(self._record, extras)
         searched = [name for part in builders(started.config) for name in part.searched]
-        self._comparison = Comparison(started.sweep, started.objective, searched)
+        self._comparison = Comparison(started.sweep, started.objective, searched, finalists=bool(started.confirms))
         self._comparison_saved: bool | None = None  # None: not known yet
         self._journal_logged = -math.inf
 
@@ -105,16 +105,21 @@ class SweepRuns:
             self._parent.terminate(client, "KILLED", self._record.sessions[-1][1], INTERRUPTED)
 
     def _read_store(self, client: MlflowClient) -> None:
-        """Find the runs of this sweep. Where a lost answer has led to two runs for one thing, delete one."""
+        """Find the runs of this sweep. Where a lost answer has led to two runs for one thing, delete one.
+
+        Earlier versions logged finalists as trials; their runs get the kind that they have here.
+        """
+        child = naming.trial_kind(self._started)
         self._parent = None
         self._trials.forget()
         for stored in search_runs(client, f"tags.sweep = '{self._started.sweep}'"):
             run, kind = StoredRun.of(stored), stored.data.tags.get("kind")
             if kind == self._started.kind and self._parent is None:
                 self._parent, self._experiment = run, stored.info.experiment_id
-            elif kind == "trial" and self._trials.adopt(int(stored.data.tags["trial"]), run):
-                continue
-            elif kind in (self._started.kind, "trial"):
+            elif kind in (child, naming.TRIAL) and self._trials.adopt(int(stored.data.tags["trial"]), run):
+                if kind != child:
+                    client.set_tag(run.id, "kind", child)
+            elif kind in (self._started.kind, child, naming.TRIAL):
                 client.delete_run(run.id)
 
     def _save_comparison(self, client: MlflowClient) -> None:
@@ -123,11 +128,12 @@ class SweepRuns:
             return
         own = comparison_page.of_sweep(self._comparison)
         shared = comparison_page.of_experiment(self._comparison, milliseconds(self._started.time))
+        is_search = not self._started.confirms
         try:
             tags = client.get_experiment(self._experiment).tags
             if tags.get(own.tag) != own.value:
                 client.set_experiment_tag(self._experiment, *own)
-            if comparison_page.is_newer(shared, tags.get(shared.tag)):
+            if is_search and comparison_page.is_newer(shared, tags.get(shared.tag)):
                 client.set_experiment_tag(self._experiment, *shared)
             self._comparison_saved = True
         except MlflowException as error:
