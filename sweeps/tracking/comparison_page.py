@@ -39,6 +39,7 @@ class Comparison(NamedTuple):
     objective: str
     searched: Sequence[str] = ()
     finalists: bool = False  # whether it is a confirmation
+    digest: str = ""  # of the data
 
     @property
     def condition(self) -> str:
@@ -73,11 +74,12 @@ def of_sweep(comparison: Comparison) -> SavedComparison:
 
 
 def of_experiment(newest: Comparison, when: int) -> SavedComparison:
-    """Return the view of all trials of an experiment, an entry in the page's menu.
+    """Return the view of the trials of an experiment that can be ranked together, an entry in the page's menu.
 
-    `when` is the start of the newest sweep, in milliseconds.
+    They are those with the data and the objective of the newest sweep; `when` is its start, in milliseconds.
     """
-    state = _packed(_state(TRIALS, "FIRST_20_RUNS", newest))
+    alike = f"{TRIALS} and tags.objective = '{newest.objective}' and datasets.digest = '{newest.digest}'"
+    state = _packed(_state(alike, "FIRST_20_RUNS", newest))
     entry = {"name": NAME, "createdAt": when, "updatedAt": when, "state": state}
     return SavedComparison(f"{TAG}compare-trials", json.dumps(entry))
 

@@ -24,7 +24,7 @@ def trial_name(started: SweepStarted, trial: TrialRecord) -> str:
 
 
 def sweep_tags(started: SweepStarted, project_run: str | None) -> dict[str, str]:
-    tags = {"kind": started.kind, "objective": started.objective, "data.digest": started.digest, **_shared(started)}
+    tags = {"kind": started.kind, **_shared(started)}
     environment = started.environment
     if environment.git_commit:
         tags |= {"git.commit": environment.git_commit, "git.dirty": str(environment.git_dirty).lower()}
@@ -64,6 +64,7 @@ def dataset_input(started: SweepStarted) -> DatasetInput:
 
 
 def _shared(started: SweepStarted) -> dict[str, str]:
+    objective = {} if started.confirms else {"objective": started.objective}  # a confirmation optimises nothing
     return {
         "sweep": started.sweep,
         "model": started.model,
@@ -71,6 +72,8 @@ def _shared(started: SweepStarted) -> dict[str, str]:
         "tuner": started.tuner,
         "seed": str(started.seed),
         "source": started.source,
+        "data.digest": started.digest,
+        **objective,
     }
 
 

@@ -47,7 +47,9 @@ class SweepRuns:
         self._parent: StoredRun | None = None
         self._trials = TrialRuns(self._record, extras)
         searched = [name for part in builders(started.config) for name in part.searched]
-        self._comparison = Comparison(started.sweep, started.objective, searched, finalists=bool(started.confirms))
+        self._comparison = Comparison(
+            started.sweep, started.objective, searched, bool(started.confirms), started.digest
+        )
         self._comparison_saved: bool | None = None  # None: not known yet
         self._journal_logged = -math.inf
 
