@@ -37,14 +37,16 @@ class SweepSummary:
     searched: tuple[Hyperparameter, ...]
     importances: Importances
     findings: tuple[Finding, ...]
+    silence: str  # the reason why there can be no finding, or empty
 
     @classmethod
     def of(cls, record: SweepRecord) -> SweepSummary:
         model, optimizer = stored.builders(record.started.config)
         ranking, searched = record.ranking(), space.recorded(model, optimizer)
-        importances = importance.importances(ranking, [hp.name for hp in searched])
+        importances = importance.importances(space_findings.comparable(record), [hp.name for hp in searched])
         findings = space_findings.findings(record, model, optimizer, importances)
-        return cls(record, tuple(ranking), searched, importances, tuple(findings))
+        silence = space_findings.silence(record, len(searched))
+        return cls(record, tuple(ranking), searched, importances, tuple(findings), silence)
 
     @property
     def started(self) -> SweepStarted:
