@@ -20,6 +20,6 @@ def build(record: SweepRecord) -> Report:
         outcomes=outcomes,
         sentences=confirmation.conclusions(outcomes),
         figures=drawn,
-        provenance=provenance.rows(record.started),
+        provenance=provenance.rows(record),
     )
     return Report(page, drawn)

@@ -41,7 +41,7 @@ def reproduce(request: Config, console: Console) -> bool:
     for line in lines:
         console.print(line, soft_wrap=True, highlight=False)
     recorded = reproduction.recorded_environment(record, trial)
-    differences = reproduction.environment_differences(recorded, environment.here())
+    differences = reproduction.environment_differences(recorded, environment.here(plan.functions))
     console.print("reproduced" if equal else "NOT reproduced", style="green" if equal else "red")
     for line in differences:
         console.print(f"another environment: {line}", soft_wrap=True, highlight=False)

@@ -7,7 +7,8 @@ import json
 
 from mlflow.entities import Dataset, DatasetInput, InputTag, RunTag
 
-from sweeps.journal import SweepStarted, TrialRecord
+from conf.stored import builders
+from sweeps.journal import Environment, SweepRecord, SweepStarted, TrialRecord
 
 PARENT = "mlflow.parentRunId"
 TRIAL, FINALIST = "trial", "finalist"  # the `kind` of a search's and of a confirmation's child runs
@@ -25,14 +26,27 @@ def trial_name(started: SweepStarted, trial: TrialRecord) -> str:
 
 def sweep_tags(started: SweepStarted, project_run: str | None) -> dict[str, str]:
     tags = {"kind": started.kind, **_shared(started)}
-    environment = started.environment
-    if environment.git_commit:
-        tags |= {"git.commit": environment.git_commit, "git.dirty": str(environment.git_dirty).lower()}
     if project_run:
         tags[PARENT] = project_run
     if started.confirms:
         tags["confirms"] = started.confirms
     return tags
+
+
+def code_tags(record: SweepRecord) -> dict[str, str]:
+    """Describe the code that ran: a value for each session of the sweep that had another one."""
+    sessions = [_code_of(start.environment, record.started.config) for start in record.session_starts]
+    names = dict.fromkeys(name for session in sessions for name in session)
+    return {name: ", ".join(dict.fromkeys(session[name] for session in sessions if name in session)) for name in names}
+
+
+def _code_of(environment: Environment, config: str) -> dict[str, str]:
+    tags = {"code.digest": environment.code_digest}
+    if environment.git_commit:
+        tags |= {"git.commit": environment.git_commit, "git.dirty": str(environment.git_dirty).lower()}
+    module = builders(config)[0].build.rpartition(".")[0].replace(".", "/")
+    tags["code.model"] = environment.code.get(f"{module}.py") or environment.code.get(f"{module}/__init__.py", "")
+    return {name: value for name, value in tags.items() if value}
 
 
 def trial_kind(started: SweepStarted) -> str:

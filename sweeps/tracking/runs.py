@@ -150,7 +150,7 @@ class SweepRuns:
         if parent is None:
             parent = self._parent = self._create(client, project_run)
         else:
-            parent.reopen(client, driver_process.tags())
+            parent.reopen(client, driver_process.tags() | naming.code_tags(self._record))
         if ended is None:  # otherwise `_log_end` logs it with everything else of the end
             self._log_note(client, parent, self._extras(self._record, None).note)
         client.log_text(parent.id, self._started.config, "config.yaml")
@@ -158,7 +158,7 @@ class SweepRuns:
 
     def _create(self, client: MlflowClient, project_run: str | None) -> StoredRun:
         started = self._started
-        tags = naming.sweep_tags(started, project_run) | driver_process.tags()
+        tags = naming.sweep_tags(started, project_run) | naming.code_tags(self._record) | driver_process.tags()
         if started.confirms:  # a confirmation's run is a child of the run of its sweep
             for sweep in search_runs(client, f"tags.sweep = '{started.confirms}' and tags.kind = 'sweep'")[:1]:
                 tags[naming.PARENT], self._experiment = sweep.info.run_id, sweep.info.experiment_id

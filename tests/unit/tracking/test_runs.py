@@ -107,6 +107,9 @@ def test_a_sweep_is_a_run_and_each_trial_a_child_of_it(logged: Logged) -> None:
         shared = {"sweep": "sweep/imdb", "model": "lstm", "dataset": "imdb", "tuner": "random", "seed": "1"}
         assert shared.items() <= run.data.tags.items()
         assert run.data.tags["source"] == "standin"
+    code = logged.search.record.started.environment
+    assert parent.data.tags["code.digest"] == code.code_digest
+    assert parent.data.tags["code.model"] == code.code["models/lstm.py"]
     assert artifacts(parent)["config.yaml"].read_text() == logged.job.yaml
     assert artifacts(parent)["journal.jsonl"].read_bytes() == (logged.search.plan.directory / journal.FILE).read_bytes()
     best = logged.search.record.best
