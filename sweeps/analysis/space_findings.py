@@ -19,6 +19,7 @@ from typing import Any, NamedTuple
 from conf.schema import Buildable, ConfigError, Value
 from sweeps.analysis.importance import Importances, enough
 from sweeps.analysis.statistics import LEVEL
+from sweeps.analysis.wording import percent
 from sweeps.journal import SweepRecord, TrialRecord
 from sweeps.search import space
 from sweeps.search.space import Hyperparameter
@@ -170,10 +171,10 @@ def _irrelevant(record: SweepRecord, hp: Hyperparameter, importances: Importance
     for importance in importances.ranked:
         if importance.name == hp.name and importance.high < NEGLIGIBLE:
             value = comparable(record)[0].values[hp.name]
+            end = math.floor(100 * max(0.0, importance.high)) + 1
             text = (
-                f"there is no evidence that {hp.name} matters: the 95 % interval of its importance ends at "
-                f"{100 * max(0.0, importance.high):.0f} % of the objective's variance. If it is fixed, the trials can "
-                "explore the other hyperparameters"
+                f"there is no evidence that {hp.name} matters: the 95 % interval of its importance ends below {end} % "
+                "of the objective's variance. If it is fixed, the trials can explore the other hyperparameters"
             )
             yield Finding("irrelevant", hp.name, text, shlex.quote(f"{hp.key}={_yaml(value)}"))
 
@@ -193,7 +194,7 @@ def _untried(record: SweepRecord, hp: Hyperparameter, searched: int) -> Iterator
     is_rare = _rare((len(tried) + 1) * (1 - gap) ** len(tried), searched)
     if gap > GAP and is_rare and start < end:  # type: ignore[operator]
         scale = ", on its logarithmic scale" if hp.logarithmic else ""
-        text = f"no trial had {hp.name} between {start} and {end}, {100 * gap:.0f} % of its range{scale}"
+        text = f"no trial had {hp.name} between {start} and {end}, {percent(gap)} of its range{scale}"
         changes = {"min_value": start, "max_value": end}
         if not start <= hp.default <= end:  # type: ignore[operator]
             changes["default"] = _at(hp, (low + high) / 2)

@@ -18,7 +18,8 @@ from sweeps.search.space import Hyperparameter
 class Score(NamedTuple):
     """The value of a metric and its standard error.
 
-    Only an accuracy of a known number of examples has an error: it is a share of independent answers (binomial).
+    Only an accuracy of a known number of examples has an error: it is a share of independent answers (binomial). The
+    formula gives none for a share of all or of no answers, which is no certainty.
     """
 
     value: float
@@ -82,4 +83,4 @@ class SweepSummary:
         examples = self.started.sizes.get("test" if part == "test" else self.started.held_out)
         if name != "accuracy" or not examples:
             return Score(value)
-        return Score(value, statistics.standard_error(value, examples))
+        return Score(value, statistics.standard_error(value, examples) or None)

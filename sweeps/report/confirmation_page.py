@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from sweeps.analysis import confirmation
 from sweeps.journal import SweepRecord
-from sweeps.report import html, provenance
+from sweeps.report import conclusions, html, provenance
 from sweeps.report.html import Report
 
 
@@ -16,6 +16,7 @@ def build(record: SweepRecord) -> Report:
     page = html.render(
         "confirmation.html",
         started=record.started,
+        state=conclusions.state,
         record=record,
         outcomes=outcomes,
         sentences=confirmation.conclusions(outcomes),

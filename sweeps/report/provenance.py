@@ -13,10 +13,16 @@ def rows(record: SweepRecord) -> list[tuple[str, str]]:
     labels = dict.fromkeys(label for session in sessions for label in session)
     return [
         ("data", f"{started.dataset}, {started.source}, digest {started.digest}"),
-        ("examples", ", ".join(f"{n:,} {part}" for part, n in started.sizes.items()) or "not recorded"),
+        ("examples", _examples(started)),
         ("seed", str(started.seed)),
         *((label, _in_turn([session.get(label, "none") for session in sessions])) for label in labels),
     ]
+
+
+def _examples(started: SweepStarted) -> str:
+    """Write the sizes of the parts; where val/ metrics are the test set's, there is no part for validation."""
+    absent = "validation" if started.held_out == "test" else ""
+    return ", ".join(f"{n:,} {part}" for part, n in started.sizes.items() if part != absent) or "not recorded"
 
 
 def _in_turn(texts: list[str]) -> str:

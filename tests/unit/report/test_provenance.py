@@ -36,3 +36,7 @@ def test_the_machine_of_a_sweep_on_a_cluster_is_the_drivers_and_no_gpu_is_claime
     assert rows(on_cluster)["cores"] == "2 (of the driver; the trials ran on a cluster)"
     assert "gpus" not in rows(on_cluster)
     assert rows(records.record(trials=1, environment=environment))["gpus"] == "NVIDIA A100"
+
+
+def test_an_article_run_has_no_validation_set() -> None:
+    assert "validation" not in rows(records.record(trials=1, held_out="test"))["examples"]
