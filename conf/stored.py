@@ -116,6 +116,11 @@ def builders(yaml: str) -> tuple[Buildable, Buildable]:
     return model, optimizer
 
 
+def engine(yaml: str) -> str:
+    """Return the name of the engine of a recorded configuration, which may hold keys that are unknown here."""
+    return str(OmegaConf.select(OmegaConf.create(yaml), "engine.name", default="local"))
+
+
 def as_yaml(config: Config) -> str:
     """Return the YAML that reproduces a configuration, without its passwords."""
     return written(OmegaConf.structured(config))

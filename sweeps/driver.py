@@ -223,7 +223,7 @@ class Search:
             self._emit(self.record.started)
         else:
             config = self.plan.config
-            self._emit(SweepResumed(self.plan.yaml, config.trials, environment.here()))
+            self._emit(SweepResumed(self.plan.yaml, config.trials, environment.here(self.plan.functions)))
 
     def _start(self, spec: TrialSpec, after: str = "") -> TrialSpec:
         self._begin()
@@ -319,7 +319,7 @@ class Search:
             source=plan.source,
             digest=plan.digest,
             held_out=plan.held_out,
-            environment=environment.here(),
+            environment=environment.here(self.plan.functions),
             sizes=dict(plan.sizes),
             store=plan.store,
             confirms=confirmation.sweep if confirmation else "",

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from typing import NamedTuple
 
 from sweeps.journal import SweepRecord, TrialRecord
@@ -12,6 +12,9 @@ from sweeps.trials.engine import Failed
 from sweeps.trials.spec import TrialResult, TrialSpec
 
 OUT_OF_MEMORY = "out of memory"
+
+
+NAMED = 10  # files in a list
 
 
 class Difference(NamedTuple):
@@ -62,12 +65,27 @@ def environment_differences(recorded: Environment, now: Environment) -> list[str
         for name, before, after in _properties(recorded, now)
         if before != after
     ]
+    lines += _code_differences(recorded.code, now.code)
     if recorded.git_diff != now.git_diff:
         lines.append(
             "uncommitted changes: "
             f"{len(recorded.git_diff.splitlines())} lines of diff then, {len(now.git_diff.splitlines())} now"
         )
     return lines
+
+
+def _code_differences(then: Mapping[str, str], now: Mapping[str, str]) -> list[str]:
+    """Name the files whose content differs; older journals recorded none."""
+    lines = [
+        f"{name} differs from the one that trained" if name in now
+        else f"{name} is missing, it was there when the trial was trained"
+        for name in then if now.get(name) != then[name]
+    ]  # fmt: skip
+    lines += [
+        f"{name} is new, it was not there when the trial was trained" for name in now if then and name not in then
+    ]
+    more = len(lines) - NAMED
+    return [*lines[:NAMED], f"{more} more files differ"] if more > 0 else lines
 
 
 def _properties(recorded: Environment, now: Environment) -> Iterator[tuple[str, str | None, str | None]]:

@@ -172,7 +172,7 @@ def results(record: SweepRecord) -> Table:
         table.add_row(
             "baseline" if trial.baseline else str(trial.trial),
             number(trial.objective),
-            gain(trial, record.baseline),
+            gain(trial, record.baseline, record.started.objective),
             *(number(trial.test.get(name)) for name in tests),
             f"{trial.best_epoch}/{trial.epochs_run}",
             _assignments(values),

@@ -37,7 +37,7 @@ MAY_IMPORT = {
     "sweeps.analysis": {"sweeps.journal", "sweeps.search.space", "sweeps.search.builders", "sweeps.trials.predictions"},
     "sweeps.report": {"sweeps.analysis", "sweeps.journal", "sweeps.search.space"},
     "sweeps.tracking": {"sweeps.journal", "sweeps.trials"},
-    "sweeps.environment": {"sweeps.journal", "sweeps.trials.gpus"},
+    "sweeps.environment": {"sweeps.journal", "sweeps.search.annotations", "sweeps.trials.gpus"},
     "sweeps.plan": {"sweeps.search.space", "sweeps.trials.spec"},
     "sweeps.finalists": {"sweeps.plan", "sweeps.journal", "sweeps.search.ask_tell"},
     "sweeps.estimate": {"sweeps.plan", "sweeps.search", "sweeps.trials"},

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import hashlib
+import json
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field, fields
 from typing import Any, ClassVar
@@ -22,6 +24,12 @@ class Environment:
     git_dirty: bool | None = None
     git_diff: str = ""  # the uncommitted changes
     machine: Mapping[str, str] = field(default_factory=dict)
+    code: Mapping[str, str] = field(default_factory=dict)  # file -> the first digits of its SHA-256
+
+    @property
+    def code_digest(self) -> str:
+        """Identify all files of the code together; empty in older journals."""
+        return hashlib.sha256(json.dumps(sorted(self.code.items())).encode()).hexdigest()[:12] if self.code else ""
 
 
 @dataclass(frozen=True)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 
 from conf import stored
 from sweeps.analysis.wording import number
@@ -19,7 +19,7 @@ def note(record: SweepRecord) -> str:
     started = record.started
     model, optimizer = stored.builders(started.config)
     searched = [hp.name for hp in space.recorded(model, optimizer)]
-    lines = [_heading(record), ""]
+    lines = [_heading(record, searched), ""]
     if record.ended is not None:
         if record.best is not None:
             lines.append(f"* best: {_scores(record.best, started.objective, searched)}")
@@ -30,13 +30,17 @@ def note(record: SweepRecord) -> str:
     return "\n".join(lines)
 
 
-def _heading(record: SweepRecord) -> str:
+def _heading(record: SweepRecord, searched: Sequence[str]) -> str:
     started = record.started
     heading = f"**{_plain(started.model)}** on **{_plain(started.dataset)}**, "
     if started.confirms:
         heading += f"the best configurations of {_plain(started.confirms)} trained again"
-    else:
+    elif searched:
         heading += f"{started.tuner} search for the best {started.objective}"
+    else:
+        heading += "one configuration without a search"
+    if started.held_out == "test":
+        heading += "; val/ metrics are the test set's"
     return heading + ("; generated **stand-in** data, not the real corpus" if started.source == "standin" else "")
 
 

@@ -41,16 +41,16 @@ def reproduce(request: Config, console: Console, named: Mapping[str, str]) -> bo
     refuse_other_data(plan, record.started.digest, "the run")
     spec = reproduction.spec(plan, record, trial)
     console.print(f"trial {number} of {record.started.sweep}, seed {spec.seed}, {spec.epochs} epochs", soft_wrap=True)
+    recorded = reproduction.recorded_environment(record, trial)
+    differences = reproduction.environment_differences(recorded, environment.here(plan.functions))
+    for line in differences:
+        console.print(f"another environment: {line}", soft_wrap=True)
     with workers(config.engine) as engine:
         outcome = _train(engine, plan.function, spec)
     equal, lines = reproduction.in_words(trial, outcome)
     for line in lines:
         console.print(line, soft_wrap=True)
-    recorded = reproduction.recorded_environment(record, trial)
-    differences = reproduction.environment_differences(recorded, environment.here())
     console.print("reproduced" if equal else "NOT reproduced", style="green" if equal else "red")
-    for line in differences:
-        console.print(f"another environment: {line}", soft_wrap=True)
     if not equal and not differences:
         console.print("the environment is the recorded one, as far as it was recorded", soft_wrap=True)
     return equal

@@ -187,7 +187,7 @@ class _Registration:
 
     def _run(self) -> Run:
         sweep, trial = self._record.started.sweep, self._candidate.trial.trial
-        condition = f"tags.sweep = '{sweep}' and tags.kind = 'trial' and tags.trial = '{trial}'"
+        condition = f"tags.sweep = '{sweep}' and tags.trial = '{trial}'"
         runs = search_runs(self._client, condition)
         if not runs:
             raise NotRegisteredError(f"the run of trial {trial} of {sweep} is not in MLflow")

@@ -48,7 +48,9 @@ class SweepRuns:
         self._parent: StoredRun | None = None
         self._trials = TrialRuns(self._record, extras)
         searched = [name for part in builders(started.config) for name in part.searched]
-        self._comparison = Comparison(started.sweep, started.objective, searched)
+        self._comparison = Comparison(
+            started.sweep, started.objective, searched, bool(started.confirms), started.digest
+        )
         self._comparison_saved: bool | None = None  # None: not known yet
         self._journal_logged = -math.inf
 
@@ -113,17 +115,20 @@ class SweepRuns:
     def _read_store(self, client: MlflowClient) -> None:
         """Find the runs of this sweep, and count as changed whatever they lack.
 
-        Where a lost answer has led to two runs for one thing, delete one.
+        Where a lost answer has led to two runs for one thing, delete one. Earlier versions logged finalists as trials;
+        their runs get the kind that they have here.
         """
+        child = naming.trial_kind(self._started)
         self._parent = None
         self._trials.forget()
         for stored in search_runs(client, f"tags.sweep = '{self._started.sweep}'"):
             run, kind = StoredRun.of(stored), stored.data.tags.get("kind")
             if kind == self._started.kind and self._parent is None:
                 self._parent, self._experiment = run, stored.info.experiment_id
-            elif kind == "trial" and self._trials.adopt(int(stored.data.tags["trial"]), run):
-                continue
-            elif kind in (self._started.kind, "trial"):
+            elif kind in (child, naming.TRIAL) and self._trials.adopt(int(stored.data.tags["trial"]), run):
+                if kind != child:
+                    client.set_tag(run.id, "kind", child)
+            elif kind in (self._started.kind, child, naming.TRIAL):
                 client.delete_run(run.id)
         if self._parent is None:
             self._sweep_changed = True
@@ -137,11 +142,12 @@ class SweepRuns:
             return
         own = comparison_page.of_sweep(self._comparison)
         shared = comparison_page.of_experiment(self._comparison, milliseconds(self._started.time))
+        is_search = not self._started.confirms
         try:
             tags = client.get_experiment(self._experiment).tags
             if tags.get(own.tag) != own.value:
                 client.set_experiment_tag(self._experiment, *own)
-            if comparison_page.is_newer(shared, tags.get(shared.tag)):
+            if is_search and comparison_page.is_newer(shared, tags.get(shared.tag)):
                 client.set_experiment_tag(self._experiment, *shared)
             self._comparison_saved = True
         except MlflowException as error:
@@ -156,7 +162,7 @@ class SweepRuns:
         if parent is None:
             parent = self._parent = self._create(client, project_run)
         else:
-            parent.reopen(client, driver_process.tags())
+            parent.reopen(client, driver_process.tags() | naming.code_tags(self._record))
         if ended is None:  # otherwise `_log_end` logs it with everything else of the end
             self._log_note(client, parent, self._extras(self._record, None).note)
         client.log_text(parent.id, self._started.config, "config.yaml")
@@ -164,7 +170,7 @@ class SweepRuns:
 
     def _create(self, client: MlflowClient, project_run: str | None) -> StoredRun:
         started = self._started
-        tags = naming.sweep_tags(started, project_run) | driver_process.tags()
+        tags = naming.sweep_tags(started, project_run) | naming.code_tags(self._record) | driver_process.tags()
         if started.confirms:  # a confirmation's run is a child of the run of its sweep
             for sweep in search_runs(client, f"tags.sweep = '{started.confirms}' and tags.kind = 'sweep'")[:1]:
                 tags[naming.PARENT], self._experiment = sweep.info.run_id, sweep.info.experiment_id

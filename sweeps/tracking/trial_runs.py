@@ -68,7 +68,8 @@ class TrialRuns:
             params = [Param(name, str(value)) for name, value in trial.values.items()]
             tags = [RunTag("attempt", str(trial.attempt))]
         if not trial.running:
-            metrics = points + at_step_0({**_outcome(trial), **extras.metrics}, trial.last_event)
+            outcome = _outcome(trial, ranked=not self._record.started.confirms)
+            metrics = points + at_step_0({**outcome, **extras.metrics}, trial.last_event)
             tags.append(naming.reason_tag(trial.reason))
             if trial.best_epoch is not None:
                 tags.append(RunTag("best_epoch", str(trial.best_epoch)))
@@ -86,8 +87,9 @@ def _end(client: MlflowClient, run: StoredRun, trial: TrialRecord, extras: Extra
     run.end(client, trial.status, trial.last_event)
 
 
-def _outcome(trial: TrialRecord) -> dict[str, float]:
-    objective = {} if trial.objective is None else {"objective": trial.objective}
+def _outcome(trial: TrialRecord, *, ranked: bool) -> dict[str, float]:
+    """Return the scores and the cost of a trial; only a ranked one has an objective to be compared by."""
+    objective = {} if trial.objective is None or not ranked else {"objective": trial.objective}
     return {**objective, **trial.test, **{f"cost/{name}": value for name, value in trial.cost.items()}}
 
 

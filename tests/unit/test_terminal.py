@@ -100,7 +100,7 @@ def test_the_smallest_loss_is_first() -> None:
     events = [*completed(0, 0.5), *completed(1, 0.7), *completed(2, 0.3)]
     cells = columns(results(record(*events, start=started(objective="val/loss"))))
     assert cells["trial"] == ["2", "baseline", "1"]
-    assert cells["gain"] == ["-0.2000", "", "+0.2000"]
+    assert cells["gain"] == ["+0.2000", "", "-0.2000"]  # less is better
 
 
 def test_without_a_completed_baseline_there_are_no_differences() -> None:
