@@ -160,5 +160,10 @@ def work(tree: ast.Module) -> Iterator[str]:
 
 @pytest.mark.parametrize("module", FILES)
 def test_no_module_works_at_import(module: str) -> None:
-    allowed = ["set_model(Classifier())"] if module == "sweeps.tracking.served_model" else []  # MLflow's protocol
-    assert list(work(ast.parse(FILES[module].read_text()))) == allowed
+    allowed = {
+        "sweeps.tracking.served_model": ["set_model(Classifier())"],  # MLflow's protocol
+        "pipelines": ["if sys.path and "],  # before anything is imported that a folder of the user's could hide
+    }
+    found = list(work(ast.parse(FILES[module].read_text())))
+    assert len(found) == len(allowed.get(module, []))
+    assert all(map(str.startswith, found, allowed.get(module, [])))

@@ -41,7 +41,8 @@ def check(uri: str, port: int) -> None:
 @contextmanager
 def serving(uri: str, port: int) -> Iterator[str]:
     """Serve a store during the block, and yield the address of a server that answers; its children end with it."""
-    command = [sys.executable, "-m", "mlflow", "server", "--host", HOST, "--port", str(port), "--workers", "1"]
+    command = [sys.executable, "-P", "-m", "mlflow", "server", "--host", HOST, "--port", str(port), "--workers", "1"]
+    # With -P, a folder `mlflow` in the working directory is not taken for it.
     # The URI is no argument, which every user of the machine could read: it may hold a password.
     environment = {**os.environ, **LIGHT, "MLFLOW_BACKEND_STORE_URI": uri}
     address = f"http://{HOST}:{port}"
