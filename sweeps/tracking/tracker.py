@@ -26,6 +26,7 @@ from sweeps.tracking import abandoned_runs, database_file, failures, store
 from sweeps.tracking.client import UNAVAILABLE, connect
 from sweeps.tracking.experiments import Experiments, Sweep
 from sweeps.tracking.extras import ExtrasOf, no_extras
+from sweeps.tracking.failures import first_line
 from sweeps.tracking.runs import SweepRuns
 
 log = logging.getLogger(__name__)
@@ -208,12 +209,12 @@ class Tracker:
 
 def end_project_run(status: str) -> None:
     """End the run that `mlflow run` made for this process, if it did, unless it has ended."""
-    run, uri = os.environ.get("MLFLOW_RUN_ID"), store.uri(None)
+    run = os.environ.get("MLFLOW_RUN_ID")
     if run is None:
         return
     try:
-        client = MlflowClient(uri)
+        client = connect(store.uri(None))
         if client.get_run(run).info.status == "RUNNING":
             client.set_terminated(run, status)
-    except UNAVAILABLE as error:
-        log.warning("%s; run %s is left as it is", failures.of(uri, error), run)
+    except (*UNAVAILABLE, ConfigError) as error:
+        log.warning("run %s is left as it is: %s", run, first_line(error))
