@@ -145,13 +145,12 @@ def _stored(directory: Path) -> DictConfig:
     path = directory / FILE
     if not directory.is_dir():
         raise ConfigError(f"resume={directory}: no such directory")
-    if not path.is_file():
-        if yaml := _in_journal(directory):
-            return _typed(yaml)
+    recorded = "" if path.is_file() else _in_journal(directory)
+    if not path.is_file() and not recorded:
         hint = f"; did you mean {directory.parent}?" if (directory.parent / FILE).is_file() else ""
         raise ConfigError(f"resume={directory}: no sweep was started there, {FILE} is missing{hint}")
     try:
-        return _typed(path.read_text(encoding="utf-8"))
+        return _typed(recorded or path.read_text(encoding="utf-8"))
     except (OmegaConfBaseException, YAMLError, ValueError, OSError) as error:
         raise ConfigError(f"{path}: not a configuration: {error}") from error
 
