@@ -40,14 +40,13 @@ def quickly(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(creation, "OTHERS", 1.0)
 
 
-def test_a_new_store_is_complete_and_can_be_read_while_it_is_written(tmp_path: Path) -> None:
-    opened(store.uri(None))
-    with closing(sqlite3.connect(tmp_path / "mlflow.db")) as connection:
+def test_a_new_store_is_complete_and_can_be_read_while_it_is_written(empty_store: Path) -> None:
+    with closing(sqlite3.connect(empty_store)) as connection:
         assert connection.execute("PRAGMA journal_mode").fetchone() == ("wal",)
-    assert (tmp_path / "mlflow.db").stat().st_mode & 0o777 == 0o666 & ~current_umask()
-    assert {path.name for path in tmp_path.iterdir()} <= {"mlflow.db", "mlflow.db-wal", "mlflow.db-shm"}
-    default = MlflowClient(store.uri(None)).get_experiment("0")
-    assert default.artifact_location == f"{tmp_path}/mlruns/0"
+    assert empty_store.stat().st_mode & 0o777 == 0o666 & ~current_umask()
+    assert {path.name for path in empty_store.parent.iterdir()} <= {"mlflow.db", "mlflow.db-wal", "mlflow.db-shm"}
+    default = MlflowClient(store.of_file(empty_store)).get_experiment("0")
+    assert default.artifact_location == f"{empty_store.parent}/mlruns/0"
 
 
 def current_umask() -> int:
@@ -125,6 +124,7 @@ def test_an_unfinished_store_that_a_process_holds_is_not_moved(tmp_path: Path) -
     assert [path.name for path in tmp_path.iterdir()] == ["mlflow.db"]
 
 
+@pytest.mark.long
 def test_tables_that_another_process_is_making_are_waited_for(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(creation, "OTHERS", 60.0)
     monkeypatch.setattr(creation, "QUIET", 60.0)
