@@ -180,9 +180,9 @@ def _make_paths_absolute(cfg: DictConfig) -> None:
     """Make the paths of data absolute, because a sweep may be resumed in another folder."""
     for data in cfg.datasets.values():
         if data.archive is not None:
-            data.archive = str(Path(data.archive).expanduser().resolve())
+            data.archive = str(Path(os.path.expanduser(data.archive)).resolve())
         if data.text.words is not None:
-            data.text.words = str(Path(data.text.words).expanduser().resolve())
+            data.text.words = str(Path(os.path.expanduser(data.text.words)).resolve())
 
 
 def _replace_hyperparameters(cfg: DictConfig, overrides: Sequence[str]) -> None:

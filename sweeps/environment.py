@@ -14,6 +14,16 @@ from sweeps.journal.events import Environment
 from sweeps.trials import gpus
 
 PACKAGES = ("keras", "keras-tuner", "mlflow", "numpy", "tensorflow", "text-sweeps")
+# Those of TensorFlow's and its libraries' variables with which they compute in another order, or less exactly.
+VARIABLES = (
+    "DNNL_MAX_CPU_ISA",
+    "NVIDIA_TF32_OVERRIDE",
+    "ONEDNN_MAX_CPU_ISA",
+    "TF_DISABLE_MKL",
+    "TF_ENABLE_ONEDNN_OPTS",
+    "TF_XLA_FLAGS",
+    "XLA_FLAGS",
+)
 LARGEST_DIFF = 1_000_000  # characters that a journal keeps
 
 
@@ -49,13 +59,14 @@ def versions() -> dict[str, str]:
     return installed
 
 
-@cache
 def machine() -> dict[str, str]:
     """The properties of the machine on which the last digits of a trial's numbers depend."""
     properties = {"system": platform.platform(), "processor": _processor(), "cores": str(os.cpu_count())}
+    properties |= {name: os.environ[name] for name in VARIABLES if name in os.environ}
     return properties | ({"gpus": gpus.models() or "of unknown model"} if gpus.gpus().ids else {})
 
 
+@cache
 def _processor() -> str:
     try:
         lines = Path("/proc/cpuinfo").read_text().splitlines()

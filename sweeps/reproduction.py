@@ -11,6 +11,8 @@ from sweeps.plan import Plan, as_final
 from sweeps.trials.engine import Failed
 from sweeps.trials.spec import TrialResult, TrialSpec
 
+OUT_OF_MEMORY = "out of memory"
+
 
 class Difference(NamedTuple):
     """A number that differs from the recorded one."""
@@ -79,7 +81,7 @@ def _properties(recorded: Environment, now: Environment) -> Iterator[tuple[str, 
 def in_words(trial: TrialRecord, outcome: TrialResult | Failed) -> tuple[bool, list[str]]:
     """Return whether the trial is reproduced, and a line for each epoch and for the test."""
     if isinstance(outcome, Failed):
-        same = trial.failed and trial.reason == outcome.reason
+        same = trial.failed and _kind(trial.reason) == _kind(outcome.reason)
         return same, [f"failed: {outcome.reason}; {'as' if same else 'unlike'} the recorded trial"]
     if trial.failed:
         return False, [f"completed, but the recorded trial failed: {trial.reason}"]
@@ -89,6 +91,11 @@ def in_words(trial: TrialRecord, outcome: TrialResult | Failed) -> tuple[bool, l
     if trial.test:
         lines.append(_line(f"test, after epoch {trial.best_epoch}", [d for d in different if d.epoch == 0]))
     return not different, lines
+
+
+def _kind(reason: str) -> str:
+    """Return a reason without the sizes of a worker that took too much memory: they are never the same again."""
+    return OUT_OF_MEMORY if reason.startswith(OUT_OF_MEMORY) else reason
 
 
 def _line(subject: str, different: Sequence[Difference]) -> str:

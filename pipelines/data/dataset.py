@@ -23,7 +23,7 @@ from numpy.typing import NDArray
 
 from conf.schema import READ_KEYWORDS, ConfigError, Data
 from pipelines.data.corpus import SOURCES, Corpus, Documents, check_labels, joined_ranks
-from sweeps.files import digest_of_arrays
+from sweeps.files import digest_of_arrays, home
 from sweeps.trials.spec import Dataset, Split
 
 START, UNKNOWN, OFFSET = 1, 2, 3  # Keras's reserved ids, 0 being the padding, and what it adds to a word's rank
@@ -165,7 +165,7 @@ def _entry(fingerprint: str, settings: Data) -> Path:
     code = [hashlib.sha256(module.read_bytes()).hexdigest() for module in (*own, Path(reader))]
     encoding = [settings.num_words, settings.maxlen, settings.num_classes, settings.validation, settings.split_seed]
     key = json.dumps([*code, settings.read, fingerprint, *encoding])
-    cache = Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "text-sweeps"
+    cache = Path(os.environ.get("XDG_CACHE_HOME") or home() / ".cache") / "text-sweeps"
     return cache / hashlib.sha256(key.encode()).hexdigest()[:32]
 
 

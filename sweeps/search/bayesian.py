@@ -140,7 +140,7 @@ class BayesianOracle(BaseOracle, BayesianOptimizationOracle):
 
 
 def _place(hp: Any, value: Value) -> float:
-    """Return Keras Tuner's place of a value in [0, 1]; it counts steps with a floor division, which 0.3 by 0.1 fails."""
+    """Return Keras Tuner's place of a value in [0, 1]; its floor division counts one step too few up to 0.3 by 0.1."""
     if isinstance(hp, Float) and hp.step is not None and hp.sampling == "linear":
         value += hp.step / 2
     elif isinstance(value, float) and isinstance(hp, Choice):

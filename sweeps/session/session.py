@@ -18,7 +18,7 @@ from sweeps.journal import Event, SweepRecord
 from sweeps.plan import Plan
 from sweeps.search.ask_tell import AskTell
 from sweeps.search.space import Space
-from sweeps.session import extras, outputs
+from sweeps.session import extras, first_build, outputs
 from sweeps.session.checks import first_event, refuse_another_sweep
 from sweeps.session.plans import plans_of
 from sweeps.tracking import store
@@ -50,10 +50,15 @@ def workers(config: Engine) -> Iterator[DaskEngine]:
     """Open the engine; its workers load TensorFlow while this process does."""
     from sweeps.trials.dask_engine import open_engine
 
+    gpus.forget()
     with open_engine(config) as engine:
         engine.warm_up("sweeps.trials.building.prepare")
         with without_native_logs():
             import_module("sweeps.search.oracle")
+        if config.name == "cluster":
+            gpus.correct([])  # this machine's own are not used
+        elif gpus.gpus().ids:
+            gpus.correct(engine.warmed_up())
         yield engine
 
 
@@ -131,6 +136,10 @@ class Session:
             for search in searches:
                 search.close()
             logged = self._finish_logging(tracker, searches, limit)
+        if lost := engine.lost_workers:
+            self.console.print(
+                f"[red]{lost} workers were lost and did not come back[/red]; the others ran their trials"
+            )
         return [search.record for search in searches], tracker, logged
 
     def register(self, uri: str, plan: Plan, record: SweepRecord) -> bool:
@@ -180,6 +189,7 @@ class Session:
             Oracle(replace(config, trials=first_event(past).trials) if past else config, plan.space)
             for plan, past in zip(plans, pasts, strict=True)
         ]
+        first_build.check(plans, engine)
         sweeps = [Sweep(*each) for each in zip(plans, oracles, pasts, strict=True)]
         description = f"{config.tuner['name']}: {Oracle(config, plans[0].space).description}"
         records, tracker, logged = self.conduct(sweeps, engine, description)
