@@ -8,6 +8,7 @@ import importlib
 import logging
 import os
 import queue
+import resource
 import signal
 import sys
 import time
@@ -38,6 +39,7 @@ ANSWER = 5  # seconds for a scheduler to answer
 WAIT_FOR_WORKERS = 60  # seconds
 WAIT_FOR_START = 600  # seconds for a worker's process that is there to connect
 WAIT_FOR_CAUSE = 2  # seconds for a nanny's message that it ended its worker, which may come after the worker's end
+FILES, FILES_OF_A_WORKER = 96, 8  # that this process holds open: its libraries', and a worker's connections and pipes
 CERTIFICATES = (
     "tls:// needs certificates: set DASK_DISTRIBUTED__COMM__TLS__CA_FILE, "
     "DASK_DISTRIBUTED__COMM__TLS__CLIENT__CERT and DASK_DISTRIBUTED__COMM__TLS__CLIENT__KEY to their files"
@@ -249,9 +251,11 @@ def _embedded(config: EngineConfig) -> Iterator[DaskEngine]:
 
 
 def _local_cluster(config: EngineConfig) -> LocalCluster:
+    workers = _workers(config)
+    _allow_open_files(FILES + FILES_OF_A_WORKER * workers, workers)
     try:
         return LocalCluster(
-            n_workers=_workers(config),
+            n_workers=workers,
             threads_per_worker=1,
             env={**dict.fromkeys(THREADS, str(config.threads)), "TF_CPP_MIN_LOG_LEVEL": "3"},
             host="127.0.0.1",
@@ -262,6 +266,15 @@ def _local_cluster(config: EngineConfig) -> LocalCluster:
         )
     except (OSError, RuntimeError, ValueError) as error:
         raise SweepError(f"the workers cannot be started: {reason_of(error)}") from error
+
+
+def _allow_open_files(needed: int, workers: int) -> None:
+    """Raise this process's limit of open files as far as it may be; with too few Dask waits for ever."""
+    soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    if soft < needed <= hard or (soft < needed and hard == resource.RLIM_INFINITY):
+        resource.setrlimit(resource.RLIMIT_NOFILE, (needed, hard))
+    elif soft < needed:
+        raise SweepError(f"ulimit -n {hard}: {workers} workers need at least {needed} open files; allow more of them")
 
 
 def _workers(config: EngineConfig) -> int:

@@ -535,6 +535,21 @@ def test_certificates_that_are_no_files_are_named(monkeypatch: pytest.MonkeyPatc
         pass
 
 
+def test_too_few_open_files_are_allowed_or_named(monkeypatch: pytest.MonkeyPatch) -> None:
+    raised: list[tuple[int, int]] = []
+    limits = iter([(64, 64), (64, 4096), (1024, 4096)])
+    monkeypatch.setattr("resource.getrlimit", lambda _: next(limits))
+    monkeypatch.setattr("resource.setrlimit", lambda _, pair: raised.append(pair))
+    with (
+        pytest.raises(SweepError, match=r"^ulimit -n 64: 2 workers need at least 112 open files"),
+        open_engine(EngineConfig("local", workers=2)),
+    ):
+        pass
+    for _ in range(2):
+        dask_engine._allow_open_files(112, 2)
+    assert raised == [(112, 4096)]
+
+
 def test_workers_that_cannot_be_started_are_one_line(monkeypatch: pytest.MonkeyPatch) -> None:
     def full(*_: Any, **__: Any) -> str:
         raise OSError(28, "No space left on device", "temporary")
