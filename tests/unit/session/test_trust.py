@@ -154,5 +154,5 @@ def test_a_confirmation_logs_to_the_store_that_it_was_read_from(yaml: str, monke
     monkeypatch.setattr(reader, "StoredSweeps", Store(yaml.replace("uri: null", "uri: http://evil")))
     monkeypatch.setenv("MLFLOW_TRACKING_URI", "http://u:secret@mine:5000")
     (record,) = confirm._sweeps(confirm_command.read_arguments(["sweep=s/imdb"]))
-    assert record.started.store == "http://mine:5000"
+    assert record.started.store == "http://u@mine:5000"
     assert stored.parsed(record.config).tracking.uri is None

@@ -16,7 +16,7 @@ from mlflow.store.db import utils
 from mlflow.store.tracking.dbmodels.initial_models import Base
 
 from conf.schema import ConfigError
-from sweeps.tracking import creation, store
+from sweeps.tracking import creation, database_file, store
 from sweeps.tracking.database import UnfinishedError
 from sweeps.tracking.tracker import Tracker
 
@@ -81,6 +81,7 @@ def test_an_unfinished_store_is_moved_aside_and_a_new_one_made(
     for number in (1, 2):
         unfinished(tmp_path / "mlflow.db")
         kept = (tmp_path / "mlflow.db").read_bytes()
+        monkeypatch.setattr(database_file, "_opened", {})  # as in another process
         opened(store.uri(None))
         assert (tmp_path / f"mlflow.db.unfinished-{number}").read_bytes() == kept
         assert caplog.messages[-1].startswith(f"{tmp_path}/mlflow.db was left unfinished and empty; it is ")

@@ -116,7 +116,9 @@ def test_a_database_that_is_away_may_answer_later(capfd: pytest.CaptureFixture[s
     track(uri)
     for opening in (*COMMANDS.values(), *UI.values()):
         if opening is not track:
-            with pytest.raises(StoreAwayError, match=r"^postgresql\+psycopg://127\.0\.0\.1:\d+/db does not answer: "):
+            with pytest.raises(
+                StoreAwayError, match=r"^postgresql\+psycopg://me@127\.0\.0\.1:\d+/db does not answer: "
+            ):
                 opening(uri)
     assert capfd.readouterr() == ("", "")
 
@@ -262,23 +264,12 @@ def test_a_project_run_that_is_away_is_refused(monkeypatch: pytest.MonkeyPatch) 
 
 
 @pytest.mark.usefixtures("fresh_store")
-def test_an_experiment_that_mlflow_refuses_is_named() -> None:
-    with pytest.raises(
-        ConfigError, match=r"^tracking\.uri=sqlite:.*'name' exceeds the maximum length of 500 characters"
-    ):
-        start(experiment="x" * 501)
-
-
-@pytest.mark.usefixtures("fresh_store")
 def test_an_experiment_whose_files_cannot_be_written_is_refused(tmp_path: Path) -> None:
     (tmp_path / "mlruns").touch()
     with pytest.raises(
         ConfigError, match=r": the files of the experiment imdb-standin cannot be written to .*/mlruns/"
     ):
         start()
-    (tmp_path / "mlruns").unlink()
-    with pytest.raises(ConfigError, match="File name too long; "):
-        start(experiment="실험" * 15)
 
 
 @pytest.mark.usefixtures("fresh_store")
