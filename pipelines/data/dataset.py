@@ -27,6 +27,7 @@ from sweeps.files import digest_of_arrays, home
 from sweeps.trials.spec import Dataset, Split
 
 START, UNKNOWN, OFFSET = 1, 2, 3  # Keras's reserved ids, 0 being the padding, and what it adds to a word's rank
+PUBLISHING = 10  # attempts at giving an entry its name, if other processes do so at once
 PARTS = ("train_x", "train_y", "validation_x", "validation_y", "test_x", "test_y")
 
 
@@ -198,10 +199,15 @@ def _store(entry: Path, arrays: Sequence[NDArray[Any]]) -> str:
 
 def _publish(unpublished: Path, entry: Path) -> None:
     """Rename the directory to `entry`; if another process does so at the same time, its arrays are the same."""
-    with suppress(FileNotFoundError):
-        entry.rename(unpublished.with_name("replaced"))  # into the temporary directory, and removed with it
-    try:
-        unpublished.rename(entry)
-    except OSError:
-        if not entry.is_dir():
-            raise
+    for attempt in range(PUBLISHING):
+        try:
+            unpublished.rename(entry)
+        except OSError:
+            if attempt == PUBLISHING - 1:
+                raise
+            if _cached(entry) is not None:
+                return
+            with suppress(FileNotFoundError):
+                entry.rename(unpublished.with_name(f"replaced-{attempt}"))  # is removed with the temporary directory
+        else:
+            return
