@@ -41,6 +41,9 @@ from conf.schema import Config, ConfigError, Job, did_you_mean
 # hyperparameter nor an option of the tuner is refused by `sweeps.session.checks`.
 FREE_KEYS = re.compile(r"^\+{0,2}(?=((model|optimizer)\.space|tuner)\.)")
 
+# A hyperparameter that is given a list.
+LISTED = re.compile(r"^\+\+(model|optimizer)\.space\.[^.=]+=\[.*\]$")
+
 
 def compose(config_name: str = "sweep") -> list[Job]:
     """Return the jobs that `sys.argv` asks for: one, or several with `-m`; none for `--help`, `--cfg` and the like.
@@ -71,7 +74,12 @@ def _jobs(config_name: str, overrides: list[str], *, multirun: bool) -> list[Job
     with hydra.initialize_config_dir(str(Path(__file__).parent.resolve()), version_base="1.3"):
         lines = _multirun(overrides) if multirun else [overrides]
         lines = [tables.expanded(line, _options("data")) for line in lines]
-        return [job(hydra.compose(config_name, line), _without_hydra(line)) for line in lines]
+        # A list over a mapping is no error here: `_replace_hyperparameters` makes a choice of it.
+        merged = [[override for override in line if not LISTED.match(override)] for line in lines]
+        return [
+            job(hydra.compose(config_name, composed), _without_hydra(line))
+            for line, composed in zip(lines, merged, strict=True)
+        ]
 
 
 def _multirun(overrides: list[str]) -> list[list[str]]:
@@ -182,27 +190,43 @@ def _make_paths_absolute(cfg: DictConfig) -> None:
     """Make the paths of data absolute, because a sweep may be resumed in another folder."""
     for data in cfg.datasets.values():
         if data.archive is not None and "://" not in data.archive:
-            data.archive = str(Path(data.archive).expanduser().resolve())
+            data.archive = str(Path(os.path.expanduser(data.archive)).resolve())
         if data.text.words is not None and "://" not in data.text.words:
-            data.text.words = str(Path(data.text.words).expanduser().resolve())
+            data.text.words = str(Path(os.path.expanduser(data.text.words)).resolve())
         data.files = [tables.absolute(path) for path in data.files]
         if isinstance(data.test, str | ListConfig):
-            data.test = [
-                tables.absolute(str(path)) for path in ([data.test] if isinstance(data.test, str) else data.test)
-            ]
+            files = [data.test] if isinstance(data.test, str) else data.test
+            data.test = [tables.absolute(str(path)) for path in files]
 
 
 def _replace_hyperparameters(cfg: DictConfig, overrides: Sequence[str]) -> None:
-    """Replace a hyperparameter by an override that names its kind; Hydra would merge the two."""
+    """Replace a hyperparameter by an override that names its kind, or lists values; Hydra would merge the two."""
     replaced: set[str] = set()
     for override in OverridesParser.create().parse_overrides(list(overrides)):
         key, value = str(override.key_or_group), override.value()
         hyperparameter = ".".join(key.split(".")[:3])
+        if LISTED.match(str(override.input_line)):
+            value = _choice(str(override.input_line), value, OmegaConf.select(cfg, key))
         if ".space." in key and isinstance(value, dict) and "kind" in value:
-            OmegaConf.update(cfg, key, value, merge=False)
+            OmegaConf.update(cfg, key, value, merge=False, force_add=True)
             replaced.add(hyperparameter)
         elif hyperparameter in replaced:  # a later override of the replaced hyperparameter
             OmegaConf.update(cfg, key, value, merge=True, force_add=True)
+
+
+def _choice(argument: str, values: Any, before: Any) -> dict[str, Any]:
+    """Return the choice among listed values; its default is the hyperparameter's, which must be among them."""
+    default = before.get("default") if isinstance(before, DictConfig) else before
+    if default is None and values:
+        default = values[0]
+    if default not in values and values and not isinstance(values[0], list | dict):
+        key, _, listed = argument.lstrip("+").partition("=")
+        first = listed.strip("[]").partition(",")[0]
+        raise ConfigError(
+            f"{key}={listed}: the default is {default}, which is not in the list; with another default: "
+            f"'{key}={{kind: Choice, values: {listed}, default: {first}}}'"
+        )
+    return {"kind": "Choice", "values": values, "default": default}
 
 
 def _refuse_extra_keys(node: Any, prefix: str = "") -> None:
@@ -234,16 +258,21 @@ def explain(error: Exception) -> str:
         value = f", given {override[1].lstrip('+')}" if override else ""
         return f"{cause.full_key}: no such key{value}{_near_keys(cause)}"
     if isinstance(cause, ValidationError):
-        reason = str(cause.msg).splitlines()[0] if cause.msg else str(cause).splitlines()[0]
+        reason = str(cause.msg).splitlines()[0] if cause.msg else _reason(cause)
         return f"{first_line if '=' in first_line else cause.full_key}: {reason}"
     if isinstance(cause, OmegaConfBaseException) and cause.full_key:
         return f"{first_line if '=' in first_line else cause.full_key}: {_reason(cause)}"
+    if ambiguous := re.match(r"Ambiguous value for argument '(?:\+\+)?(.*?)=(.*)'$", str(error).splitlines()[0]):
+        key, values = ambiguous.groups()
+        return f"{key}={values}: one value only; a list: {key}=[{values}]; a job for each: --multirun {key}={values}"
     message = str(error).partition("\n\n")[0].replace("++", "")  # search paths or a link follow
     return " ".join(line for line in message.splitlines() if not line.startswith("See https://"))
 
 
 def _reason(cause: OmegaConfBaseException) -> str:
     reason = str(cause).splitlines()[0]
+    if re.match("Cannot merge (DictConfig|ListConfig)", reason):
+        return "a list and a mapping cannot be merged; a choice is written {kind: Choice, values: [1, 2], default: 1}"
     failed = re.fullmatch(r"\w+ raised while resolving interpolation: \W?(.*?)\W?", reason)
     return failed[1] if failed else reason
 

@@ -10,9 +10,11 @@ from __future__ import annotations
 
 import difflib
 import re
+import unicodedata
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, field, fields, is_dataclass
 from typing import Any, NamedTuple
+from urllib.parse import quote
 
 from omegaconf import MISSING
 
@@ -30,6 +32,7 @@ TABLE_KEYS = ("label", "group", "time", "split", "test", "duplicates", "rare", "
 DOCUMENT_KEYS = ("read", "source", "archive", "url", "sha256", "num_classes")
 # Keys of every tuner; all others are options of its oracle.
 TUNER_KEYS = ("name", "oracle", "ends_trials")
+LONGEST_NAME = 50  # characters; a directory's name has others beside them, and at most 255 bytes
 STOPPING_OPTIONS = {"patience": [], "median": ["grace", "min_trials"], "none": []}
 
 
@@ -181,12 +184,23 @@ class Config:
             raise ConfigError(f"reproduce={self.reproduce}: must be a run's id, 32 digits of 0-9 and a-f")
         _check_stopping(self.stopping)
         _check_tuner(self.tuner, self.trials)
+        for key, name in self._names():
+            _check_name(key, name)
+        _check_experiment(self.tracking.experiment)
         if self.stopping.name == "median" and self.tuner.get("ends_trials"):
             raise ConfigError(
                 f"stopping=median: tuner={self.tuner['name']} ends the worse trials itself; allowed: patience, none"
             )
         _check_engine(self.engine)
         _check_addresses(self)
+
+    def _names(self) -> Iterator[tuple[str, str]]:
+        """Yield the names that directories, runs, registered models and MLflow's searches have in them."""
+        yield "model.name", self.model.name
+        yield "optimizer.name", self.optimizer.name
+        yield "tuner.name", self.tuner["name"]
+        for name in self.datasets:
+            yield f"datasets.{name}", name
 
     def addresses(self) -> Iterator[tuple[str, str | None]]:
         """Yield the key and the value of every place that may hold an address, and with it a password."""
@@ -243,6 +257,27 @@ def _check_test(key: str, value: Any) -> None:
         return
     if not isinstance(value, float) or not 0 < value < 1:
         raise ConfigError(f"{key}={value}: must be a fraction of the rows between 0 and 1 (both excluded), or files")
+
+
+def _check_name(key: str, name: str) -> None:
+    """Raise `ConfigError` for a name that MLflow, a search in it, an address or a folder would not take as it is."""
+    is_short = name[:1].isalnum() and len(name) <= LONGEST_NAME
+    if not is_short or not all(letter in "-_" or unicodedata.category(letter)[0] in "LMN" for letter in name):
+        shown = key if key.startswith("datasets.") else f"{key}={name}"
+        raise ConfigError(
+            f"{shown}: must be a name of at most {LONGEST_NAME} characters; allowed: letters, digits, - and _, "
+            "a letter or a digit first"
+        )
+
+
+def _check_experiment(name: str | None) -> None:
+    if name is None:
+        return
+    if not name or name != name.strip() or not name.isprintable() or name in (".", "..") or len(quote(name, "")) > 240:
+        raise ConfigError(
+            f"tracking.experiment={name}: must be a name without blanks at its ends, without control characters and of "
+            "at most 240 bytes, written as in an address; null is the name of the dataset"
+        )
 
 
 def _check_validation(key: str, value: Any) -> None:

@@ -2,15 +2,17 @@
 
 from __future__ import annotations
 
+import json
 import re
 from collections.abc import Iterable, Iterator, Sequence
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
 from hydra.core.override_parser.overrides_parser import OverridesParser
-from omegaconf import DictConfig, OmegaConf
+from omegaconf import DictConfig, ListConfig, OmegaConf
 from omegaconf.errors import OmegaConfBaseException
-from yaml import YAMLError
+from yaml import AliasEvent, YAMLError, parse
 
 from conf import secrets
 from conf.schema import RESUMABLE, Buildable, Config, ConfigError, Data
@@ -19,7 +21,9 @@ FILE = "config.yaml"
 OPTIONS = Path(__file__).parent
 CHOSEN_BY_NAME = ("model", "optimizer", "tuner", "stopping")  # groups whose option is identified by its `name`
 # The overrides that `reproduce=<run id>` takes; everything else comes from the run.
-REPRODUCE_TAKES = re.compile(r"reproduce|tracking\.uri|engine\.threads|datasets\.\w+\.archive")
+REPRODUCE_TAKES = re.compile(
+    r"reproduce|tracking\.uri|engine\.threads|datasets\.\w+\.(archive|read)|(model|optimizer)\.build|tuner\.oracle"
+)
 
 
 def restore(cfg: DictConfig, overrides: Sequence[str]) -> DictConfig:
@@ -63,7 +67,8 @@ def refuse_changes_of_a_trial(arguments: Iterable[str]) -> None:
         if not REPRODUCE_TAKES.fullmatch(key):
             raise ConfigError(
                 f"{argument}: reproduce= trains what the run recorded; "
-                "only tracking.uri, engine.threads and datasets.<name>.archive may be given"
+                "only tracking.uri, engine.threads and datasets.<name>.archive may be given, "
+                "and the functions that it names"
             )
 
 
@@ -84,11 +89,36 @@ def parsed(yaml: str) -> Config:
     return config
 
 
+def foreign(yaml: str) -> Config:
+    """Return the configuration that the journal of a store holds, without the address of its store.
+
+    Raises `ConfigError` also where it would take values of this machine, such as `${oc.env:PASSWORD}`, to anywhere.
+    """
+    try:
+        content: Any = OmegaConf.to_container(_content(yaml))
+    except (OmegaConfBaseException, YAMLError, ValueError, AssertionError, RecursionError) as error:
+        reason = " ".join(str(error).split())
+        raise ConfigError(f"the recorded configuration cannot be read: {reason or 'it is no mapping'}") from error
+    if not isinstance(content, dict):
+        raise ConfigError("the recorded configuration cannot be read: it is no mapping")
+    if isinstance(content.get("tracking"), dict):
+        content["tracking"]["uri"] = None
+    for key, value in _flat(content):
+        if "${" in str(value):
+            raise ConfigError(f"the recorded configuration has {key}={value}, which would be filled in on this machine")
+    return parsed(OmegaConf.to_yaml(OmegaConf.create(content)))
+
+
 def builders(yaml: str) -> tuple[Buildable, Buildable]:
     """Return the model and the optimizer of a recorded configuration, which may hold keys that are unknown here."""
-    recorded: Any = OmegaConf.to_container(OmegaConf.create(yaml))
+    recorded: Any = OmegaConf.to_container(_content(yaml))
     model, optimizer = (Buildable(**recorded[group]) for group in ("model", "optimizer"))
     return model, optimizer
+
+
+def engine(yaml: str) -> str:
+    """Return the name of the engine of a recorded configuration, which may hold keys that are unknown here."""
+    return str(OmegaConf.select(OmegaConf.create(yaml), "engine.name", default="local"))
 
 
 def as_yaml(config: Config) -> str:
@@ -115,11 +145,12 @@ def _stored(directory: Path) -> DictConfig:
     path = directory / FILE
     if not directory.is_dir():
         raise ConfigError(f"resume={directory}: no such directory")
-    if not path.is_file():
+    recorded = "" if path.is_file() else _in_journal(directory)
+    if not path.is_file() and not recorded:
         hint = f"; did you mean {directory.parent}?" if (directory.parent / FILE).is_file() else ""
         raise ConfigError(f"resume={directory}: no sweep was started there, {FILE} is missing{hint}")
     try:
-        return _typed(path.read_text(encoding="utf-8"))
+        return _typed(recorded or path.read_text(encoding="utf-8"))
     except (OmegaConfBaseException, YAMLError, ValueError, OSError) as error:
         raise ConfigError(f"{path}: not a configuration: {error}") from error
 
@@ -147,8 +178,26 @@ def _public(value: Any) -> Any:
     return secrets.public(value) if isinstance(value, str) else value
 
 
+def _in_journal(directory: Path) -> str:
+    """Return the configuration (YAML) that the journals of a directory recorded last; empty where there is none."""
+    for path in sorted(directory.glob("*/journal.jsonl")):
+        lines = path.read_text(encoding="utf-8", errors="replace").splitlines()
+        for line in reversed([line for line in lines if '"config"' in line]):
+            with suppress(ValueError, RecursionError):
+                entry = json.loads(line)
+                if isinstance(entry, dict) and isinstance(entry.get("config"), str):
+                    return str(entry["config"])
+    return ""
+
+
+def _content(yaml: str) -> DictConfig | ListConfig:
+    if any(isinstance(event, AliasEvent) for event in parse(yaml)):
+        raise YAMLError("it has aliases, of which few lines could unfold without end")
+    return OmegaConf.create(yaml)
+
+
 def _typed(yaml: str) -> DictConfig:
-    content = OmegaConf.create(yaml)
+    content = _content(yaml)
     if isinstance(content, DictConfig):
         _upgrade(content)
     typed = OmegaConf.merge(OmegaConf.structured(Config), content)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import re
 from collections.abc import Sequence
 from pathlib import Path
@@ -32,7 +33,7 @@ def expanded(overrides: Sequence[str], options: Sequence[str]) -> list[str]:
 
 def absolute(path: str) -> str:
     """Return the path from the root, because a sweep may be resumed in another folder; an address stays as it is."""
-    return path if "://" in path else str(Path(path).expanduser().absolute())
+    return path if "://" in path else str(Path(os.path.expanduser(path)).absolute())
 
 
 def _is_path(value: str, options: Sequence[str]) -> bool:

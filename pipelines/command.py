@@ -2,40 +2,52 @@
 
 from __future__ import annotations
 
+import logging
 import os
 import signal
 import sys
 from collections.abc import Callable, Sequence
-from typing import NoReturn
-
-from rich.console import Console
+from typing import Any, NoReturn
 
 from conf import secrets
 from conf.schema import ConfigError, did_you_mean
-from sweeps import runtime
+from sweeps import runtime, standard_streams
+from sweeps.console import Console, Lines, escaped, prepare_streams
 from sweeps.errors import SweepError
 
 INTERRUPTED = 130  # exit status
-SIGNALS = (signal.SIGINT, signal.SIGTERM)
+SIGNALS = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)  # Ctrl-C, the end of a job, the end of its terminal
+Handler = Callable[[int, Any], object]
 
 
-def execute(action: Callable[[Console], bool], *, on_signal: Callable[[int, object], object] | None = None) -> NoReturn:
+def execute(action: Callable[[Console], bool], *, on_signal: Handler | None = None) -> NoReturn:
     """Run a command and exit: 0 if it returns true, 1 if not or for an error, 130 if it was interrupted.
 
     A mistake of the user's, a sweep that cannot go on and an error of the operating system are one line on standard
-    error. Nothing that is printed, tracebacks included, has a password in it.
+    error. Nothing that is printed, tracebacks included, has a password in it. The command goes on when nobody reads
+    what it prints, as in `… | head -2`.
     """
+    standard_streams.outlive_readers()
     secrets.hide_in_output()
     runtime.prepare()
-    for number in SIGNALS:
-        signal.signal(number, on_signal or interrupt)
+    prepare_streams()
+    if logging.lastResort is not None:
+        logging.lastResort.setFormatter(Lines())
+    handle_signals(on_signal or interrupt)
     try:
         succeeded = action(Console())
     except (ConfigError, SweepError, OSError) as error:
-        sys.exit(f"error: {error}")
+        sys.exit(f"error: {escaped(str(error))}")
     except KeyboardInterrupt:
         sys.exit(INTERRUPTED)
     sys.exit(0 if succeeded else 1)
+
+
+def handle_signals(handler: Handler) -> None:
+    """Set the handler of all signals that end a command; `nohup` keeps its word."""
+    for number in SIGNALS:
+        if number != signal.SIGHUP or signal.getsignal(number) != signal.SIG_IGN:
+            signal.signal(number, handler)
 
 
 def interrupt(number: int, _: object) -> NoReturn:
@@ -43,7 +55,8 @@ def interrupt(number: int, _: object) -> NoReturn:
     for other in SIGNALS:
         # `mlflow run` answers Ctrl-C, which has reached this process too, with a SIGTERM of its own.
         signal.signal(other, signal.SIG_IGN)
-    signal.signal(number, lambda *_: os._exit(INTERRUPTED))
+    if number != signal.SIGHUP:  # which comes twice, from the shell and from the terminal
+        signal.signal(number, lambda *_: os._exit(INTERRUPTED))
     raise KeyboardInterrupt
 
 

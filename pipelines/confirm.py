@@ -4,6 +4,7 @@
     python -m pipelines.confirm sweep=<name> top=3 seeds=5    how many configurations, and seeds for each
     python -m pipelines.confirm resume=outputs/<dir>          continue where it stopped; the same command does so too
     … engine.workers=2 tracking.uri=http://…                  as for a sweep
+    … model.build=mine.gru.build                              the function that a sweep in the store names is trusted
 
 Each is trained on train and validation together, for as many epochs as validation chose, and tested once. The same
 command with more seeds adds them. Exit status: 0 if every trial completed, 130 if interrupted and resumable, anything
@@ -22,6 +23,7 @@ from rich.console import Console
 from conf.schema import ConfigError
 from pipelines.command import execute, read_options, show_help, whole_number
 from pipelines.data import word_index
+from sweeps.session import trust
 from sweeps.session.confirm import COMMAND, Request, confirm
 from sweeps.session.session import Session
 from sweeps.tracking import store
@@ -35,7 +37,9 @@ def main() -> None:
 
 def run(request: Request, console: Console) -> bool:
     """Run a confirmation; returns whether every trial completed."""
-    records = confirm(request, Session(console, word_index.find))
+    session = Session(console, word_index.find)
+    records = confirm(request, session)
+    session.check_logged()
     return all(len(record.completed) == record.budget for record in records)
 
 
@@ -45,7 +49,8 @@ def read_arguments(arguments: Sequence[str]) -> Request:
     Raises `ConfigError`.
     """
     show_help(arguments, __doc__)
-    options = read_options(arguments, OPTIONS)
+    named = trust.named(arguments)
+    options = read_options(arguments, (*OPTIONS, *named))
     if "resume" in options:
         options = _stored_options(Path(options["resume"])) | options
     if "sweep" not in options:
@@ -57,6 +62,7 @@ def read_arguments(arguments: Sequence[str]) -> Request:
         uri=store.uri(options["tracking.uri"]) if "tracking.uri" in options else None,
         workers=whole_number(options, "engine.workers", 1) if "engine.workers" in options else None,
         directory=Path(options["resume"]) if "resume" in options else None,
+        named=trust.named(f"{key}={value}" for key, value in options.items()),
     )
 
 
@@ -64,7 +70,13 @@ def _stored_options(directory: Path) -> dict[str, str]:
     path = directory / COMMAND
     if not path.is_file():
         raise ConfigError(f"resume={directory}: no confirmation was started there, {COMMAND} is missing")
-    return {str(key): str(value) for key, value in json.loads(path.read_text(encoding="utf-8")).items()}
+    try:
+        options = json.loads(path.read_text(encoding="utf-8"))
+    except (ValueError, RecursionError) as error:
+        raise ConfigError(f"{path}: not the options of a confirmation: {error}") from error
+    if not isinstance(options, dict) or not options.keys() <= set(OPTIONS):
+        raise ConfigError(f"{path}: not the options of a confirmation: {', '.join(OPTIONS)}")
+    return {key: str(value) for key, value in options.items()}
 
 
 if __name__ == "__main__":

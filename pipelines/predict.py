@@ -21,11 +21,11 @@ from typing import TYPE_CHECKING, NamedTuple, NoReturn
 
 from rich.console import Console
 from rich.table import Table
-from rich.text import Text
 
 from conf.schema import ConfigError, did_you_mean
 from pipelines.command import execute, show_help
 from pipelines.data.texts import read_texts
+from sweeps.console import escaped
 from sweeps.tracking import store
 from sweeps.trials.native_logs import without_native_logs
 
@@ -80,15 +80,16 @@ def predict(arguments: Arguments, console: Console) -> bool:
         predictions = predictor.classify(arguments.uri, version, arguments.texts)
     if arguments.format == "json":
         for text, prediction in zip(arguments.texts, predictions, strict=True):
-            print(_as_json(text, prediction, version))
+            print(_as_json(text, prediction, version, ascii_only="utf" not in (sys.stdout.encoding or "utf-8").lower()))
     else:
         console.print(_table(arguments.texts, predictions, version))
     return True
 
 
-def _as_json(text: str, prediction: Prediction, version: ModelVersion) -> str:
+def _as_json(text: str, prediction: Prediction, version: ModelVersion, *, ascii_only: bool) -> str:
     model = {"model": version.name, "version": version.version}
-    return json.dumps({"text": text, **prediction._asdict(), "note": prediction.note, **model}, ensure_ascii=False)
+    answer = {"text": text, **prediction._asdict(), "note": prediction.note, **model}
+    return escaped(json.dumps(answer, ensure_ascii=ascii_only))  # which is JSON still
 
 
 def _table(texts: Sequence[str], predictions: Sequence[Prediction], version: ModelVersion) -> Table:
@@ -99,7 +100,7 @@ def _table(texts: Sequence[str], predictions: Sequence[Prediction], version: Mod
     table.add_column("note")
     for text, prediction in zip(texts, predictions, strict=True):
         shown = text if len(text) <= SHOWN else f"{text[: SHOWN - 1]}…"
-        table.add_row(prediction.label, f"{prediction.probability:.4f}", Text(shown), prediction.note)
+        table.add_row(prediction.label, f"{prediction.probability:.4f}", shown, prediction.note)
     return table
 
 

@@ -19,7 +19,8 @@ from collections.abc import Sequence
 from importlib import import_module
 
 from conf import secrets
-from pipelines.command import INTERRUPTED, SIGNALS
+from pipelines.command import INTERRUPTED, handle_signals
+from sweeps.console import escaped
 
 COMMANDS = ("sweep", "report", "confirm")
 LOOK = 1.0  # seconds between two looks at whether `mlflow run` is still there
@@ -28,11 +29,10 @@ LOOK = 1.0  # seconds between two looks at whether `mlflow run` is still there
 def main() -> None:
     command, *parameters = sys.argv[1:] or [""]
     if command not in COMMANDS:
-        sys.exit(f"error: {command}: allowed: {', '.join(COMMANDS)}")
+        sys.exit(f"error: {escaped(command)}: allowed: {', '.join(COMMANDS)}")
     sys.argv = [f"pipelines.{command}", *arguments(parameters)]
     refuse_passwords(sys.argv[1:])
-    for number in SIGNALS:
-        signal.signal(number, signal.default_int_handler)
+    handle_signals(signal.default_int_handler)
     mlflow = os.getppid()
     threading.Thread(target=_end_with, args=(mlflow,), daemon=True).start()
     status = 0

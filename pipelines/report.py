@@ -77,7 +77,7 @@ def _write_page(stored_sweeps: StoredSweeps, sweep: StoredSweep, console: Consol
         console.print(f"error: {error}", soft_wrap=True, style="red")
         return None
     page = report.write(record, folder / report.FILE, figures=folder)
-    console.print(f"{folder / report.FILE}, {len(page.figures)} figures", soft_wrap=True, highlight=False)
+    console.print(f"{folder / report.FILE}, {len(page.figures)} figures", soft_wrap=True)
     return record
 
 
@@ -87,7 +87,7 @@ def _write_overview(records: Sequence[SweepRecord], console: Console) -> None:
 
     pages = {record.started.sweep: f"{quote(record.started.sweep)}/{report.FILE}" for record in records}
     files.write_text(REPORTS / "index.html", overview_page.render(overview_page.build(records), pages))
-    console.print(f"{REPORTS / 'index.html'}: models and datasets", soft_wrap=True, highlight=False)
+    console.print(f"{REPORTS / 'index.html'}: models and datasets", soft_wrap=True)
 
 
 if __name__ == "__main__":

@@ -4,9 +4,10 @@
     python -m pipelines.reproduce <run id> tracking.uri=http://…                another store
     python -m pipelines.reproduce <run id> datasets.imdb.archive=/path/imdb.npz where the data lie here
     python -m pipelines.reproduce <run id> engine.threads=2                     TensorFlow threads
+    python -m pipelines.reproduce <run id> model.build=mine.gru.build           the recorded function is to be trusted
 
-`python -m pipelines.sweep reproduce=<run id>` does the same. The recorded configuration, seed and data hold. Exit
-status: 0 if every number is equal.
+`python -m pipelines.sweep reproduce=<run id>` does the same. The recorded configuration, seed and data hold. A function
+that it names is called only if it is one of this project, or named here too. Exit status: 0 if every number is equal.
 """
 
 from __future__ import annotations
@@ -20,6 +21,7 @@ from conf.compose import compose
 from conf.schema import ConfigError
 from pipelines.command import execute, show_help
 from sweeps.session import reproduce as repetition
+from sweeps.session import trust
 
 
 def main() -> None:
@@ -35,7 +37,7 @@ def reproduce(console: Console) -> bool:
     sys.argv[1:] = [f"reproduce={runs[0]}", *(argument for argument in sys.argv[1:] if argument != runs[0])]
     stored.refuse_changes_of_a_trial(sys.argv[1:])
     (job,) = compose()
-    return repetition.reproduce(job.config, console)
+    return repetition.reproduce(job.config, console, trust.named(sys.argv[1:]))
 
 
 if __name__ == "__main__":

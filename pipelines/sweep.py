@@ -10,8 +10,8 @@
     python -m pipelines.sweep reproduce=<run id>                     repeat one trial of MLflow: is every epoch equal?
     python -m pipelines.sweep --help                                 every key
 
-Exit status: 0 if every sweep finished with at least one completed trial, 130 if interrupted and resumable, anything
-else if it failed.
+Exit status: 0 if every sweep finished with at least one completed trial and is in its store, 130 if interrupted and
+resumable, anything else if it failed.
 """
 
 from __future__ import annotations
@@ -27,7 +27,7 @@ from conf.schema import Job
 from pipelines.command import execute
 from pipelines.data import word_index
 from sweeps.journal import SweepRecord
-from sweeps.session import checks
+from sweeps.session import checks, trust
 from sweeps.session import reproduce as repetition
 from sweeps.session.session import Session
 
@@ -45,7 +45,10 @@ def sweep(console: Console) -> bool:
 
 
 def run(jobs: Sequence[Job], console: Console) -> list[SweepRecord]:
-    """Check every job, then run one after the other; returns the records of their sweeps, none for dry runs."""
+    """Check every job, then run one after the other; returns the records of their sweeps, none for dry runs.
+
+    Raises `SweepError` at the end if not everything is in the store.
+    """
     session = Session(console, word_index.find)
     spaces = [checks.check(job.config) for job in jobs]
     records = []
@@ -54,12 +57,13 @@ def run(jobs: Sequence[Job], console: Console) -> list[SweepRecord]:
             session.dry_run(job, space)
         else:
             records += session.search(job, space)
+    session.check_logged()
     return records
 
 
 def _reproduce(job: Job, console: Console) -> bool:
     stored.refuse_changes_of_a_trial(argument for argument in sys.argv[1:] if not argument.startswith("hydra."))
-    return repetition.reproduce(job.config, console)
+    return repetition.reproduce(job.config, console, trust.named(sys.argv[1:]))
 
 
 if __name__ == "__main__":

@@ -46,15 +46,19 @@ def read_arguments(arguments: Sequence[str]) -> tuple[list[Path], str | None]:
             uri = store.uri(argument.removeprefix(OPTION))
         elif "=" in argument or argument.startswith("-"):
             raise ConfigError(f"{argument}: allowed: directories, and {OPTION}…")
-        elif not (Path(argument) / stored.FILE).is_file():
+        elif not _has_sweeps(Path(argument)):
             raise ConfigError(f"{argument}: no sweep was started there, {stored.FILE} is missing")
         else:
             directories.append(Path(argument))
     if not directories:
-        directories = sorted(path.parent for path in outputs.OUTPUTS.glob(f"*/{stored.FILE}"))
+        directories = sorted(path for path in outputs.OUTPUTS.glob("*") if _has_sweeps(path))
         if not directories:
             raise ConfigError(f"{outputs.OUTPUTS.resolve()}: no sweep was started there")
     return directories, uri
+
+
+def _has_sweeps(directory: Path) -> bool:
+    return (directory / stored.FILE).is_file() or outputs.has_begun(directory)
 
 
 def synchronise(directories: Sequence[Path], uri: str | None, console: Console) -> bool:
@@ -63,7 +67,7 @@ def synchronise(directories: Sequence[Path], uri: str | None, console: Console) 
     for directory in directories:
         try:
             complete.append(sync(directory, uri, console))
-        except SweepError as error:
+        except (ConfigError, SweepError, OSError) as error:
             console.print(f"error: {error}", soft_wrap=True, style="red")
             complete.append(False)
     return all(complete)
@@ -71,16 +75,21 @@ def synchronise(directories: Sequence[Path], uri: str | None, console: Console) 
 
 def sync(directory: Path, uri: str | None, console: Console) -> bool:
     """Log everything in a directory's journals that the store lacks; returns whether that succeeded."""
+    outputs.refuse_copy(directory)
     with journal.locked(directory):
         from sweeps.report import write as report
         from sweeps.tracking.tracker import Tracker
 
-        config = stored.read(directory)
         pasts = {path.parent: journal.read(path.parent) for path in sorted(directory.glob(f"*/{journal.FILE}"))}
         records = [SweepRecord.of(path, past) for path, past in pasts.items() if past]
-        last = next((record.started.store for record in records), None)
+        if not records:
+            console.print(f"{directory}: no sweep has begun there", soft_wrap=True)
+            return True
+        config = stored.read(directory)
+        last = outputs.store_of(records[0].started.store)
         uri = uri or store.uri(config.tracking.uri, last)
-        tracker = Tracker(uri, config.tracking.experiment, extras=extras.from_reports())
+        sweeps = [record.started for record in records]
+        tracker = Tracker(uri, config.tracking.experiment, sweeps=sweeps, extras=extras.from_reports())
         tracker.wait_until_opened()
         for record in records:
             tracker.catch_up(record.directory, pasts[record.directory])

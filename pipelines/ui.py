@@ -19,7 +19,7 @@ from typing import NamedTuple, NoReturn
 from rich.console import Console
 
 from conf.schema import ConfigError
-from pipelines.command import execute, read_options, show_help
+from pipelines.command import SIGNALS, execute, read_options, show_help
 from sweeps.tracking import server, store
 
 KEYS = ("tracking.uri", "port", "open")
@@ -36,7 +36,9 @@ def main() -> NoReturn:
 
 
 def interrupt(number: int, _: object) -> NoReturn:
-    """End in order, also at a second signal: the server must not outlive this process."""
+    """End in order, whatever signal follows: the server must not outlive this process."""
+    for other in SIGNALS:
+        signal.signal(other, signal.SIG_IGN)
     raise KeyboardInterrupt
 
 
@@ -76,7 +78,8 @@ def _serve(options: Options, console: Console) -> NoReturn:
 
 def _open(address: str, options: Options, console: Console) -> None:
     link = f"{store.server(address)}/{server.newest_comparison(address)}"
-    console.print(f"compare the trials of the newest sweep:\n  {link}", soft_wrap=True, highlight=False, markup=False)
+    console.print("compare the trials of the newest sweep:")
+    console.print(f"  {link}", soft_wrap=True)
     has_display = sys.platform == "darwin" or bool({"DISPLAY", "WAYLAND_DISPLAY"} & os.environ.keys())
     if options.open and has_display:  # without a display, a browser in text mode would take the terminal
         webbrowser.open(link)

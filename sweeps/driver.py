@@ -29,6 +29,8 @@ from sweeps.journal import (
     TrialRecord,
     TrialStarted,
 )
+from sweeps.journal.clock import CLOCK
+from sweeps.journal.endings import EXHAUSTED, IN_WORDS, MAX_FAILURES, MINUTES, TARGET
 from sweeps.plan import Plan
 from sweeps.search.ask_tell import AskTell
 from sweeps.trials import early_stopping, predictions
@@ -37,9 +39,6 @@ from sweeps.trials.engine import Engine, Failed, Finished, Message, Started
 from sweeps.trials.spec import EpochReport, TrialResult, TrialSpec
 
 TICK = 0.5  # seconds between looks at the clock while no worker sends anything
-# Reasons why a sweep ends before all of its trials have run, and the reason that its running trials are given.
-MINUTES, TARGET, MAX_FAILURES = "minutes", "target", "max_failures"
-STOPS_TRIALS = {MINUTES: "the time is up", TARGET: "the target is reached"}
 
 
 class Listener(Protocol):
@@ -111,6 +110,7 @@ class Search:
     ) -> None:
         self.plan = plan
         self.over = False
+        self.idle = ""  # why this process had nothing to run in a sweep that had ended before
         # Before its first event a new sweep has the record that it would begin with.
         self.record = SweepRecord.of(plan.directory, past) if past else SweepRecord(plan.directory, self._started())
         self._oracle = oracle
@@ -126,6 +126,7 @@ class Search:
         self._stopped_trials = False
         self._target_reached = False
         if past:
+            CLOCK.go_on_after(past[-1].time)
             self._replay(past)
             for listener in listeners:
                 listener.catch_up(plan.directory, past)
@@ -147,7 +148,8 @@ class Search:
                 bar = self._median.bar() if self._median else ()
                 return self._start(self.plan.spec(*proposal)._replace(bar=tuple(bar)))
         if not self._out:
-            self._finish(reason or "trials")
+            all_ran = self.plan.confirmation or len(self.record.trials) >= self.plan.config.trials
+            self._finish(reason or ("trials" if all_ran else EXHAUSTED))
         return None
 
     def handle(self, message: Message) -> None:
@@ -165,8 +167,8 @@ class Search:
     def enforce_limits(self, engine: Engine, left: float) -> None:
         """End trials that take too long, and all of them when the time is up or the target is reached."""
         reason = MINUTES if left <= 0 else self._reason_to_end()
-        if reason in STOPS_TRIALS and not self._stopped_trials:
-            engine.stop(self.plan.sweep, STOPS_TRIALS[reason])
+        if reason in IN_WORDS and not self._stopped_trials:
+            engine.stop(self.plan.sweep, IN_WORDS[reason])
             self._stopped_trials = True
         limit = self.plan.config.trial_minutes
         for trial, since in list(self._on_worker.items()):
@@ -221,7 +223,7 @@ class Search:
             self._emit(self.record.started)
         else:
             config = self.plan.config
-            self._emit(SweepResumed(self.plan.yaml, config.trials, environment.here()))
+            self._emit(SweepResumed(self.plan.yaml, config.trials, environment.here(self.plan.functions)))
 
     def _start(self, spec: TrialSpec, after: str = "") -> TrialSpec:
         self._begin()
@@ -258,6 +260,7 @@ class Search:
         for epoch in range(self.record.trials[spec.trial].epochs_run, len(result.curves[spec.objective])):
             values = {name: curve[epoch] for name, curve in result.curves.items()}
             self._emit(EpochEnded(spec.trial, spec.attempt, epoch + 1, values))
+        self._journal.check_is_there()
         # On disk before the journal says that the trial has ended: whatever the journal names must be there.
         with self._disk_errors_named():
             self._checkpoints.save(spec.trial, spec.epochs, result.checkpoint)
@@ -316,7 +319,7 @@ class Search:
             source=plan.source,
             digest=plan.digest,
             held_out=plan.held_out,
-            environment=environment.here(),
+            environment=environment.here(self.plan.functions),
             sizes=dict(plan.sizes),
             store=plan.store,
             confirms=confirmation.sweep if confirmation else "",
@@ -332,6 +335,8 @@ class Search:
             status = "completed" if self.record.completed and reason != MAX_FAILURES else "failed"
             self._emit(SweepEnded(status, best.trial if best else None, reason))
             self._delete_unneeded_checkpoints()
+        else:
+            self.idle = reason
         self.close()
 
     def _delete_unneeded_checkpoints(self) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import os
 import platform
 import subprocess
@@ -12,30 +13,75 @@ from typing import NamedTuple
 
 from conf import secrets
 from sweeps.journal.events import Environment
+from sweeps.search.annotations import source_of
 from sweeps.trials import gpus
 
 PACKAGES = ("keras", "keras-tuner", "mlflow", "numpy", "tensorflow", "text-sweeps")
+# Those of TensorFlow's and its libraries' variables with which they compute in another order, or less exactly.
+VARIABLES = (
+    "DNNL_MAX_CPU_ISA",
+    "NVIDIA_TF32_OVERRIDE",
+    "ONEDNN_MAX_CPU_ISA",
+    "TF_DISABLE_MKL",
+    "TF_ENABLE_ONEDNN_OPTS",
+    "TF_XLA_FLAGS",
+    "XLA_FLAGS",
+)
 LARGEST_DIFF = 1_000_000  # characters that a journal keeps
+CODE = ("conf", "models", "pipelines", "sweeps")
+SUFFIXES = (".py", ".yaml", ".json", ".html")  # of the files that a command reads
+DIGITS = 12  # of a file's SHA-256
 
 
 class Git(NamedTuple):
     """The state of a checkout."""
 
     commit: str
-    dirty: bool
-    diff: str = ""  # the changes of tracked files since the commit, without the passwords in their addresses
+    dirty: bool  # whether a tracked file was changed, or the code has a file that is not tracked
+    diff: str = ""  # the changes of the code's tracked files since the commit, without passwords
 
 
-def here() -> Environment:
-    """Describe this process's environment, as a journal records it."""
-    checkout = git()
+def here(functions: tuple[str, ...] = ()) -> Environment:
+    """Describe this process's environment, as a journal records it.
+
+    `functions` are the dotted names in the configuration; a module outside of this project belongs to the code too.
+    """
+    files = code(functions)
+    checkout = git(tuple(files))
     return Environment(
         versions=versions(),
         git_commit=checkout.commit if checkout else None,
         git_dirty=checkout.dirty if checkout else None,
         git_diff=checkout.diff if checkout else "",
         machine=machine(),
+        code=files,
     )
+
+
+@cache
+def code(functions: tuple[str, ...] = ()) -> dict[str, str]:
+    """The files whose content decides what runs, and the first digits of their SHA-256.
+
+    They are read once, before the first trial, because the workers import them then. They say what ran where git does
+    not: outside of a checkout, in a wheel, in files that are not tracked.
+    """
+    root = _root()
+    files = {path.relative_to(root).as_posix(): path for package in CODE for path in (root / package).rglob("*")}
+    for module in sorted({name.rpartition(".")[0] for name in functions} - {""}):
+        if path := source_of(module):
+            package = module if path.stem == "__init__" else module.rpartition(".")[0]
+            beside = path.parent.glob("*.py") if package else [path]
+            files |= {"/".join([*filter(None, package.split(".")), file.name]): file for file in beside}
+    return {
+        name: hashlib.sha256(path.read_bytes()).hexdigest()[:DIGITS]
+        for name, path in sorted(files.items())
+        if path.suffix in SUFFIXES and path.is_file()
+    }
+
+
+def _root() -> Path:
+    """The folder with this project's packages."""
+    return Path(__file__).resolve().parent.parent
 
 
 @cache
@@ -50,13 +96,14 @@ def versions() -> dict[str, str]:
     return installed
 
 
-@cache
 def machine() -> dict[str, str]:
     """The properties of the machine on which the last digits of a trial's numbers depend."""
     properties = {"system": platform.platform(), "processor": _processor(), "cores": str(os.cpu_count())}
+    properties |= {name: os.environ[name] for name in VARIABLES if name in os.environ}
     return properties | ({"gpus": gpus.models() or "of unknown model"} if gpus.gpus().ids else {})
 
 
+@cache
 def _processor() -> str:
     try:
         lines = Path("/proc/cpuinfo").read_text().splitlines()
@@ -67,12 +114,12 @@ def _processor() -> str:
 
 
 @cache
-def git() -> Git | None:
-    """The state of the checkout that this code runs from; None where it is not a checkout.
+def git(files: tuple[str, ...] = ()) -> Git | None:
+    """The state of the checkout that this code runs from, with its `files`; None where git knows no commit of it.
 
     It is read once, because the code that runs is the code that was there when the process began.
     """
-    root = Path(__file__).resolve().parent.parent
+    root = _root()
 
     def ask(*arguments: str) -> str:
         command = ["git", "-C", str(root), *arguments]
@@ -82,8 +129,11 @@ def git() -> Git | None:
     try:
         if Path(ask("rev-parse", "--show-toplevel")) != root:
             return None  # installed inside somebody else's checkout
-        dirty = bool(ask("status", "--porcelain", "--untracked-files=no"))
-        diff = ask("diff", "--no-color", "--no-ext-diff", "--binary", "HEAD")[:LARGEST_DIFF] + "\n" if dirty else ""
-        return Git(ask("rev-parse", "HEAD"), dirty, secrets.hidden(diff))
+        changed = bool(ask("status", "--porcelain", "--untracked-files=no"))
+        tracked = set(ask("ls-files", "-z").split("\0"))
+        is_new = any(name not in tracked and (root / name).is_file() for name in files)
+        diff = ask("diff", "--no-color", "--no-ext-diff", "--binary", "HEAD", "--", *CODE, *files) if changed else ""
+        diff = diff[:LARGEST_DIFF] + "\n" if diff else ""
+        return Git(ask("rev-parse", "HEAD"), changed or is_new, secrets.hidden(diff))
     except (OSError, subprocess.SubprocessError):
         return None

@@ -2,7 +2,17 @@
 
 from __future__ import annotations
 
+import re
+import traceback
+
 from conf import secrets
+
+# What Keras and TensorFlow put before the line that names the cause.
+PREAMBLES = re.compile(
+    r"Exception encountered when calling |Could not automatically infer the output shape|Arguments received by "
+    r"|Graph execution error|Detected at node |File \"|\[\[\{\{node"
+)
+CONTROL = re.compile(r"\x1b\[[0-9;]*m")
 
 
 class SweepError(Exception):
@@ -14,3 +24,29 @@ class SweepError(Exception):
 
 class TrialFailedError(Exception):
     """The trial itself is at fault and would fail again; the message is the trial's `reason`."""
+
+
+def reason_of(error: BaseException) -> str:
+    """Return one line that names an error's type and its cause, also where Keras or another error wraps it."""
+    innermost = error
+    while innermost.__cause__ is not None:
+        innermost = innermost.__cause__
+    line = _with_type(error)
+    return line if _message(innermost) in line else f"{line} ({_with_type(innermost)})"
+
+
+def _with_type(error: BaseException) -> str:
+    kind = "" if type(error) is Exception else type(error).__name__
+    return ": ".join(filter(None, (kind, _message(error)))) or "Exception"
+
+
+def _message(error: BaseException) -> str:
+    """Return the line of an error's text that names its cause."""
+    text = str(error.args[0]) if isinstance(error, KeyError) and error.args else str(error)
+    lines = [line for line in map(str.strip, CONTROL.sub("", text).splitlines()) if line]
+    meaningful = [line for line in lines if not PREAMBLES.match(line)]
+    return next(iter(meaningful or lines), "")
+
+
+def traceback_of(error: BaseException) -> str:
+    return "".join(traceback.format_exception(error))

@@ -15,6 +15,14 @@ from numpy.typing import NDArray
 DIGEST_LENGTH = 16  # hexadecimal digits
 
 
+def home() -> Path:
+    """Return the user's home directory; raises `OSError` for a user that has none."""
+    try:
+        return Path.home()
+    except RuntimeError as error:
+        raise OSError("HOME: it is not set, and this user has no home directory; set HOME") from error
+
+
 def write_text(path: Path, text: str) -> None:
     """Replace the file atomically: after a crash it holds either the old text or the new one."""
     write(path, lambda file: file.write(text.encode()))

@@ -83,6 +83,7 @@ class FixedList:
     def __init__(self, confirmation: Confirmation) -> None:
         self._trials = confirmation.trials
         self._asked = 0
+        self._failed: set[int] = set()
         seeds = len({retraining.seed for retraining in self._trials})
         self.description = f"{len(confirmation.finalists)} configurations with {seeds} fresh seeds each"
 
@@ -94,7 +95,9 @@ class FixedList:
         return Proposal(number, dict(retraining.values), 0, retraining.epochs)
 
     def tell(self, trial: int, objective: float | None) -> None:
-        """Take no notice: the list is fixed."""
+        """Remember a failed trial, whose model cannot be used; the list is fixed."""
+        if objective is None:
+            self._failed.add(trial)
 
     def replay(self, trial: int, values: Mapping[str, Value]) -> None:
         proposal = self.ask()
@@ -107,6 +110,11 @@ class FixedList:
         """Take no notice: the list is fixed."""
 
     def candidates(self) -> set[int]:
-        """The first seed's trials: one of them may become the registered model."""
-        proposed = self._trials[: self._asked]
-        return {number for number, trial in enumerate(proposed) if trial.seed == proposed[0].seed}
+        """The first trial of each configuration that did not fail: one of them may become the registered model."""
+        numbers = [number for number in range(self._asked) if number not in self._failed]
+        return {number for number in numbers if not self._repeats(number, numbers)}
+
+    def _repeats(self, number: int, numbers: Sequence[int]) -> bool:
+        return any(
+            self._trials[earlier].origin == self._trials[number].origin for earlier in numbers if earlier < number
+        )

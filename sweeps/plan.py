@@ -93,6 +93,12 @@ class Plan(NamedTuple):
         return {"name": self.dataset, "settings": settings, "digest": self.digest}
 
     @property
+    def functions(self) -> tuple[str, ...]:
+        """The dotted names of the functions that the configuration chooses."""
+        config = self.config
+        return config.model.build, config.optimizer.build, config.tuner["oracle"], config.datasets[self.dataset].read
+
+    @property
     def reported_metric(self) -> str:
         """The metric shown for a trial: the objective, or its train/ counterpart in a confirmation.
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from typing import NamedTuple
 
 from sweeps.journal import SweepRecord, TrialRecord
@@ -10,6 +10,11 @@ from sweeps.journal.events import Environment
 from sweeps.plan import Plan, as_final
 from sweeps.trials.engine import Failed
 from sweeps.trials.spec import TrialResult, TrialSpec
+
+OUT_OF_MEMORY = "out of memory"
+
+
+NAMED = 10  # files in a list
 
 
 class Difference(NamedTuple):
@@ -50,7 +55,7 @@ def _at(curve: Sequence[float], epoch: int) -> float | None:
 
 def recorded_environment(record: SweepRecord, trial: TrialRecord) -> Environment:
     """Return the environment of the process that ran the trial; a resumed sweep had several processes."""
-    return [start for start in record.session_starts if start.time <= trial.started_last][-1].environment
+    return record.session_starts[trial.session].environment
 
 
 def environment_differences(recorded: Environment, now: Environment) -> list[str]:
@@ -60,12 +65,27 @@ def environment_differences(recorded: Environment, now: Environment) -> list[str
         for name, before, after in _properties(recorded, now)
         if before != after
     ]
+    lines += _code_differences(recorded.code, now.code)
     if recorded.git_diff != now.git_diff:
         lines.append(
             "uncommitted changes: "
             f"{len(recorded.git_diff.splitlines())} lines of diff then, {len(now.git_diff.splitlines())} now"
         )
     return lines
+
+
+def _code_differences(then: Mapping[str, str], now: Mapping[str, str]) -> list[str]:
+    """Name the files whose content differs; older journals recorded none."""
+    lines = [
+        f"{name} differs from the one that trained" if name in now
+        else f"{name} is missing, it was there when the trial was trained"
+        for name in then if now.get(name) != then[name]
+    ]  # fmt: skip
+    lines += [
+        f"{name} is new, it was not there when the trial was trained" for name in now if then and name not in then
+    ]
+    more = len(lines) - NAMED
+    return [*lines[:NAMED], f"{more} more files differ"] if more > 0 else lines
 
 
 def _properties(recorded: Environment, now: Environment) -> Iterator[tuple[str, str | None, str | None]]:
@@ -79,7 +99,7 @@ def _properties(recorded: Environment, now: Environment) -> Iterator[tuple[str, 
 def in_words(trial: TrialRecord, outcome: TrialResult | Failed) -> tuple[bool, list[str]]:
     """Return whether the trial is reproduced, and a line for each epoch and for the test."""
     if isinstance(outcome, Failed):
-        same = trial.failed and trial.reason == outcome.reason
+        same = trial.failed and _kind(trial.reason) == _kind(outcome.reason)
         return same, [f"failed: {outcome.reason}; {'as' if same else 'unlike'} the recorded trial"]
     if trial.failed:
         return False, [f"completed, but the recorded trial failed: {trial.reason}"]
@@ -89,6 +109,11 @@ def in_words(trial: TrialRecord, outcome: TrialResult | Failed) -> tuple[bool, l
     if trial.test:
         lines.append(_line(f"test, after epoch {trial.best_epoch}", [d for d in different if d.epoch == 0]))
     return not different, lines
+
+
+def _kind(reason: str) -> str:
+    """Return a reason without the sizes of a worker that took too much memory: they are never the same again."""
+    return OUT_OF_MEMORY if reason.startswith(OUT_OF_MEMORY) else reason
 
 
 def _line(subject: str, different: Sequence[Difference]) -> str:

@@ -7,24 +7,31 @@ import gc
 import os
 from functools import cache
 
-# MLflow reads these when it is imported. Without them it reports its use to its makers, prints the address of every run
-# that ends and, where tqdm is installed, a bar for the files it copies; and a server that is away would hold each call
-# for four minutes.
+# MLflow reads these when it is imported. Without them it reports its use to its makers, writes what a server says to
+# the terminal as it is (`pipelines.command` escapes the messages of loggers), prints the address of every run that ends
+# and, where tqdm is installed, a bar for the files it copies; and a server that is away would hold each call for four
+# minutes.
 MLFLOW_SETTINGS = {
+    "MLFLOW_ALLOW_PICKLE_DESERIALIZATION": "false",  # a pickle can run anything; no model of this project has one
+    "MLFLOW_CONFIGURE_LOGGING": "false",
     "MLFLOW_DISABLE_TELEMETRY": "true",
     "MLFLOW_ENABLE_ARTIFACTS_PROGRESS_BAR": "false",
     "MLFLOW_LOGGING_LEVEL": "WARNING",
     "MLFLOW_SUPPRESS_PRINTING_URL_TO_STDOUT": "true",
     "MLFLOW_HTTP_REQUEST_MAX_RETRIES": "1",
     "MLFLOW_HTTP_REQUEST_TIMEOUT": "20",
+    "PGCONNECT_TIMEOUT": "10",  # seconds; without it PostgreSQL's library waits for minutes
 }
+# Keras and TensorFlow read these when they are imported, and then train another network, on other numbers or less long.
+KERAS_SETTINGS = {"KERAS_BACKEND": "tensorflow"}
+NOT_FOR_US = ("KERAS_MAX_EPOCHS", "KERAS_MAX_STEPS_PER_EPOCH", "KERAS_NNX_ENABLED", "TF_USE_LEGACY_KERAS")
 # New objects between two collections; Python's own default is 700.
 COLLECT_AFTER = 10_000
 
 
 @cache
 def prepare() -> None:
-    """Configure this process, once; a variable that is set in the environment keeps its value.
+    """Configure this process, once; a variable of MLflow's that is set in the environment keeps its value.
 
     TensorFlow, Keras and MLflow are 400,000 objects that live as long as the process. Python's garbage collector would
     go through them again and again while they are imported, and once more at exit: a third of a short command
@@ -34,3 +41,6 @@ def prepare() -> None:
     atexit.register(gc.freeze)
     for name, value in MLFLOW_SETTINGS.items():
         os.environ.setdefault(name, value)
+    os.environ.update(KERAS_SETTINGS)
+    for name in NOT_FOR_US:
+        os.environ.pop(name, None)

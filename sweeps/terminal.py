@@ -7,12 +7,22 @@ from types import TracebackType
 from typing import TYPE_CHECKING, Self
 
 from rich.console import Console
-from rich.progress import BarColumn, MofNCompleteColumn, Progress, TaskID, TextColumn, TimeElapsedColumn
+from rich.progress import (
+    BarColumn,
+    MofNCompleteColumn,
+    Progress,
+    ProgressColumn,
+    Task,
+    TaskID,
+    TextColumn,
+    TimeElapsedColumn,
+)
 from rich.table import Table
 from rich.text import Text
 
 from sweeps import metrics
 from sweeps.analysis.wording import duration, gain, number
+from sweeps.console import escaped
 from sweeps.journal import (
     EpochEnded,
     Event,
@@ -24,6 +34,7 @@ from sweeps.journal import (
     TrialRecord,
     TrialStarted,
 )
+from sweeps.journal.endings import IN_WORDS, MAX_FAILURES, MINUTES, TARGET
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -38,18 +49,25 @@ SHOWN = 5  # trials in a table, besides the baseline
 REFRESH_PER_SECOND = 2
 
 
+class _Name(ProgressColumn):
+    """The name of what a bar is for, in bold for a sweep."""
+
+    def render(self, task: Task) -> Text:
+        return Text(escaped(task.description), style="bold" if task.fields["unit"] == "trials" else "")
+
+
 class Terminal:
     """A listener that shows a bar for each sweep and each running trial, and a line for each trial that ended."""
 
     def __init__(self, console: Console) -> None:
         self._console = console
         self._bars = Progress(
-            TextColumn("{task.description}"),
+            _Name(),
             BarColumn(bar_width=24),
             MofNCompleteColumn(),
-            TextColumn("{task.fields[unit]}"),
+            TextColumn("{task.fields[unit]}", markup=False),
             TimeElapsedColumn(),
-            TextColumn("{task.fields[note]}"),
+            TextColumn("{task.fields[note]}", markup=False),
             console=console,
             refresh_per_second=REFRESH_PER_SECOND,
             disable=not console.is_terminal,
@@ -72,13 +90,13 @@ class Terminal:
     def catch_up(self, directory: Path, events: Sequence[Event]) -> None:
         """Print that a sweep goes on. Its bar appears with its next event."""
         progress = progress_so_far(SweepRecord.of(directory, events))
-        self._console.print(f"resumed {progress}", soft_wrap=True, highlight=False, markup=False)
+        self._console.print(f"resumed {progress}", soft_wrap=True)
 
     def on_event(self, record: SweepRecord, event: Event) -> None:
         started = record.started
         match event:
             case SweepStarted() | SweepResumed():
-                name = f"[bold]{_heading(record)}"
+                name = _heading(record)
                 self._add((started.sweep, None), name, total=event.trials, unit="trials", done=record.finished)
             case TrialStarted():
                 name = f"  {started.dataset} trial {event.trial}{' (baseline)' if event.trial == 0 else ''}"
@@ -117,14 +135,27 @@ def ending(record: SweepRecord) -> Text | None:
     if record.ended is None:
         return None
     name, reason = _heading(record), record.ended.reason
-    if reason == "max_failures":
+    if reason == MAX_FAILURES:
         last = max(record.failed, key=lambda trial: trial.last_event)
         message = (
             f"{name}: ended early, too many trials failed in a row; the last was trial {last.trial}: {last.reason}"
         )
-        return Text(message, style="red")
-    reasons = {"minutes": "the time is up", "target": "the target is reached"}
-    return Text(f"{name}: ended early, {reasons[reason]}") if reason in reasons else None
+        return Text(escaped(message), style="red")
+    return Text(escaped(f"{name}: ended early, {IN_WORDS[reason]}")) if reason in IN_WORDS else None
+
+
+def idle(record: SweepRecord, plan: Plan, reason: str) -> str:
+    """Say why nothing was run of a sweep that had ended before."""
+    config = plan.config
+    if reason == MINUTES:
+        why = f"the {config.minutes:g} minutes are used up; to go on, give more minutes="
+    elif reason == TARGET:
+        why = f"the target {config.target:g} is reached; to go on, give another target="
+    elif record.finished >= config.trials:
+        why = f"{record.finished} trials have ended; to go on, give more trials="
+    else:
+        why = "no other configuration is left to try"
+    return f"{_heading(record)}: nothing was run, {why}"
 
 
 def results(record: SweepRecord) -> Table:
@@ -141,7 +172,7 @@ def results(record: SweepRecord) -> Table:
         table.add_row(
             "baseline" if trial.baseline else str(trial.trial),
             number(trial.objective),
-            gain(trial, record.baseline),
+            gain(trial, record.baseline, record.started.objective),
             *(number(trial.test.get(name)) for name in tests),
             f"{trial.best_epoch}/{trial.epochs_run}",
             _assignments(values),
@@ -153,7 +184,7 @@ def confirmation_table(record: SweepRecord, outcomes: Sequence[Outcome]) -> Tabl
     """The test accuracy of each configuration over its seeds, compared with the baseline's."""
     table = _titled(f"{_heading(record)}, confirmation: means ± 95 % intervals")
     for column in ("configuration", "search's\nval/accuracy", "test/accuracy", "gain (points)", "seeds"):
-        table.add_column(column, justify="left" if column == "configuration" else "right", no_wrap=True)
+        table.add_column(Text(column), justify="left" if column == "configuration" else "right", no_wrap=True)
     for outcome in outcomes:
         points = f"{number(100 * outcome.gain, '+.1f')} ± {number(100 * outcome.gain_half_width, '.1f')}"
         table.add_row(
@@ -188,12 +219,14 @@ def _best_so_far(record: SweepRecord) -> str:
 def _ended_line(record: SweepRecord, trial: TrialRecord) -> Text:
     name = f"{record.started.dataset} trial {trial.trial}"
     if trial.failed:
-        return Text(f"{name} failed: {trial.reason}", style="red")
+        return Text(escaped(f"{name} failed: {trial.reason}"), style="red")
     tested = metrics.shown_in("terminal")[0]
     return Text(
-        f"{name}: {record.started.objective} {number(trial.objective)} "
-        f"(epoch {trial.best_epoch} of {trial.epochs_run}), "
-        f"{tested} {number(trial.test.get(tested))}, {trial.cost['seconds']:.0f} s"
+        escaped(
+            f"{name}: {record.started.objective} {number(trial.objective)} "
+            f"(epoch {trial.best_epoch} of {trial.epochs_run}), "
+            f"{tested} {number(trial.test.get(tested))}, {trial.cost['seconds']:.0f} s"
+        )
     )
 
 
@@ -205,7 +238,7 @@ def _table(title: str, *columns: str) -> Table:
     """Make a table with narrow columns of numbers; the hyperparameters take the rest of the terminal's width."""
     table = _titled(title)
     for column in columns:
-        table.add_column(column.replace("/", "/\n"), justify="right", no_wrap=True)
+        table.add_column(Text(column.replace("/", "/\n")), justify="right", no_wrap=True)
     table.add_column("hyperparameters", overflow="fold")
     return table
 
@@ -214,5 +247,5 @@ def _titled(title: str) -> Table:
     return Table(title=title, title_justify="left", title_style="bold", box=None, padding=(0, 1, 0, 0))
 
 
-def _assignments(values: Values) -> Text:
-    return Text(" ".join(f"{name}={value}" for name, value in values.items()))
+def _assignments(values: Values) -> str:
+    return " ".join(f"{name}={value}" for name, value in values.items())

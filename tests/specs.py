@@ -4,6 +4,7 @@ import gc
 import os
 import signal
 import sys
+import threading
 import time
 from typing import Any
 
@@ -69,6 +70,20 @@ def failing(spec: TrialSpec, on_epoch: OnEpoch) -> None:
 
 def broken(spec: TrialSpec, on_epoch: OnEpoch) -> None:
     raise ZeroDivisionError("a\nb")
+
+
+class UnsendableError(Exception):
+    """An error that pickle cannot make again, as it takes two arguments and keeps one."""
+
+    def __init__(self, words: str, _: object) -> None:
+        super().__init__(words)
+
+
+def unsendable(spec: TrialSpec, on_epoch: OnEpoch) -> None:
+    try:
+        raise ValueError("17 words")
+    except ValueError as error:
+        raise UnsendableError("the pool is too large", threading.Lock()) from error
 
 
 def dying(spec: TrialSpec, on_epoch: OnEpoch) -> None:

@@ -22,10 +22,11 @@ from numpy.typing import NDArray
 
 from conf.schema import ConfigError
 from sweeps import text_encoder
-from sweeps.files import digest_of_arrays
+from sweeps.files import digest_of_arrays, home
 
 PARTS = ("train_x", "train_y", "validation_x", "validation_y", "test_x", "test_y")
 DESCRIPTION, VOCABULARY = "meta.json", "vocabulary"
+PUBLISHING = 10  # attempts at giving an entry its name, if other processes do so at once
 BY_DIGEST = "by-digest"  # a folder of links to the entries
 
 
@@ -65,7 +66,7 @@ def with_digest(digest: str) -> Entry | None:
 
 
 def _directory() -> Path:
-    return Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "text-sweeps"
+    return Path(os.environ.get("XDG_CACHE_HOME") or home() / ".cache") / "text-sweeps"
 
 
 def _written(folder: Path, write: Callable[[Path], Mapping[str, Any]]) -> Entry:
@@ -122,10 +123,15 @@ def _known(folder: Path) -> Entry | None:
 
 def _publish(unpublished: Path, folder: Path) -> None:
     """Rename the directory to `folder`; if another process does so at the same time, its arrays are the same."""
-    with suppress(FileNotFoundError):
-        folder.rename(unpublished.with_name("replaced"))  # into the temporary directory, and removed with it
-    try:
-        unpublished.rename(folder)
-    except OSError:
-        if not folder.is_dir():
-            raise
+    for attempt in range(PUBLISHING):
+        try:
+            unpublished.rename(folder)
+        except OSError:
+            if attempt == PUBLISHING - 1:
+                raise
+            if _known(folder) is not None:
+                return
+            with suppress(FileNotFoundError):
+                folder.rename(unpublished.with_name(f"replaced-{attempt}"))  # is removed with the temporary directory
+        else:
+            return

@@ -57,7 +57,7 @@ def find(source: Source, check: Check = lambda file: None) -> File:
     another hash, and whatever `check` raises; a download that fails either check is not kept.
     """
     if source.path is not None:
-        return _verified(source, *_content(source, Path(source.path).expanduser()), check)
+        return _verified(source, *_content(source, Path(os.path.expanduser(source.path))), check)
     own_path = f"set {source.section}.{source.option}=/path/to"
     if source.url is None:
         reason = f"neither {source.option} nor url is set"
@@ -79,7 +79,7 @@ def find(source: Source, check: Check = lambda file: None) -> File:
 
 
 def _directory() -> Path:
-    return Path(os.environ.get("KERAS_HOME") or Path.home() / ".keras") / "datasets"
+    return Path(os.environ.get("KERAS_HOME") or files.home() / ".keras") / "datasets"
 
 
 def _content(source: Source, path: Path) -> tuple[str, bytes]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import sys
 from collections.abc import Sequence
 from pathlib import Path
@@ -22,7 +23,7 @@ def read_texts(on_command_line: Sequence[str], file: str | None) -> list[str]:
             )
         return _lines("standard input", sys.stdin.buffer.read())
     try:
-        return _lines(f"file={file}", Path(file).expanduser().read_bytes())
+        return _lines(f"file={file}", Path(os.path.expanduser(file)).read_bytes())
     except OSError as error:
         raise ConfigError(f"file={file}: cannot be read ({error.strerror})") from error
 

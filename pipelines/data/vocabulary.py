@@ -11,9 +11,10 @@ import json
 import math
 from collections import Counter
 from collections.abc import Iterable, Iterator, Sequence
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
+from numpy.typing import NDArray
 
 from sweeps.text_encoder import BATCH, CODE_POINTS, OFFSET, UNLISTED, CharacterRow, WordRow, WordTable
 
@@ -26,8 +27,15 @@ REPEATED = 1000  # copies of a word in one text
 ROUNDS = 4  # after which few cuts change
 
 
-def learn(texts: Iterable[Sequence[str]], *, tokens: str, num_words: int) -> bytes:
-    """Return the vocabulary of all batches of `texts` for `TextEncoder`: the most frequent tokens, as JSON.
+class Vocabulary(NamedTuple):
+    """The tokens that get an id of their own."""
+
+    content: bytes  # for `TextEncoder`, JSON
+    counts: NDArray[np.int64]  # of all different tokens in the texts; of subwords, of the words that they are made of
+
+
+def learn(texts: Iterable[Sequence[str]], *, tokens: str, num_words: int) -> Vocabulary:
+    """Return the vocabulary of all batches of `texts`: the most frequent tokens.
 
     Raises `ValueError` where no token could get an id.
     """
@@ -35,18 +43,19 @@ def learn(texts: Iterable[Sequence[str]], *, tokens: str, num_words: int) -> byt
         raise ValueError(f"num_words={num_words} leaves no id for a token; must be at least {OFFSET + 2}")
     batches = (list(batch[first : first + BATCH]) for batch in texts for first in range(0, len(batch), BATCH))
     if tokens == "words":
-        return _ranks(_word_counts(batches), num_words)
+        return _most_frequent(list(_word_counts(batches)), num_words)
     if tokens == "characters":
-        return _ranks(_character_counts(batches), num_words)
+        return _most_frequent(list(_character_counts(batches)), num_words)
     return _subwords(batches, tokens, num_words - OFFSET)
 
 
-def _ranks(counts: Iterable[tuple[str, int]], num_words: int) -> bytes:
+def _most_frequent(counts: Sequence[tuple[str, int]], num_words: int) -> Vocabulary:
     most = heapq.nsmallest(num_words - OFFSET - 1, counts, key=lambda pair: (-pair[1], pair[0]))
     if not most:
         raise ValueError("the texts hold no token")
     ranks = {token: rank for rank, (token, _) in enumerate(most, start=1)}
-    return json.dumps(ranks, ensure_ascii=False).encode("utf-8", "surrogatepass")
+    content = json.dumps(ranks, ensure_ascii=False).encode("utf-8", "surrogatepass")
+    return Vocabulary(content, np.array([count for _, count in counts]))
 
 
 def _word_counts(batches: Iterable[list[str]]) -> Iterator[tuple[str, int]]:
@@ -79,13 +88,13 @@ def _character_counts(batches: Iterable[list[str]]) -> Iterator[tuple[str, int]]
 # Subwords
 
 
-def _subwords(batches: Iterable[list[str]], tokens: str, size: int) -> bytes:
+def _subwords(batches: Iterable[list[str]], tokens: str, size: int) -> Vocabulary:
     tokenizer = _tokenizer(tokens)
     words = _within(_pretokenized(batches, tokenizer), (size - 1) // 2)
     if not words:
         raise ValueError("the texts hold no token")
     tokenizer.model = _unigram(words, size) if tokens == "unigram" else _pieces(words, tokens, size)
-    return tokenizer.to_str().encode()
+    return Vocabulary(tokenizer.to_str().encode(), np.array([*words.values()]))
 
 
 def _tokenizer(tokens: str) -> Tokenizer:

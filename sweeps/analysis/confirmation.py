@@ -11,6 +11,7 @@ from numpy.typing import NDArray
 
 from sweeps.analysis import statistics
 from sweeps.analysis.statistics import Interval
+from sweeps.analysis.wording import points
 from sweeps.journal import SweepRecord, TrialRecord
 from sweeps.trials import predictions
 
@@ -42,6 +43,11 @@ class Outcome(NamedTuple):
     @property
     def mean(self) -> float:
         return float(np.mean(self.scores)) if self.scores else math.nan
+
+    @property
+    def lead(self) -> float:
+        """The lead over the baseline on the search's validation data."""
+        return self.gain + self.lost_lead
 
     @property
     def beats_baseline(self) -> bool:
@@ -79,7 +85,7 @@ def winner(outcomes: Sequence[Outcome]) -> Outcome | None:
 def choice(record: SweepRecord) -> Choice | None:
     """The trial whose model a sweep or a confirmation recommends, or None.
 
-    That is a sweep's best trial; of a confirmation's winner the trial with the first of the fresh seeds.
+    That is a sweep's best trial; of a confirmation's winner the first that completed, whose weights were kept.
     """
     if not record.started.confirms:
         return None if record.best is None else Choice(record.best, {})
@@ -87,7 +93,7 @@ def choice(record: SweepRecord) -> Choice | None:
     best = winner(finalists)
     if best is None:
         return None
-    trial = min((trial for trial in record.trials.values() if trial.origin == best.origin), key=lambda t: t.trial)
+    trial = min((trial for trial in record.completed if trial.origin == best.origin), key=lambda t: t.trial)
     gains = {name: f"{value:.6g}" for name, value in metrics(finalists).items() if name.startswith("confirm/")}
     return Choice(trial, {"confirms": record.started.confirms, "origin": str(best.origin), **gains})
 
@@ -107,7 +113,7 @@ def metrics(outcomes: Sequence[Outcome]) -> dict[str, float]:
 def conclusions(outcomes: Sequence[Outcome]) -> list[str]:
     """The result in whole sentences: each configuration against the baseline, the winner's curse, the verdict."""
     sentences = [f"{comparison(outcome)}." for outcome in outcomes if not outcome.baseline]
-    if outcomes[0].pairs:
+    if outcomes[0].pairs and outcomes[0].lead > 0:
         sentences.append(f"{winners_curse(outcomes[0])}.")
     confirmed = winner(outcomes)
     if outcomes[0].baseline:
@@ -121,15 +127,15 @@ def conclusions(outcomes: Sequence[Outcome]) -> list[str]:
 
 def comparison(outcome: Outcome) -> str:
     """Compare a configuration with the baseline, as one sentence without its full stop."""
-    name, gain, half_width = outcome.name, 100 * outcome.gain, 100 * outcome.gain_half_width
+    name, gain, half_width = outcome.name, points(outcome.gain), 100 * outcome.gain_half_width
     if not outcome.pairs:
         return f"{name}: nothing can be said, because no seed completed both it and the baseline"
     if math.isinf(half_width):
-        return f"{name}: {gain:+.1f} points compared with the baseline, but one seed cannot show a difference"
-    if abs(gain) <= half_width:
-        return f"{name}: no difference that {outcome.pairs} seeds can show ({gain:+.1f} ± {half_width:.1f} points)"
-    direction = "better" if gain > 0 else "worse"
-    sentence = f"{name}: {direction} than the baseline by {abs(gain):.1f} ± {half_width:.1f} points"
+        return f"{name}: {gain} points compared with the baseline, but one seed cannot show a difference"
+    if abs(outcome.gain) <= outcome.gain_half_width:
+        return f"{name}: no difference that {outcome.pairs} seeds can show ({gain} ± {half_width:.1f} points)"
+    direction = "better" if outcome.gain > 0 else "worse"
+    sentence = f"{name}: {direction} than the baseline by {gain[1:]} ± {half_width:.1f} points"
     if outcome.gain_over_examples is not None and not outcome.gain_over_examples.excludes_zero:
         sentence += "; but other test examples might not show it"
     return sentence
@@ -137,13 +143,15 @@ def comparison(outcome: Outcome) -> str:
 
 def winners_curse(outcome: Outcome) -> str:
     """Say how much of a configuration's lead in the search was luck, as one sentence without its full stop."""
-    lead, gain = 100 * (outcome.gain + outcome.lost_lead), 100 * outcome.gain
-    lost = (
-        f"{100 * outcome.lost_lead:.1f} points of its lead were lost" if outcome.lost_lead > 0 else "no lead was lost"
-    )
+    if round(100 * outcome.lost_lead, 1) <= 0:
+        lost = "no lead was lost"
+    elif outcome.gain <= 0:
+        lost = "all of its lead was lost"
+    else:
+        lost = f"{100 * outcome.lost_lead:.1f} points of its lead were lost"
     return (
-        f"the winner's curse: {outcome.name} led the baseline by {lead:+.1f} points on the search's validation data, "
-        f"and by {gain:+.1f} points on the test set when both were trained again; {lost}"
+        f"the winner's curse: {outcome.name} led the baseline by {points(outcome.lead)} points on the search's "
+        f"validation data, and by {points(outcome.gain)} points on the test set when both were trained again; {lost}"
     )
 
 

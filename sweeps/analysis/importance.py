@@ -43,9 +43,14 @@ class Importances(NamedTuple):
     unknown: str = ""
 
 
+def enough(searched: int) -> int:
+    """Return the number of trials from which something can be said about so many hyperparameters."""
+    return max(FEWEST, FEWEST_PER_HYPERPARAMETER * searched)
+
+
 def importances(trials: Sequence[TrialRecord], names: Sequence[str]) -> Importances:
     """Estimate the importance of the hyperparameters `names` from completed trials."""
-    needed = max(FEWEST, FEWEST_PER_HYPERPARAMETER * len(names))
+    needed = enough(len(names))
     if not names:
         return Importances(len(trials), 0.0, (), "nothing was searched")
     if len(trials) < needed:

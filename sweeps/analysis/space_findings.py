@@ -1,31 +1,35 @@
 """Findings about the search space: the best value on the edge of its range, a hyperparameter that does not matter, a
 range that was never tried.
 
-Each finding comes with the override that corrects it, ready to be pasted behind the sweep's command.
+Each finding comes with the override that corrects it, ready to be pasted behind the sweep's command. A hyperparameter
+has one finding at most, so that no advice contradicts another, and only what chance would show in fewer than 5 % of
+sweeps without an effect is a finding.
 """
 
 from __future__ import annotations
 
 import itertools
 import math
+import re
 import shlex
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import replace
 from typing import Any, NamedTuple
 
 from conf.schema import Buildable, ConfigError, Value
-from sweeps.analysis.importance import Importances
-from sweeps.journal import SweepRecord
+from sweeps.analysis.importance import Importances, enough
+from sweeps.analysis.statistics import LEVEL
+from sweeps.analysis.wording import percent
+from sweeps.journal import SweepRecord, TrialRecord
 from sweeps.search import space
 from sweeps.search.space import Hyperparameter
 
-FEWEST = 4  # trials; with fewer, half of all values lie on an edge and most of every range is untried
-EDGE = 0.02  # of the range: a value nearer to an end lies on the edge
+OWN_END = ("finished", "patience")  # reasons; any other end came from outside, and the objective might have grown
+EDGE = 0.1  # of the range: a value nearer to an end lies at the edge
 GAP = 1 / 3  # of the range without a trial
-# Among n uniform draws a gap of a third is rarer than 5 % from ten draws on; with fewer it says nothing.
-FEWEST_FOR_A_GAP = 10
 NEGLIGIBLE = 0.05  # of the objective's variance: an importance that is surely less does not matter
-CLOSE = 5  # best trials among which those on the same edge are counted
+CLOSE = 5  # best trials among which those at the same edge are counted
+PLAIN = re.compile(r"(?!(?:null|true|false|yes|no|on|off|nan|inf)$)[A-Za-z_]\w*", re.ASCII | re.IGNORECASE)
 
 
 class Finding(NamedTuple):
@@ -38,41 +42,79 @@ class Finding(NamedTuple):
 
 
 def findings(record: SweepRecord, model: Buildable, optimizer: Buildable, importances: Importances) -> list[Finding]:
-    """Return the findings about the space of the recorded `model` and `optimizer`; few trials have none."""
+    """Return the findings about the space of the recorded `model` and `optimizer`."""
     searched = space.recorded(model, optimizer)
-    result: list[Finding] = []
-    if len(record.ranking()) >= FEWEST:
-        result += [finding for hp in searched for finding in _edge(record, model, optimizer, hp)]
-        result += [finding for hp in searched for finding in _irrelevant(record, hp, importances)]
-    if len(record.trials) >= FEWEST:
-        result += [finding for hp in searched for finding in _untried(record, hp)]
+    if silence(record, len(searched)):
+        return []
+    negligible = {importance.name for importance in importances.ranked if importance.high < NEGLIGIBLE}
+    result = []
+    for hp in searched:
+        edge = () if hp.name in negligible else _edge(record, model, optimizer, hp, len(searched))
+        others = _untried(record, hp, len(searched)), _irrelevant(record, hp, importances)
+        result += list(itertools.islice(itertools.chain(edge, *others), 1))
     return result
+
+
+def silence(record: SweepRecord, searched: int) -> str:
+    """Say why there is no advice on a space of so many searched hyperparameters; empty if there can be some."""
+    if record.started.source == "standin":
+        return "the data were generated, so they are no reason to change the space"
+    trials, needed = len(comparable(record)), enough(searched)
+    if trials < needed:
+        return f"too few trials to advise: {trials} ran to their own end, {searched} hyperparameters need {needed}"
+    return ""
+
+
+def comparable(record: SweepRecord) -> list[TrialRecord]:
+    """Return the completed trials that nothing ended from outside, best objective first."""
+    return [trial for trial in record.ranking() if trial.reason in OWN_END]
 
 
 # The best value on the edge of its range
 
 
-def _edge(record: SweepRecord, model: Buildable, optimizer: Buildable, hp: Hyperparameter) -> Iterator[Finding]:
+def _edge(
+    record: SweepRecord, model: Buildable, optimizer: Buildable, hp: Hyperparameter, searched: int
+) -> Iterator[Finding]:
     if hp.kind == "Boolean" or isinstance(hp.bounds[0], str) or hp.bounds[0] == hp.bounds[1]:
         return
-    closest = record.ranking()[:CLOSE]
-    best = closest[0].values[hp.name]
+    trials = comparable(record)
+    best = trials[0].values[hp.name]
     for end, side, beyond in ((0, "lower", "smaller"), (1, "upper", "larger")):
-        if not _on_edge(hp, best, end):
+        if not _crowded(trials, hp, end, searched):
             continue
         for argument, value in _wider(hp, end):
             if _accepted(model, optimizer, hp, {argument: value}):
-                count = sum(_on_edge(hp, trial.values[hp.name], end) for trial in closest)
-                lie = "lies" if count == 1 else "lie"
+                count = sum(_at_edge(hp, trial.values[hp.name], end) for trial in trials[:CLOSE])
                 text = (
-                    f"the best trial has {hp.name}={best}, at the {side} end of its range; {count} of the "
-                    f"{len(closest)} best trials {lie} at this end, and {beyond} values were not tried"
+                    f"the best trial has {hp.name}={best}, at the {side} end of its range, as have {count} of the "
+                    f"{CLOSE} best trials, more than chance explains; {beyond} values were not tried"
                 )
                 yield Finding("edge", hp.name, text, _override(hp, {argument: value}))
                 break
 
 
-def _on_edge(hp: Hyperparameter, value: Value, end: int) -> bool:
+def _crowded(trials: Sequence[TrialRecord], hp: Hyperparameter, end: int, searched: int) -> bool:
+    """Whether more of the best trials lie at an end of the range than chance explains (Fisher's exact test).
+
+    Trials that tie with the best or with the last of the best ones count as they do.
+    """
+    from scipy.stats import hypergeom
+
+    there = {trial.trial for trial in trials if _at_edge(hp, trial.values[hp.name], end)}
+    best = {trial.trial for trial in trials if trial.objective == trials[0].objective}
+    close = {trial.trial for trial in trials[:CLOSE]}
+    close |= {trial.trial for trial in trials if trial.objective == trials[CLOSE - 1].objective}
+    chance = hypergeom.sf(len(close & there) - 1, len(trials), len(there), len(close))
+    return best <= there and _rare(float(chance), 2 * searched)
+
+
+def _rare(chance: float, questions: int) -> bool:
+    """Whether an observation is rarer than 5 % even if so many are looked at (Bonferroni)."""
+    return chance < (1 - LEVEL) / questions
+
+
+def _at_edge(hp: Hyperparameter, value: Value, end: int) -> bool:
     place = hp.place(value)
     return place >= 1 - EDGE if end else place <= EDGE
 
@@ -109,16 +151,11 @@ def _wider(hp: Hyperparameter, end: int) -> Iterator[tuple[str, Any]]:
 
 
 def _accepted(model: Buildable, optimizer: Buildable, hp: Hyperparameter, changes: Mapping[str, Any]) -> bool:
-    """Whether the builders accept the changed space. If they do not accept the recorded one, they cannot be asked."""
+    """Whether the builders accept the changed space."""
     parts = {"model": model, "optimizer": optimizer}
-    if not _valid(parts):
-        return True
     group, _, name = hp.key.split(".")
     part = parts[group]
-    return _valid({**parts, group: replace(part, space={**part.space, name: {**part.space[name], **changes}})})
-
-
-def _valid(parts: Mapping[str, Buildable]) -> bool:
+    parts[group] = replace(part, space={**part.space, name: {**part.space[name], **changes}})
     try:
         space.read(parts["model"], parts["optimizer"])
     except ConfigError:
@@ -133,11 +170,11 @@ def _irrelevant(record: SweepRecord, hp: Hyperparameter, importances: Importance
     """Only a forest that predicts unseen trials ranks anything: otherwise a low importance would be no evidence."""
     for importance in importances.ranked:
         if importance.name == hp.name and importance.high < NEGLIGIBLE:
-            value = record.ranking()[0].values[hp.name]
+            value = comparable(record)[0].values[hp.name]
+            end = math.floor(100 * max(0.0, importance.high)) + 1
             text = (
-                f"there is no evidence that {hp.name} matters: the 95 % interval of its importance ends at "
-                f"{100 * max(0.0, importance.high):.0f} % of the objective's variance. If it is fixed, the trials can "
-                "explore the other hyperparameters"
+                f"there is no evidence that {hp.name} matters: the 95 % interval of its importance ends below {end} % "
+                "of the objective's variance. If it is fixed, the trials can explore the other hyperparameters"
             )
             yield Finding("irrelevant", hp.name, text, shlex.quote(f"{hp.key}={_yaml(value)}"))
 
@@ -145,28 +182,30 @@ def _irrelevant(record: SweepRecord, hp: Hyperparameter, importances: Importance
 # A range that was never tried
 
 
-def _untried(record: SweepRecord, hp: Hyperparameter) -> Iterator[Finding]:
+def _untried(record: SweepRecord, hp: Hyperparameter, searched: int) -> Iterator[Finding]:
+    """A failed trial has tried its values too."""
     tried = [trial.values[hp.name] for trial in record.trials.values()]
     if hp.kind in ("Choice", "Boolean"):
-        yield from _untried_values(hp, tried)
-        return
-    if len(tried) < FEWEST_FOR_A_GAP:
+        yield from _untried_values(hp, tried, searched)
         return
     gap, low, high = _widest_gap(hp, tried)
     start, end = _at(hp, low), _at(hp, high)
-    if gap > GAP and start < end:  # type: ignore[operator]
+    # The chance of so wide a gap among n uniform draws is at most this (Bonferroni over the n + 1 spacings).
+    is_rare = _rare((len(tried) + 1) * (1 - gap) ** len(tried), searched)
+    if gap > GAP and is_rare and start < end:  # type: ignore[operator]
         scale = ", on its logarithmic scale" if hp.logarithmic else ""
-        text = f"no trial had {hp.name} between {start} and {end}, {100 * gap:.0f} % of its range{scale}"
+        text = f"no trial had {hp.name} between {start} and {end}, {percent(gap)} of its range{scale}"
         changes = {"min_value": start, "max_value": end}
         if not start <= hp.default <= end:  # type: ignore[operator]
             changes["default"] = _at(hp, (low + high) / 2)
         yield Finding("untried", hp.name, text, _override(hp, changes))
 
 
-def _untried_values(hp: Hyperparameter, tried: Sequence[Value]) -> Iterator[Finding]:
+def _untried_values(hp: Hyperparameter, tried: Sequence[Value], searched: int) -> Iterator[Finding]:
     values = hp.arguments.get("values", [False, True])
     missing = [value for value in values if value not in tried]
-    if not missing:
+    n, left_out = len(values), len(missing)
+    if not missing or not _rare(math.comb(n, left_out) * (1 - left_out / n) ** len(tried), searched):
         return
     text = f"no trial had {hp.name} at {' or '.join(str(value) for value in missing)}"
     if hp.kind == "Boolean":
@@ -189,4 +228,6 @@ def _override(hp: Hyperparameter, changes: Mapping[str, Any]) -> str:
 def _yaml(value: Any) -> str:
     if isinstance(value, list):
         return f"[{','.join(_yaml(item) for item in value)}]"
+    if isinstance(value, str) and not PLAIN.fullmatch(value):
+        return "'" + value.replace("\\", "\\\\").replace("'", "\\'") + "'"
     return str(value).lower() if isinstance(value, bool) else str(value)

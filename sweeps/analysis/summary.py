@@ -18,7 +18,8 @@ from sweeps.search.space import Hyperparameter
 class Score(NamedTuple):
     """The value of a metric and its standard error.
 
-    Only an accuracy of a known number of examples has an error: it is a share of independent answers (binomial).
+    Only an accuracy of a known number of examples has an error: it is a share of independent answers (binomial). The
+    formula gives none for a share of all or of no answers, which is no certainty.
     """
 
     value: float
@@ -37,14 +38,16 @@ class SweepSummary:
     searched: tuple[Hyperparameter, ...]
     importances: Importances
     findings: tuple[Finding, ...]
+    silence: str  # the reason why there can be no finding, or empty
 
     @classmethod
     def of(cls, record: SweepRecord) -> SweepSummary:
         model, optimizer = stored.builders(record.started.config)
         ranking, searched = record.ranking(), space.recorded(model, optimizer)
-        importances = importance.importances(ranking, [hp.name for hp in searched])
+        importances = importance.importances(space_findings.comparable(record), [hp.name for hp in searched])
         findings = space_findings.findings(record, model, optimizer, importances)
-        return cls(record, tuple(ranking), searched, importances, tuple(findings))
+        silence = space_findings.silence(record, len(searched))
+        return cls(record, tuple(ranking), searched, importances, tuple(findings), silence)
 
     @property
     def started(self) -> SweepStarted:
@@ -80,4 +83,4 @@ class SweepSummary:
         examples = self.started.sizes.get("test" if part == "test" else self.started.held_out)
         if name != "accuracy" or not examples:
             return Score(value)
-        return Score(value, statistics.standard_error(value, examples))
+        return Score(value, statistics.standard_error(value, examples) or None)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 
 from sweeps.journal import TrialRecord
+from sweeps.metrics import is_better
 
 MISSING = "–"  # stands for a value that was not recorded
 
@@ -14,11 +15,26 @@ def number(value: float | None, form: str = ".4f") -> str:
     return MISSING if value is None or not math.isfinite(value) else format(value, form)
 
 
-def gain(trial: TrialRecord, baseline: TrialRecord | None) -> str:
-    """Write the difference of a trial's objective to the baseline's; the baseline's own is empty."""
+def gain(trial: TrialRecord, baseline: TrialRecord | None, objective: str) -> str:
+    """Write by how much a trial's objective is better than the baseline's; the baseline's own is empty."""
     if baseline is None or baseline.objective is None or trial.objective is None or trial.baseline:
         return ""
-    return f"{trial.objective - baseline.objective:+.4f}"
+    difference = trial.objective - baseline.objective
+    return _signed(difference if is_better(objective, 1, 0) else -difference, 4)
+
+
+def points(difference: float) -> str:
+    """Write a difference of two accuracies in points of a hundred."""
+    return _signed(100 * difference, 1)
+
+
+def percent(share: float) -> str:
+    """Write a share in whole percent, rounded down: 99.9 % are not all."""
+    return f"{math.floor(100 * share + 1e-9)} %"
+
+
+def _signed(value: float, digits: int) -> str:
+    return f"{round(value, digits) + 0.0:+.{digits}f}"  # the sum makes -0.0 a 0.0
 
 
 def duration(seconds: float) -> str:

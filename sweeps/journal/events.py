@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
-import time
+import hashlib
+import json
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field, fields
 from typing import Any, ClassVar
 
 from conf.schema import Value
+from sweeps.journal import checking
+from sweeps.journal.clock import CLOCK
 
 FORMAT = 1  # of the lines; written into a journal's first event
 
@@ -21,6 +24,12 @@ class Environment:
     git_dirty: bool | None = None
     git_diff: str = ""  # the uncommitted changes
     machine: Mapping[str, str] = field(default_factory=dict)
+    code: Mapping[str, str] = field(default_factory=dict)  # file -> the first digits of its SHA-256
+
+    @property
+    def code_digest(self) -> str:
+        """Identify all files of the code together; empty in older journals."""
+        return hashlib.sha256(json.dumps(sorted(self.code.items())).encode()).hexdigest()[:12] if self.code else ""
 
 
 @dataclass(frozen=True)
@@ -44,12 +53,17 @@ class SweepStarted:
     confirms: str = ""  # of a confirmation: the sweep whose finalists it trains again
     finalists: Mapping[str, float] = field(default_factory=dict)  # trial -> val/accuracy in the search, best first
     format: int = FORMAT
-    time: float = field(default_factory=time.time)
+    time: float = field(default_factory=CLOCK.now)
 
     @property
     def kind(self) -> str:
         """The `kind` of the sweep's run in MLflow: sweep | confirm."""
         return "confirm" if self.confirms else "sweep"
+
+    @property
+    def names(self) -> tuple[str, str]:
+        """The sweep's own name, `<directory>/<dataset>`, and the directory's as it was at the beginning."""
+        return self.sweep, self.sweep.partition("/")[0]
 
 
 @dataclass(frozen=True)
@@ -60,7 +74,7 @@ class SweepResumed:
     config: str  # YAML
     trials: int
     environment: Environment = field(default_factory=Environment)
-    time: float = field(default_factory=time.time)
+    time: float = field(default_factory=CLOCK.now)
 
 
 @dataclass(frozen=True)
@@ -75,7 +89,7 @@ class TrialStarted:
     after: str = ""  # why the attempt before this one was lost
     bar: list[float | None] = field(default_factory=list)  # of `stopping=median`, epoch by epoch
     origin: int | None = None  # of a confirmation: the sweep's trial whose configuration this is
-    time: float = field(default_factory=time.time)
+    time: float = field(default_factory=CLOCK.now)
 
 
 @dataclass(frozen=True)
@@ -85,7 +99,7 @@ class EpochEnded:
     attempt: int
     epoch: int  # 1, 2, …
     metrics: Mapping[str, float]
-    time: float = field(default_factory=time.time)
+    time: float = field(default_factory=CLOCK.now)
 
 
 @dataclass(frozen=True)
@@ -101,7 +115,7 @@ class TrialEnded:
     cost: Mapping[str, float] = field(default_factory=dict)
     traceback: str | None = None
     predictions: str = ""  # of a confirmation: the digest of the trial's predictions on the test set
-    time: float = field(default_factory=time.time)
+    time: float = field(default_factory=CLOCK.now)
 
 
 @dataclass(frozen=True)
@@ -109,8 +123,8 @@ class SweepEnded:
     event: ClassVar[str] = "sweep_ended"
     status: str  # completed | failed
     best_trial: int | None
-    reason: str = "trials"  # trials (all of them have ended) | minutes | target | max_failures
-    time: float = field(default_factory=time.time)
+    reason: str = "trials"  # trials (all of them have ended), or one of `endings`
+    time: float = field(default_factory=CLOCK.now)
 
 
 Event = SweepStarted | SweepResumed | TrialStarted | EpochEnded | TrialEnded | SweepEnded
@@ -131,21 +145,26 @@ def to_entry(event: Event) -> dict[str, Any]:
     return {**entry, **environment}
 
 
-def from_entry(entry: dict[str, Any]) -> Event:
+def from_entry(entry: object) -> Event:
     """Read an event back from its JSON object.
 
-    Raises `LaterFormatError` for an event or a field that only a later format can have, and `LookupError`, `TypeError`
-    or `ValueError` for anything else that is no event.
+    Raises `LaterFormatError` for an event or a field that only a later format can have, and `ValueError` for anything
+    else that is no event.
     """
-    if entry.get("format", FORMAT) > FORMAT:
+    if not isinstance(entry, dict) or not isinstance(entry.get("event"), str):
+        raise ValueError("not an event")
+    if isinstance(entry.get("format"), int) and entry["format"] > FORMAT:
         raise LaterFormatError(f"its format is {entry['format']}, this version reads up to {FORMAT}")
-    kind = TYPES.get(str(entry["event"]))
+    name, values = entry["event"], {field: value for field, value in entry.items() if field != "event"}
+    kind = TYPES.get(name)
     if kind is None:
-        raise LaterFormatError(f"this version knows no event '{entry['event']}'")
+        raise LaterFormatError(f"this version knows no event {name!r}")
     known = {part.name for part in fields(kind)}
-    values = {name: value for name, value in entry.items() if name != "event"}
     if "environment" in known:
-        values["environment"] = Environment(**{name: values.pop(name) for name in ENVIRONMENT_FIELDS if name in values})
+        surroundings = {field: values.pop(field) for field in ENVIRONMENT_FIELDS if field in values}
+        checking.check(Environment, surroundings)
+        values["environment"] = Environment(**surroundings)
     if unknown := sorted(values.keys() - known):
-        raise LaterFormatError(f"this version knows no field '{unknown[0]}' of {entry['event']}")
+        raise LaterFormatError(f"this version knows no field {unknown[0]!r} of {name}")
+    checking.check(kind, values)
     return kind(**values)

@@ -16,8 +16,8 @@ from pathlib import Path
 
 from sweeps.errors import SweepError
 from sweeps.files import sync_directory
-from sweeps.journal.events import EpochEnded, Event, LaterFormatError, SweepStarted, from_entry, to_entry
-from sweeps.journal.record import SweepRecord
+from sweeps.journal.events import EpochEnded, Event, LaterFormatError, SweepStarted, TrialEnded, from_entry, to_entry
+from sweeps.journal.record import SweepRecord, TrialRecord
 
 FILE = "journal.jsonl"
 
@@ -47,8 +47,9 @@ class Journal:
 
     def __init__(self, directory: Path) -> None:
         directory.mkdir(parents=True, exist_ok=True)
+        self._path = directory / FILE
         # Unbuffered: text that could not be written must not follow later, behind a half-written line.
-        self._file = (directory / FILE).open("a+b", buffering=0)
+        self._file = self._path.open("a+b", buffering=0)
         self._file.seek(0)
         self._file.truncate(self._file.read().rfind(b"\n") + 1)
         sync_directory(directory)  # otherwise a power cut could lose the file itself
@@ -56,10 +57,20 @@ class Journal:
     def append(self, event: Event) -> None:
         """Write one line; every event but an epoch's is flushed to the disk before this returns."""
         line = json.dumps(to_entry(event), allow_nan=False).encode() + b"\n"
+        self.check_is_there()
         while line:
             line = line[self._file.write(line) :]
         if not isinstance(event, EpochEnded):
             os.fsync(self._file.fileno())
+
+    def check_is_there(self) -> None:
+        """Raise `JournalError` if the file was taken away: what is written into it would be lost, or elsewhere."""
+        try:
+            is_there = os.path.samestat(os.stat(self._path), os.fstat(self._file.fileno()))
+        except (FileNotFoundError, NotADirectoryError):
+            is_there = False
+        if not is_there:
+            raise JournalError(f"{self._path} was removed, moved or replaced while the sweep ran")
 
     def close(self) -> None:
         self._file.close()
@@ -80,15 +91,38 @@ def read(directory: Path) -> list[Event]:
     for number, line in enumerate(lines, start=1):
         try:
             event = from_entry(json.loads(line))
-            if record is not None:
-                record.add(event)  # fails for an event that does not follow from those before it
-            elif isinstance(event, SweepStarted):
-                record = SweepRecord(directory, event)
-            else:
-                raise ValueError(f"a journal begins with {SweepStarted.event}")
+            record = _follow(record, event, directory)
         except LaterFormatError as error:
             raise JournalError(f"{path}, line {number}: written by a later version of text-sweeps: {error}") from error
-        except (ValueError, LookupError, TypeError, AttributeError) as error:
-            raise JournalError(f"{path}, line {number} is damaged: {error!r}") from error
+        except (ValueError, RecursionError) as error:
+            raise JournalError(f"{path}, line {number} is damaged: {error}") from error
         events.append(event)
     return events
+
+
+def _follow(record: SweepRecord | None, event: Event, directory: Path) -> SweepRecord:
+    """Return the record with the next event; raises `ValueError` for one that does not follow from those before."""
+    if record is None:
+        if not isinstance(event, SweepStarted):
+            raise ValueError(f"a journal begins with {SweepStarted.event}")
+        return SweepRecord(directory, event)
+    if isinstance(event, EpochEnded | TrialEnded):
+        trial = record.trials.get(event.trial)
+        if trial is None:
+            raise ValueError(f"trial {event.trial} has not started")
+        if isinstance(event, EpochEnded) and event.epoch != trial.epochs_run + 1:
+            raise ValueError(f"epoch {event.epoch} of trial {event.trial} follows epoch {trial.epochs_run}")
+    if isinstance(event, TrialEnded):
+        _check_end(event, record.trials[event.trial])
+    record.add(event)
+    return record
+
+
+def _check_end(event: TrialEnded, trial: TrialRecord) -> None:
+    if event.status not in ("completed", "failed"):
+        raise ValueError(f"status is {event.status!r}")
+    if event.status == "completed":
+        if event.objective is None or event.best_epoch is None:
+            raise ValueError(f"trial {event.trial} is completed and has no objective or no best epoch")
+        if not 1 <= event.best_epoch <= trial.epochs_run:
+            raise ValueError(f"best_epoch is {event.best_epoch}, and trial {event.trial} ran {trial.epochs_run}")

@@ -2,13 +2,25 @@
 
 from __future__ import annotations
 
+import hashlib
+import json
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
 from conf.schema import Value
-from sweeps.journal.events import EpochEnded, Event, SweepEnded, SweepResumed, SweepStarted, TrialEnded, TrialStarted
+from sweeps.files import DIGEST_LENGTH
+from sweeps.journal.events import (
+    EpochEnded,
+    Event,
+    SweepEnded,
+    SweepResumed,
+    SweepStarted,
+    TrialEnded,
+    TrialStarted,
+    to_entry,
+)
 from sweeps.metrics import is_better
 
 INTERRUPTED = "interrupted"  # the reason of an attempt, or of a sweep, whose driver died
@@ -26,6 +38,7 @@ class TrialRecord:
     started: float
     initial_epoch: int = 0
     started_last: float = 0.0  # the start of its latest attempt or round
+    session: int = 0  # the number of the process, from 0, that started its latest attempt or round
     bar: Sequence[float | None] = ()
     lost: int = 0  # attempts of this round whose worker died
     status: str = "running"
@@ -91,6 +104,7 @@ class SweepRecord:
         self.session_starts: list[SweepStarted | SweepResumed] = [started]
         # No property, as every trial's end asks for it. A confirmation chooses nothing and has none.
         self.best: TrialRecord | None = None
+        self.fingerprint = _fingerprint("", started)  # of the events that it was added up from
 
     @classmethod
     def of(cls, directory: Path, events: Sequence[Event]) -> SweepRecord:
@@ -104,6 +118,7 @@ class SweepRecord:
 
     def add(self, event: Event) -> None:
         """Take in the next event; raises `ValueError` for a second `SweepStarted`."""
+        self.fingerprint = _fingerprint(self.fingerprint, event)
         match event:
             case SweepStarted():
                 raise ValueError("a journal has one sweep_started")
@@ -159,6 +174,7 @@ class SweepRecord:
             event.trial, event.values, event.seed, event.attempt, event.epochs, event.time, event.initial_epoch
         )
         trial.origin, trial.started_last, trial.bar = event.origin, event.time, event.bar
+        trial.session = len(self.sessions) - 1
         if previous is not None:
             trial.lost = previous.lost + (event.after != INTERRUPTED) if event.attempt > 1 else 0
             trial.started = previous.started
@@ -182,6 +198,10 @@ class SweepRecord:
         if trial.objective is None:
             raise ValueError(f"trial {trial.trial} is completed and has no objective")
         return (-trial.objective if is_better(self.started.objective, 1, 0) else trial.objective), trial.trial
+
+
+def _fingerprint(before: str, event: Event) -> str:
+    return hashlib.sha256((before + json.dumps(to_entry(event))).encode()).hexdigest()[:DIGEST_LENGTH]
 
 
 def _total_cost(so_far: Mapping[str, float], now: Mapping[str, float]) -> dict[str, Any]:

@@ -7,15 +7,17 @@ from collections.abc import Iterator
 
 from sweeps.analysis import statistics
 from sweeps.analysis.summary import SweepSummary
-from sweeps.analysis.wording import duration
+from sweeps.analysis.wording import duration, points
+from sweeps.journal import SweepRecord
+from sweeps.journal.endings import IN_WORDS, MAX_FAILURES
 
-ENDINGS = {"trials": "all trials", "max_failures": "too many failures in a row"}  # reasons of a sweep's end
+ENDINGS = {"trials": "all trials", MAX_FAILURES: "too many failures in a row", **IN_WORDS}  # of a sweep
 STATES = {"completed": "completed", "failed": "failed", "running": "not ended"}
 
 
-def state(sweep: SweepSummary) -> str:
+def state(record: SweepRecord) -> str:
     """Say whether the sweep has ended, and why."""
-    ended = sweep.record.ended
+    ended = record.ended
     if ended is None:
         return "not ended: interrupted, or still running"
     return f"{ended.status} ({ENDINGS.get(ended.reason, ended.reason)})"
@@ -26,12 +28,15 @@ def counts(sweep: SweepSummary) -> str:
     record = sweep.record
     by_status = Counter(trial.status for trial in record.trials.values())
     states = ", ".join(f"{by_status[status]} {words}" for status, words in STATES.items() if by_status[status])
-    return f"{len(record.trials)} of {record.budget} trials were started: {states or 'none'}"
+    started = len(record.trials)
+    of_budget = f" of {record.budget}" if started <= record.budget else ""  # a resumed sweep may have fewer
+    return f"{started}{of_budget} trials were started: {states or 'none'}"
 
 
 def effort(sweep: SweepSummary) -> str:
     """Say how long trials trained, and how long the sweep ran."""
-    return f"{duration(sweep.training_seconds)} of training in {duration(sweep.running_seconds())}"
+    hidden = ", without that of failed trials" if sweep.record.failed else ""
+    return f"{duration(sweep.training_seconds)} of training in {duration(sweep.running_seconds())}{hidden}"
 
 
 def sentences(sweep: SweepSummary) -> Iterator[str]:
@@ -42,7 +47,9 @@ def sentences(sweep: SweepSummary) -> Iterator[str]:
         return
     name = "The baseline" if best.baseline else f"Trial {best.trial}"
     trials = "trial" if completed == 1 else "trials"
-    yield f"{name} has the best {sweep.objective}, {best.objective:.4f}, of {completed} completed {trials}."
+    ties = sum(trial.objective == best.objective for trial in sweep.ranking) - 1
+    tied = f"; {ties} other{'s' if ties > 1 else ''} reached the same" if ties else ""
+    yield f"{name} has the best {sweep.objective}, {best.objective:.4f}, of {completed} completed {trials}{tied}."
     yield from _gain(sweep)
     yield from _luck(sweep)
     if sweep.started.held_out == "test":
@@ -52,7 +59,7 @@ def sentences(sweep: SweepSummary) -> Iterator[str]:
 
 
 def can_be_confirmed(sweep: SweepSummary) -> bool:
-    return len(sweep.ranking) > 1 and sweep.started.held_out != "test"
+    return len(sweep.ranking) > 1 and sweep.baseline is not None and sweep.started.held_out != "test"
 
 
 def _gain(sweep: SweepSummary) -> Iterator[str]:
@@ -63,9 +70,9 @@ def _gain(sweep: SweepSummary) -> Iterator[str]:
         best, baseline = sweep.score(sweep.best, metric), sweep.score(sweep.baseline, metric)
         if best is None or baseline is None:
             continue
-        points = 100 * (best.value - baseline.value)
+        difference = points(best.value - baseline.value)
         error = f" (one standard error of its accuracy: {100 * best.error:.1f} points)" if best.error else ""
-        yield f"{place} its accuracy is {best} and the baseline's is {baseline}: {points:+.1f} points{error}."
+        yield f"{place} its accuracy is {best} and the baseline's is {baseline}: {difference} points{error}."
 
 
 def _luck(sweep: SweepSummary) -> Iterator[str]:
@@ -74,9 +81,10 @@ def _luck(sweep: SweepSummary) -> Iterator[str]:
     if n < 2 or sweep.best is None or (score := sweep.score(sweep.best, "val/accuracy")) is None:
         return
     luck = statistics.luck_of_the_best(n)
-    points = f" ({100 * luck * score.error:.1f} points)" if score.error else ""
+    chosen_by_it = sweep.objective == "val/accuracy"
+    in_points = f" ({100 * luck * score.error:.1f} points)" if score.error and chosen_by_it else ""
     yield (
         f"The best of {n} is also the luckiest of {n} (the winner's curse): if all were equally good, the best would "
-        f"still be expected to lie up to {luck:.1f} standard errors{points} above their mean on validation. So its "
-        "validation score is too high an estimate; its test score is not, because the test set chose nothing."
+        f"still be expected to lie up to {luck:.1f} standard errors{in_points} above their mean on validation. So its "
+        "validation score is too good an estimate; its test score is not, because the test set chose nothing."
     )

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from sweeps.analysis import confirmation
 from sweeps.journal import SweepRecord
-from sweeps.report import html, provenance
+from sweeps.report import conclusions, html, provenance
 from sweeps.report.html import Report
 
 
@@ -16,10 +16,11 @@ def build(record: SweepRecord) -> Report:
     page = html.render(
         "confirmation.html",
         started=record.started,
+        state=conclusions.state,
         record=record,
         outcomes=outcomes,
         sentences=confirmation.conclusions(outcomes),
         figures=drawn,
-        provenance=provenance.rows(record.started),
+        provenance=provenance.rows(record),
     )
     return Report(page, drawn)

@@ -9,7 +9,7 @@ from typing import Any, NamedTuple
 
 from jinja2 import Environment, FileSystemLoader, StrictUndefined
 
-from sweeps.analysis.wording import number
+from sweeps.analysis.wording import number, percent
 
 TEMPLATES = Path(__file__).parent / "templates"
 
@@ -36,7 +36,7 @@ def render(template: str, **content: Any) -> str:
         loader=FileSystemLoader(TEMPLATES), autoescape=True, undefined=StrictUndefined, trim_blocks=True,
         lstrip_blocks=True,
     )  # fmt: skip
-    environment.filters |= {"embedded": _embedded, "number": number, "date": _date}
+    environment.filters |= {"embedded": _embedded, "number": number, "percent": percent, "date": _date}
     return environment.get_template(template).render(**content)
 
 

@@ -9,6 +9,7 @@ from sweeps.journal import SweepRecord, TrialRecord
 from sweeps.report import html
 
 COMPARED_BY = "val/accuracy"  # sweeps may have had different objectives
+SHORT = 8  # digits of a digest
 
 
 class Cell(NamedTuple):
@@ -21,26 +22,40 @@ class Cell(NamedTuple):
     baseline: TrialRecord | None  # of the same sweep
 
 
+class Corpus(NamedTuple):
+    """The data of a sweep. Different data may have one name, and scores on them cannot be compared."""
+
+    name: str
+    source: str  # archive | standin
+    digest: str
+
+
 class Overview(NamedTuple):
     models: tuple[str, ...]
-    datasets: tuple[str, ...]
-    cells: Mapping[tuple[str, str], Cell]
+    datasets: tuple[Corpus, ...]
+    cells: Mapping[tuple[str, Corpus], Cell]
+
+    def label(self, corpus: Corpus) -> str:
+        """The heading of a column, with a short digest where the name alone would stand for different data."""
+        alike = [other for other in self.datasets if other[:2] == corpus[:2]]
+        digest = f", data {corpus.digest[:SHORT]}" if len(alike) > 1 else ""
+        return f"{corpus.name}{' (stand-in)' if corpus.source == 'standin' else ''}{digest}"
 
 
 def build(records: Sequence[SweepRecord]) -> Overview:
-    """Collect the sweeps; stand-in data have columns of their own.
+    """Collect the sweeps; each different data has a column of its own.
 
     Confirmations are left out, and so are sweeps that validate on the test set.
     """
-    groups: dict[tuple[str, str], list[SweepRecord]] = {}
+    groups: dict[tuple[str, Corpus], list[SweepRecord]] = {}
     for record in records:
         started = record.started
         if started.held_out == "validation" and not started.confirms:
-            dataset = started.dataset + (" (stand-in)" if started.source == "standin" else "")
-            groups.setdefault((started.model, dataset), []).append(record)
+            corpus = Corpus(started.dataset, started.source, started.digest)
+            groups.setdefault((started.model, corpus), []).append(record)
     cells = {key: cell for key, group in groups.items() if (cell := _cell(group)) is not None}
-    models, datasets = (tuple(sorted({key[i] for key in cells})) for i in (0, 1))
-    return Overview(models, datasets, cells)
+    models, datasets = {model for model, _ in cells}, {corpus for _, corpus in cells}
+    return Overview(tuple(sorted(models)), tuple(sorted(datasets)), cells)
 
 
 def render(overview: Overview, pages: Mapping[str, str]) -> str:
@@ -50,13 +65,9 @@ def render(overview: Overview, pages: Mapping[str, str]) -> str:
 
 def _cell(records: Sequence[SweepRecord]) -> Cell | None:
     """Sum up the sweeps of one model on one dataset; None where no trial completed."""
-    best = max(records, key=_best_score)
-    if best.best is None:
+    sweeps = [(record, record.best) for record in records if record.best is not None]
+    if not sweeps:
         return None
+    record, best = max(sweeps, key=lambda sweep: sweep[1].at_best(COMPARED_BY) or 0.0)
     trials = sum(len(record.completed) for record in records)
-    return Cell(len(records), trials, best.started.sweep, best.best, best.baseline)
-
-
-def _best_score(record: SweepRecord) -> float:
-    score = record.best.at_best(COMPARED_BY) if record.best is not None else None
-    return 0.0 if score is None else score
+    return Cell(len(records), trials, record.started.sweep, best, record.baseline)

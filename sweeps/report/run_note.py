@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+import re
+from collections.abc import Iterable, Sequence
 
 from conf import stored
 from sweeps.analysis.wording import number
@@ -18,7 +19,7 @@ def note(record: SweepRecord) -> str:
     started = record.started
     model, optimizer = stored.builders(started.config)
     searched = [hp.name for hp in space.recorded(model, optimizer)]
-    lines = [_heading(record), ""]
+    lines = [_heading(record, searched), ""]
     if record.ended is not None:
         if record.best is not None:
             lines.append(f"* best: {_scores(record.best, started.objective, searched)}")
@@ -29,17 +30,26 @@ def note(record: SweepRecord) -> str:
     return "\n".join(lines)
 
 
-def _heading(record: SweepRecord) -> str:
+def _heading(record: SweepRecord, searched: Sequence[str]) -> str:
     started = record.started
-    heading = f"**{started.model}** on **{started.dataset}**, "
+    heading = f"**{_plain(started.model)}** on **{_plain(started.dataset)}**, "
     if started.confirms:
-        heading += f"the best configurations of {started.confirms} trained again"
-    else:
+        heading += f"the best configurations of {_plain(started.confirms)} trained again"
+    elif searched:
         heading += f"{started.tuner} search for the best {started.objective}"
+    else:
+        heading += "one configuration without a search"
+    if started.held_out == "test":
+        heading += "; val/ metrics are the test set's"
     return heading + ("; generated **stand-in** data, not the real corpus" if started.source == "standin" else "")
 
 
 def _scores(trial: TrialRecord, objective: str, searched: Iterable[str] = ()) -> str:
-    values = " ".join(f"{name}={trial.values[name]}" for name in searched)
+    values = _plain(" ".join(f"{name}={trial.values[name]}" for name in searched))
     scores = f"{objective} {number(trial.objective)}, test/accuracy {number(trial.test.get('test/accuracy'))}"
     return f"trial {trial.trial}, {scores}{f' ({values})' if values else ''}"
+
+
+def _plain(text: str) -> str:
+    """Escape what Markdown or HTML would take for more than text; an underscore inside a word is none of that."""
+    return re.sub(r"[\\`*\[\]<>#!|~&]|\b_|_\b", r"\\\g<0>", " ".join(text.split()))

@@ -37,7 +37,7 @@ def build(record: SweepRecord) -> Report:
         sections=[section for section in sections if section.figures or section.introduction],
         endings=tables.endings(sweep),
         failures=tables.failures(sweep),
-        provenance=provenance.rows(record.started),
+        provenance=provenance.rows(record),
         written=time.time(),
     )
     return Report(page, tuple(figure for section in sections for figure in section.figures))

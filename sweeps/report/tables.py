@@ -57,7 +57,7 @@ def _ranked(sweep: SweepSummary, rank: int, trial: TrialRecord) -> Row:
     cells = (
         ("rank", str(rank)),
         (sweep.objective, number(trial.objective)),
-        ("gain", gain(trial, sweep.baseline)),
+        ("gain", gain(trial, sweep.baseline, sweep.objective)),
         # The space lets a heading break.
         *((name.replace("/", "/ "), number(trial.test.get(name))) for name in metrics.shown_in("report")),
         ("epoch", f"{trial.best_epoch} of {trial.epochs_run}"),

@@ -16,8 +16,9 @@ FILE = "report.html"
 
 
 def build(record: SweepRecord) -> Report:
-    """Build the page of a sweep, finished or not."""
-    return confirmation_page.build(record) if record.started.confirms else sweep_page.build(record)
+    """Build the page of a sweep, finished or not. Its last line identifies the events that it shows."""
+    report = confirmation_page.build(record) if record.started.confirms else sweep_page.build(record)
+    return report._replace(html=f"{report.html.rstrip()}\n{_mark(record)}\n")
 
 
 def write(record: SweepRecord, path: Path, *, figures: Path | None = None) -> Report:
@@ -33,7 +34,7 @@ def write(record: SweepRecord, path: Path, *, figures: Path | None = None) -> Re
 
 
 def ensure_written(record: SweepRecord) -> Path | None:
-    """Return the page in the directory of a finished sweep; write it unless it is there since the sweep's end.
+    """Return the page in the directory of a finished sweep; write it unless it is there and shows the same events.
 
     None if that fails: the page can be written later, so an error is logged and holds up nothing else.
     """
@@ -41,9 +42,17 @@ def ensure_written(record: SweepRecord) -> Path | None:
     try:
         if record.ended is None:
             raise ValueError("the sweep has not ended")
-        if not path.exists() or path.stat().st_mtime < record.ended.time:
+        if not _shows(path, record):
             write(record, path)
     except Exception as error:
         log.warning("%s could not be written: %s", path, error)
         return None
     return path
+
+
+def _shows(path: Path, record: SweepRecord) -> bool:
+    return path.exists() and path.read_bytes().rstrip().endswith(_mark(record).encode())
+
+
+def _mark(record: SweepRecord) -> str:
+    return f"<!-- journal {record.fingerprint} -->"

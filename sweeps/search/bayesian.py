@@ -8,6 +8,7 @@ from typing import Any
 
 import keras_tuner
 import numpy as np
+from keras_tuner.engine.hyperparameters import Choice, Float, Int
 from keras_tuner.oracles import BayesianOptimizationOracle
 from numpy.typing import NDArray
 from scipy.optimize import minimize, minimize_scalar
@@ -59,7 +60,7 @@ class BayesianOracle(BaseOracle, BayesianOptimizationOracle):
         if values_of_journal is not None:
             return {"status": "RUNNING", "values": dict(values_of_journal)}
         if self._has_something_to_model():
-            values = self._vector_to_values(self.most_promising())
+            values = self._in_space(self._vector_to_values(self.most_promising()))
             if not self._duplicate(values):
                 return {"status": "RUNNING", "values": values}
         # A resumed search drew nothing, so the draw does not go on where the last one ended: it begins where it would
@@ -77,6 +78,11 @@ class BayesianOracle(BaseOracle, BayesianOptimizationOracle):
             points = np.random.default_rng([self.seed, len(self.trials)]).uniform(size=size)
             return self._lowest_bound(process, points)
 
+    def _in_space(self, values: dict[str, Value]) -> dict[str, Value]:
+        """Clip the values of ranges: at the end of the unit cube Keras Tuner's whole numbers are one too large."""
+        ranges = [hp for hp in self.hyperparameters.space if isinstance(hp, Int | Float)]
+        return values | {hp.name: min(max(values[hp.name], hp.min_value), hp.max_value) for hp in ranges}
+
     def points(self, trials: list[keras_tuner.engine.trial.Trial]) -> NDArray[np.float64]:
         """Return the trials' places in the unit cube: (trials, hyperparameters).
 
@@ -93,6 +99,8 @@ class BayesianOracle(BaseOracle, BayesianOptimizationOracle):
         is farthest from all others. That is so at each proposal of a dry run, which counts trials without training any.
         """
         scores = [trial.score for trial in self._completed()]
+        if not self.hyperparameters.space:
+            return False
         return len(scores) >= self.num_initial_points and (len(scores) == 1 or len(set(scores)) > 1)
 
     def _completed(self) -> list[keras_tuner.engine.trial.Trial]:
@@ -132,8 +140,10 @@ class BayesianOracle(BaseOracle, BayesianOptimizationOracle):
 
 
 def _place(hp: Any, value: Value) -> float:
-    """Return Keras Tuner's place of a value in [0, 1]; it knows a choice or a step only by its last digit."""
-    if isinstance(value, float):
+    """Return Keras Tuner's place of a value in [0, 1]; its floor division counts one step too few up to 0.3 by 0.1."""
+    if isinstance(hp, Float) and hp.step is not None and hp.sampling == "linear":
+        value += hp.step / 2
+    elif isinstance(value, float) and isinstance(hp, Choice):
         value = next((exact for exact in hp.values if rounded({"": exact}) == {"": value}), value)
     place: float = hp.value_to_prob(value)
     return place

@@ -9,16 +9,18 @@ A tuner is a module of this folder with a function `oracle(settings, *, <options
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+import itertools
+from collections.abc import Mapping, Sequence
 from typing import Any, NamedTuple
 
 import keras_tuner
+from keras_tuner.engine.hyperparameters import Float, Int
 
 from conf.schema import Value
 from sweeps.search.space import rounded
 
-# Keras Tuner takes a space for exhausted after 20 draws of known values in a row: too early in a small space.
-MAX_COLLISIONS = 1000
+# Draws of known values in a row after which the next trial is sought by going through the space.
+MAX_COLLISIONS = 100
 
 
 class Settings(NamedTuple):
@@ -78,13 +80,37 @@ class BaseOracle(keras_tuner.Oracle):
         """Check nothing: the driver decides when to give up, and Keras Tuner would go through all trials each time."""
 
     def _random_values(self) -> dict[str, Value] | None:
-        """Return the baseline first, then Keras Tuner's draws, which never repeat a trial; None when exhausted."""
+        """Return the baseline first, then values that no trial had; None once the space is exhausted."""
         if not self.start_order:
             return {hp.name: hp.default for hp in self.get_space().space}
-        values: dict[str, Value] | None = super()._random_values()
-        return values
+        drawn: dict[str, Value] | None = super()._random_values()
+        return drawn if drawn is not None else self._first_untried()
+
+    def _first_untried(self) -> dict[str, Value] | None:
+        """Return the first values in the space's order that no trial had: chance may miss the last ones for long."""
+        space = self.get_space().space
+        choices = [finite_values(hp) for hp in space]
+        if any(values is None for values in choices):
+            return None
+        combinations = itertools.product(*(values for values in choices if values is not None))
+        all_values = (dict(zip((hp.name for hp in space), values, strict=True)) for values in combinations)
+        return next((values for values in all_values if not self._duplicate(values)), None)
 
     def _compute_values_hash(self, values: dict[str, Value]) -> str:
         """Take values that train the same for the same: a step's 0.30000000000000004 and a default's 0.3."""
         digest: str = super()._compute_values_hash(rounded(values))
         return digest
+
+
+def finite_values(hp: Any) -> Sequence[Value] | None:
+    """Return all values of a hyperparameter, its default included; None for numbers between which there are others."""
+    if isinstance(hp, Float) and hp.step is None:
+        return None
+    whole_range = isinstance(hp, Int) and hp.step is None
+    values = range(hp.min_value, hp.max_value + 1) if whole_range else hp.values
+    return list(dict.fromkeys(typed(hp, value) for value in (hp.default, *values)))
+
+
+def typed(hp: Any, value: Value) -> Value:
+    """Return a value of a hyperparameter as the configuration means it: Keras Tuner makes floats of some integers."""
+    return int(value) if isinstance(hp, Int) else rounded({"": value})[""]

@@ -47,13 +47,17 @@ class Hyperparameter(NamedTuple):
         if self.kind == "Boolean":
             return False, True
         if self.kind in ("Int", "Float"):
-            return self.arguments["min_value"], self.arguments["max_value"]
+            return self._ends()
         values = self.arguments["values"]
         return (values[0], values[-1]) if isinstance(values[0], str) else (min(values), max(values))
 
     @property
+    def sampling(self) -> str:
+        return str(self.arguments.get("sampling", "linear"))
+
+    @property
     def logarithmic(self) -> bool:
-        return str(self.arguments.get("sampling", "linear")) != "linear"
+        return self.sampling != "linear"
 
     def place(self, value: Value) -> float:
         """Return the place of a number in its range, from 0 to 1, on the scale that it is sampled on."""
@@ -63,6 +67,19 @@ class Hyperparameter(NamedTuple):
         if self.logarithmic:
             low, high, here = math.log(low), math.log(high), math.log(here)
         return (here - low) / (high - low)
+
+    def _ends(self) -> tuple[Value, Value]:
+        """Return the ends of a range: where its steps do not meet an end, their last one, or the default beyond it."""
+        low, high = self.arguments["min_value"], self.arguments["max_value"]
+        step = self.arguments.get("step")
+        if step is None:
+            return low, high
+        if self.logarithmic:
+            span = low * step ** math.floor(math.log(high / low, step) + 1e-8) - low
+        else:
+            span = math.floor((high - low) / step + 1e-6) * step
+        ends = (high - span, high) if self.sampling == "reverse_log" else (low, low + span)
+        return min(ends[0], self.default), max(ends[1], self.default)
 
 
 class Space(NamedTuple):
@@ -95,19 +112,11 @@ class Space(NamedTuple):
 
 
 def _keras_tuner_arguments(hp: Hyperparameter) -> dict[str, Any]:
-    """Return the arguments, corrected where Keras Tuner 1.4.8 would lose or double a value of a `Float` with a step."""
+    """Return the arguments, corrected where Keras Tuner 1.4.8 would lose the last value of a `Float` with a step."""
     arguments = dict(hp.arguments)
-    if hp.kind != "Float" or "step" not in arguments:
-        return arguments
-    from keras_tuner.engine.hyperparameters import Float
-
-    if arguments.get("sampling", "linear") == "linear":
+    if hp.kind == "Float" and "step" in arguments and hp.sampling == "linear":
         # It counts the steps with floor division: 0.7 // 0.1 is 6, and 0.7 would never be tried.
         arguments["max_value"] += arguments["step"] * 1e-6
-    # To its grid search a default of 0.3 and a third step of 0.30000000000000004 would be two values.
-    nearest = min(Float(hp.name, **arguments).values, key=lambda step: abs(step - arguments["default"]))
-    if rounded({"": nearest}) == rounded({"": arguments["default"]}):
-        arguments["default"] = nearest
     return arguments
 
 
@@ -173,7 +182,8 @@ def _fixed(key: str, entry: Any, limits: Limits) -> Value:
     if isinstance(entry, float) and not math.isfinite(entry):
         raise ConfigError(f"{key}={entry}: must be finite")
     if not isinstance(entry, int | float | str):
-        raise ConfigError(f"{key}={entry}: must be a number or a name (fixed) or a mapping (searched)")
+        hint = f", {{kind: Choice, values: {entry}, default: {entry[0]}}}" if isinstance(entry, list) and entry else ""
+        raise ConfigError(f"{key}={entry}: must be a number or a name (fixed) or a mapping (searched){hint}")
     limits.check(key, entry)
     return entry
 

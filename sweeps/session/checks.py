@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import json
+import os
 from collections.abc import Sequence
+from pathlib import Path
 
 from conf import stored
 from conf.schema import READ_KEYWORDS, Config, ConfigError, did_you_mean
@@ -14,10 +17,16 @@ from sweeps.search import builders, space
 from sweeps.search.space import Space
 from sweeps.tracking import store
 
+KERAS_SETTINGS = {
+    "floatx": ("float16", "float32", "float64"),
+    "image_data_format": ("channels_last", "channels_first"),
+}
+
 
 def check(config: Config) -> Space:
     """Return the search space; raises `ConfigError` for every mistake that shows before anything slow is imported."""
     _check_objective(config)
+    _check_keras_settings()
     builders.check_tuner(config.tuner)
     store.uri(config.tracking.uri)
     search_space = space.read(config.model, config.optimizer)
@@ -44,6 +53,24 @@ def _check_objective(config: Config) -> None:
     if not 0 < target <= 1 if is_share else not 0 < target < float("inf"):
         limit = "at most 1" if is_share else "finite"
         raise ConfigError(f"target={target}: must be greater than 0 and {limit} for objective={objective}")
+
+
+def _check_keras_settings() -> None:
+    """Raise `ConfigError` for settings with which Keras cannot be imported; any others are overridden."""
+    file = Path(os.environ.get("KERAS_HOME") or os.path.expanduser("~/.keras")) / "keras.json"
+    try:
+        found = json.loads(file.read_text()) if os.path.exists(file) else {}
+    except OSError as error:
+        raise ConfigError(f"{file}: Keras cannot read its settings ({error.strerror})") from error
+    except ValueError:  # Keras takes no notice of it
+        return
+    if not isinstance(found, dict):
+        raise ConfigError(f"{file}: must be a JSON object; remove it, and Keras makes it anew")
+    for name, allowed in KERAS_SETTINGS.items():
+        if name in found and found[name] not in allowed:
+            raise ConfigError(f"{file}: {name}={found[name]}: allowed by Keras: {', '.join(allowed)}")
+    if not isinstance(found.get("epsilon", 1e-7), float):
+        raise ConfigError(f"{file}: epsilon={found['epsilon']}: must be a number with a decimal point")
 
 
 def _check_read(key: str, target: str) -> None:

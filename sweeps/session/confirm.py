@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
+from types import MappingProxyType
 from typing import TYPE_CHECKING, NamedTuple
 
 from conf import secrets, stored
@@ -13,7 +14,7 @@ from conf.schema import Config, ConfigError, Engine, Job, Tracking
 from sweeps import files, finalists, journal
 from sweeps.journal import SweepRecord
 from sweeps.plan import Confirmation, Plan
-from sweeps.session import outputs
+from sweeps.session import outputs, trust
 from sweeps.session.checks import check, refuse_other_data
 from sweeps.session.plans import plans_of
 from sweeps.session.session import Session, Sweep, workers
@@ -34,6 +35,7 @@ class Request(NamedTuple):
     uri: str | None = None
     workers: int | None = None
     directory: Path | None = None  # of a confirmation that is resumed
+    named: Mapping[str, str] = MappingProxyType({})  # the functions that the command line names, by their keys
 
 
 def confirm(request: Request, session: Session) -> list[SweepRecord]:
@@ -42,8 +44,10 @@ def confirm(request: Request, session: Session) -> list[SweepRecord]:
     confirmations = [finalists.confirmation_of(record, request.top, request.seeds) for record in records]
     config = _configuration(records, confirmations, request)
     search_space = check(config)
-    directory = outputs.OUTPUTS / finalists.directory_name(records, confirmations)
-    if request.directory is not None and request.directory.resolve() != directory.resolve():
+    name = finalists.directory_name(records, confirmations)
+    renamed = next((path.parent for path in outputs.recorded_here(name)), None)
+    directory = request.directory or renamed or outputs.OUTPUTS / name
+    if outputs.name_of(directory) != name:
         raise ConfigError(
             f"resume={request.directory}: the sweep has had more trials since, and other finalists; "
             f"for a new confirmation: sweep={request.sweep}"
@@ -76,16 +80,31 @@ def _sweeps(request: Request) -> list[SweepRecord]:
         pasts = [(directory, journal.read(directory)) for directory in directories]
         records = [SweepRecord.of(directory, past) for directory, past in pasts if past]
     else:
-        from sweeps.tracking.reader import StoredSweeps
-
-        stored_sweeps = StoredSweeps(request.uri or store.uri(None))
-        records = [stored_sweeps.record(sweep) for sweep in stored_sweeps.chosen(request.sweep, "sweep")]
+        records = _stored_sweeps(request)
     if not records or any(record.started.confirms or record.started.held_out == "test" for record in records):
         raise ConfigError(
             f"sweep={request.sweep}: must be a search that compared its trials on validation; "
             "python -m pipelines.report lists all sweeps"
         )
     return sorted(records, key=lambda record: record.started.dataset)
+
+
+def _stored_sweeps(request: Request) -> list[SweepRecord]:
+    """Read the requested sweeps from the store: their own words on what to call or to connect to do not count."""
+    from sweeps.tracking.reader import StoredSweeps
+
+    uri = request.uri or store.uri(None)
+    stored_sweeps = StoredSweeps(uri)
+    records = [stored_sweeps.record(sweep) for sweep in stored_sweeps.chosen(request.sweep, "sweep")]
+    for record in records:
+        started = record.started
+        config = trust.recorded_config(
+            started.config, request.named, started.sweep, with_scheduler=request.workers is None
+        )
+        address = store.without_password(uri)
+        record.started = replace(started, config=stored.as_yaml(config), store=address)
+        record.session_starts = [record.started]
+    return records
 
 
 def _configuration(records: Sequence[SweepRecord], confirmations: Sequence[Confirmation], request: Request) -> Config:
@@ -104,7 +123,7 @@ def _plan(plan: Plan, record: SweepRecord, confirmation: Confirmation) -> Plan:
 
 
 def _options(request: Request) -> dict[str, str]:
-    options = {"sweep": request.sweep, "top": str(request.top), "seeds": str(request.seeds)}
+    options = {"sweep": request.sweep, "top": str(request.top), "seeds": str(request.seeds), **request.named}
     return options | ({"tracking.uri": secrets.public(request.uri)} if request.uri else {})
 
 
@@ -116,5 +135,5 @@ def _print(record: SweepRecord, console: Console) -> None:
     outcomes = confirmation.outcomes(record)
     console.print(terminal.confirmation_table(record, outcomes))
     for sentence in confirmation.conclusions(outcomes):
-        console.print(sentence, soft_wrap=True, highlight=False)
-    console.print(f"report: {record.directory / report.FILE}", soft_wrap=True, highlight=False)
+        console.print(sentence, soft_wrap=True)
+    console.print(f"report: {record.directory / report.FILE}", soft_wrap=True)

@@ -7,9 +7,13 @@ import shutil
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
+from os.path import samestat
 from pathlib import Path
 
+from conf.schema import ConfigError
 from sweeps import journal
+from sweeps.journal import JournalError, SweepStarted
+from sweeps.tracking import store
 
 OUTPUTS = Path("outputs")
 
@@ -27,11 +31,12 @@ def held(directory: Path) -> Iterator[None]:
     """
     is_new = not directory.exists()
     directory.mkdir(parents=True, exist_ok=True)
+    made = directory.stat()
     with journal.locked(directory):
         try:
             yield
         finally:
-            if is_new and not has_begun(directory):
+            if is_new and directory.is_dir() and samestat(directory.stat(), made) and not has_begun(directory):
                 shutil.rmtree(directory)
 
 
@@ -41,8 +46,43 @@ def has_begun(directory: Path) -> bool:
 
 
 def recorded_here(name: str) -> list[Path]:
-    """Return the directories of the sweeps of that name: `<directory>/<dataset>`, or all of `<directory>`."""
-    place = OUTPUTS / name.rstrip("/").removeprefix(f"{OUTPUTS}/")
+    """Return the directories of the sweeps of that name: `<directory>/<dataset>`, or all of `<directory>`.
+
+    A directory that was renamed is found by the name that its journals have, too.
+    """
+    bare_name = name.rstrip("/").removeprefix(f"{OUTPUTS}/")
+    place = OUTPUTS / bare_name
     if (place / journal.FILE).is_file():
         return [place]
-    return sorted(path.parent for path in place.glob(f"*/{journal.FILE}"))
+    everything = sorted(path.parent for path in OUTPUTS.glob(f"*/*/{journal.FILE}"))
+    below = sorted(path.parent for path in place.glob(f"*/{journal.FILE}"))
+    return below or [path for path in everything if bare_name in _names(path)]
+
+
+def name_of(directory: Path) -> str:
+    """Return the name that a directory had when its sweeps began: everything that was logged has it."""
+    recorded = (_names(path.parent) for path in sorted(directory.glob(f"*/{journal.FILE}")))
+    return next((names[1] for names in recorded if names), directory.resolve().name)
+
+
+def refuse_copy(directory: Path) -> None:
+    """Raise `ConfigError` for a copy of a directory that is still there: both would be logged as the same runs."""
+    name = name_of(directory)
+    original = directory.resolve().parent / name
+    if name != directory.resolve().name and original.is_dir() and name_of(original) == name:
+        raise ConfigError(f"{directory}: a copy of {original}, which has the same runs; use that one, or move one away")
+
+
+def store_of(recorded: str) -> str | None:
+    """Return the store that a journal names; None for a database that is gone, as after a move of the project."""
+    is_gone = store.is_sqlite(recorded) and not store.database(recorded).is_file()
+    return None if is_gone else recorded or None
+
+
+def _names(directory: Path) -> tuple[str, ...]:
+    """Return the names of the sweep whose journal lies in a directory; empty where none can be read."""
+    try:
+        events = journal.read(directory)
+    except (JournalError, OSError):
+        return ()
+    return tuple(name for event in events[:1] if isinstance(event, SweepStarted) for name in event.names)

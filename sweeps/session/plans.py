@@ -10,17 +10,19 @@ from sweeps.journal import SweepRecord
 from sweeps.plan import LOAD, Plan
 from sweeps.search import space
 from sweeps.search.space import Space
+from sweeps.session import outputs
 
 
 def plans_of(job: Job, search_space: Space, directory: Path) -> list[Plan]:
     """Plan a sweep for each dataset. This loads the data, so that their faults show before any training."""
     module, _, function = LOAD.rpartition(".")
     plans = []
+    name = outputs.name_of(directory)
     for dataset, settings in job.config.datasets.items():
         encoded = getattr(import_module(module), function)(name=dataset, settings=settings)
         plans.append(
             Plan(
-                sweep=f"{directory.name}/{dataset}",
+                sweep=f"{name}/{dataset}",
                 config=job.config,
                 yaml=job.yaml,
                 space=search_space,

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -9,6 +10,7 @@ from typing import TYPE_CHECKING
 from conf import stored
 from conf.schema import Config, Engine, Job
 from sweeps import environment, reproduction
+from sweeps.session import trust
 from sweeps.session.checks import check, refuse_other_data
 from sweeps.session.plans import plans_of
 from sweeps.session.session import workers
@@ -23,37 +25,40 @@ if TYPE_CHECKING:
     from sweeps.trials.spec import TrialResult, TrialSpec
 
 
-def reproduce(request: Config, console: Console) -> bool:
-    """Train the trial of the run `request.reproduce` again; returns whether every number is equal to the last bit."""
+def reproduce(request: Config, console: Console, named: Mapping[str, str]) -> bool:
+    """Train the trial of the run `request.reproduce` again; returns whether every number is equal to the last bit.
+
+    `named` holds the functions that the command line names, by their keys. Raises `ConfigError` if the run needs
+    another one that is not of this project.
+    """
     from sweeps.tracking.reader import StoredSweeps
 
     assert request.reproduce is not None
     record, number = StoredSweeps(store.uri(request.tracking.uri)).trial(request.reproduce)
     trial = record.trials[number]
-    config = _config(record, request)
+    config = _config(trust.recorded_config(record.config, named, f"run {request.reproduce}"), record, request)
     (plan,) = plans_of(Job(config, stored.as_yaml(config)), check(config), Path("outputs/reproduce"))
     refuse_other_data(plan, record.started.digest, "the run")
     spec = reproduction.spec(plan, record, trial)
     console.print(f"trial {number} of {record.started.sweep}, seed {spec.seed}, {spec.epochs} epochs", soft_wrap=True)
+    recorded = reproduction.recorded_environment(record, trial)
+    differences = reproduction.environment_differences(recorded, environment.here(plan.functions))
+    for line in differences:
+        console.print(f"another environment: {line}", soft_wrap=True)
     with workers(config.engine) as engine:
         outcome = _train(engine, plan.function, spec)
     equal, lines = reproduction.in_words(trial, outcome)
     for line in lines:
-        console.print(line, soft_wrap=True, highlight=False)
-    recorded = reproduction.recorded_environment(record, trial)
-    differences = reproduction.environment_differences(recorded, environment.here())
+        console.print(line, soft_wrap=True)
     console.print("reproduced" if equal else "NOT reproduced", style="green" if equal else "red")
-    for line in differences:
-        console.print(f"another environment: {line}", soft_wrap=True, highlight=False)
     if not equal and not differences:
         console.print("the environment is the recorded one, as far as it was recorded", soft_wrap=True)
     return equal
 
 
-def _config(record: SweepRecord, request: Config) -> Config:
+def _config(config: Config, record: SweepRecord, request: Config) -> Config:
     """Return the recorded configuration, with the trial's dataset alone and for one worker on this machine."""
     dataset = record.started.dataset
-    config = stored.parsed(record.config)
     data = replace(config.datasets[dataset], source=record.started.source)
     if dataset in request.datasets and (archive := request.datasets[dataset].archive) is not None:
         data = replace(data, archive=archive)

@@ -18,7 +18,7 @@ from sweeps.journal import Event, SweepRecord
 from sweeps.plan import Plan
 from sweeps.search.ask_tell import AskTell
 from sweeps.search.space import Space
-from sweeps.session import extras, outputs
+from sweeps.session import extras, first_build, outputs
 from sweeps.session.checks import first_event, refuse_another_sweep
 from sweeps.session.plans import plans_of
 from sweeps.tracking import store
@@ -50,10 +50,15 @@ def workers(config: Engine) -> Iterator[DaskEngine]:
     """Open the engine; its workers load TensorFlow while this process does."""
     from sweeps.trials.dask_engine import open_engine
 
+    gpus.forget()
     with open_engine(config) as engine:
         engine.warm_up("sweeps.trials.building.prepare")
         with without_native_logs():
             import_module("sweeps.search.oracle")
+        if config.name == "cluster":
+            gpus.correct([])  # this machine's own are not used
+        elif gpus.gpus().ids:
+            gpus.correct(engine.warmed_up())
         yield engine
 
 
@@ -63,11 +68,19 @@ class Session:
     def __init__(self, console: Console, word_index: WordIndex) -> None:
         self.console = console
         self._word_index = word_index
+        self._unlogged: list[Path] = []  # directories of sweeps that the store does not have whole
+
+    def check_logged(self) -> None:
+        """Raise `SweepError` if something of the sweeps so far is not in their store."""
+        if self._unlogged:
+            directories = shlex.join(map(str, self._unlogged))
+            raise SweepError(f"not everything could be logged; to log the rest: python -m pipelines.sync {directories}")
 
     def search(self, job: Job, space: Space) -> list[SweepRecord]:
         """Run a job's sweeps, one for each dataset, and register the models that they choose."""
         config = job.config
         directory = Path(config.resume) if config.resume else outputs.new_directory(config.model.name)
+        outputs.refuse_copy(directory)
         with self.held(directory, "python -m pipelines.sweep"):
             plans = plans_of(job, space, directory)
             pasts = [journal.read(plan.directory) for plan in plans]
@@ -98,7 +111,7 @@ class Session:
                 if outputs.has_begun(directory):
                     resume = f"{command} {shlex.quote(f'resume={directory}')}"
                     self.console.print("Finished trials are kept. To resume:", soft_wrap=True)
-                    self.console.print(f"  {resume}", soft_wrap=True, highlight=False, markup=False)
+                    self.console.print(f"  {resume}", soft_wrap=True)
                 raise
 
     def conduct(
@@ -108,7 +121,7 @@ class Session:
 
         Returns their records, the tracker, and whether everything could be logged.
         """
-        from sweeps.terminal import Terminal
+        from sweeps.terminal import Terminal, idle
 
         plans = [sweep.plan for sweep in sweeps]
         tracker = self._tracker(sweeps)
@@ -123,6 +136,10 @@ class Session:
         try:
             with terminal:
                 driver.run(searches, engine)
+            for search in searches:
+                if search.idle:
+                    line = idle(search.record, search.plan, search.idle)
+                    self.console.print(line, soft_wrap=True)
         except KeyboardInterrupt:
             limit = LAST_LOGGING
             self.console.print("interrupted")
@@ -131,6 +148,10 @@ class Session:
             for search in searches:
                 search.close()
             logged = self._finish_logging(tracker, searches, limit)
+        if lost := engine.lost_workers:
+            self.console.print(
+                f"[red]{lost} workers were lost and did not come back[/red]; the others ran their trials"
+            )
         return [search.record for search in searches], tracker, logged
 
     def register(self, uri: str, plan: Plan, record: SweepRecord) -> bool:
@@ -158,15 +179,15 @@ class Session:
         try:
             version = registration.register(uri, record, candidate)
         except (registration.NotRegisteredError, ConfigError) as error:
-            self.console.print(
-                f"[red]not registered[/red], python -m pipelines.sync tries again: {error}", soft_wrap=True
-            )
+            message = f"not registered, python -m pipelines.sync tries again: {error}"
+            self.console.print(message, soft_wrap=True, style="red")
             return False
         if version.new:
-            self.console.print(
-                f"registered trial {version.trial} as {version.name}, version {version.number}, the {version.alias}",
-                soft_wrap=True,
-            )
+            alias = registration.ALIASES[record.started.kind]
+            alias = f"the {alias}" if version.alias else f"but not the {alias}"
+            note = f": {version.note}" if version.note else ""
+            message = f"registered trial {version.trial} as {version.name}, version {version.number}, {alias}{note}"
+            self.console.print(message, soft_wrap=True)
         return True
 
     def _search(self, plans: Sequence[Plan], pasts: Sequence[Sequence[Event]], engine: DaskEngine) -> list[SweepRecord]:
@@ -180,6 +201,7 @@ class Session:
             Oracle(replace(config, trials=first_event(past).trials) if past else config, plan.space)
             for plan, past in zip(plans, pasts, strict=True)
         ]
+        first_build.check(plans, engine)
         sweeps = [Sweep(*each) for each in zip(plans, oracles, pasts, strict=True)]
         description = f"{config.tuner['name']}: {Oracle(config, plans[0].space).description}"
         records, tracker, logged = self.conduct(sweeps, engine, description)
@@ -187,7 +209,7 @@ class Session:
             self.console.print(terminal.results(record))
             if ending := terminal.ending(record):
                 self.console.print(ending, soft_wrap=True)
-            self.console.print(f"report: {record.directory / report.FILE}", soft_wrap=True, highlight=False)
+            self.console.print(f"report: {record.directory / report.FILE}", soft_wrap=True)
         if logged:
             self._print_comparison(plans, tracker)
             for plan, record in zip(plans, records, strict=True):
@@ -199,14 +221,18 @@ class Session:
         from sweeps.tracking.tracker import Tracker
 
         plan = sweeps[0].plan
-        last = next((first_event(sweep.past).store for sweep in sweeps if sweep.past), plan.store) or None
+        last = outputs.store_of(next((first_event(sweep.past).store for sweep in sweeps if sweep.past), plan.store))
 
         def announce(sweep: str, address: str) -> None:
-            self.console.print(f"compare {sweep}: {address}", soft_wrap=True, highlight=False, markup=False)
+            self.console.print(f"compare {sweep}: {address}", soft_wrap=True)
 
         tracking = plan.config.tracking
         tracker = Tracker(
-            store.uri(tracking.uri, last), tracking.experiment, extras=extras.from_reports(), announce=announce
+            store.uri(tracking.uri, last),
+            tracking.experiment,
+            sweeps=[sweep.plan for sweep in sweeps],
+            extras=extras.from_reports(),
+            announce=announce,
         )
         tracker.wait_until_opened()
         return tracker
@@ -215,14 +241,14 @@ class Session:
         config, datasets = plans[0].config, " and ".join(plan.dataset for plan in plans)
         command = tracker.ui_command()
         where, unused = places(config.engine, engine.workers)
+        self.console.print(f"{config.model.name} on {datasets}, {where}; {description}", soft_wrap=True)
         self.console.print(
-            f"{config.model.name} on {datasets}, {where}; {description}\n"
             f"journals in {plans[0].directory.parent}, runs in {store.without_password(tracker.uri)}"
             f"{f', shown by {command}' if command else ''}",
             soft_wrap=True,
         )
         if unused:
-            self.console.print(unused, soft_wrap=True, highlight=False, markup=False)
+            self.console.print(unused, soft_wrap=True)
 
     def _finish_logging(self, tracker: Tracker, searches: Sequence[driver.Search], limit: float | None) -> bool:
         from sweeps.report import write as report
@@ -232,18 +258,18 @@ class Session:
             if search.record.ended is not None:  # the tracker has written it already, unless the store is away
                 report.ensure_written(search.record)
         if not logged:
-            self.console.print(
-                f"[red]not everything could be logged to {store.without_password(tracker.uri)}[/red]; to log the rest "
-                f"later:\n  python -m pipelines.sync {searches[0].plan.directory.parent}",
-                soft_wrap=True,
-            )
+            self._unlogged.append(searches[0].plan.directory.parent)
+            message = f"not everything could be logged to {store.without_password(tracker.uri)}; to log the rest later:"
+            self.console.print(message, soft_wrap=True, style="red")
+            directory = shlex.quote(str(searches[0].plan.directory.parent))
+            self.console.print(f"  python -m pipelines.sync {directory}", soft_wrap=True)
         return logged
 
     def _print_comparison(self, plans: Sequence[Plan], tracker: Tracker) -> None:
         command = tracker.ui_command()
         self.console.print(f"To compare the trials{f': {command}' if command else ''}", soft_wrap=True)
         for plan in plans:
-            self.console.print(f"  {plan.dataset}: {tracker.comparison(plan.sweep)}", soft_wrap=True, highlight=False)
+            self.console.print(f"  {plan.dataset}: {tracker.comparison(plan.sweep)}", soft_wrap=True)
 
 
 def places(config: Engine, workers: int) -> tuple[str, str]:

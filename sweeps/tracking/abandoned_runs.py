@@ -27,8 +27,8 @@ def close(client: MlflowClient) -> None:
 def _close_trials(client: MlflowClient, sweep: Run) -> int:
     """Return the time of the last sign of life of the sweep's trials, in milliseconds."""
     ended = int(sweep.info.start_time)
-    condition = f"{RUNNING} and tags.sweep = '{sweep.data.tags['sweep']}' and tags.kind = 'trial'"
-    for trial in search_runs(client, condition):
+    children = search_runs(client, f"{RUNNING} and tags.sweep = '{sweep.data.tags['sweep']}'")
+    for trial in (run for run in children if "trial" in run.data.tags):
         histories = [client.get_metric_history(trial.info.run_id, name) for name in trial.data.metrics]
         last = max((point.timestamp for history in histories for point in history), default=trial.info.start_time)
         ended = max(ended, last)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 import sqlite3
 import tempfile
 from collections.abc import Mapping
@@ -10,20 +11,64 @@ from pathlib import Path
 from mlflow import MlflowClient
 from mlflow.entities import Metric, Run
 from mlflow.exceptions import MlflowException
+from mlflow.utils.credentials import get_default_host_creds
+from mlflow.utils.rest_utils import http_request
 from sqlalchemy.exc import SQLAlchemyError
 
-from conf.schema import ConfigError
-from sweeps.tracking import store
+from sweeps.tracking import creation, database, failures, moved_artifacts, temporary_folder
+from sweeps.tracking.failures import StoreAwayError, StoreRefusesError
 
 # A store that does not answer, or refuses, raises these; MLflow wraps a database's own errors only after opening it.
-UNAVAILABLE = (MlflowException, SQLAlchemyError, OSError, sqlite3.Error)
+UNAVAILABLE = (MlflowException, SQLAlchemyError, OSError, sqlite3.Error, StoreAwayError, StoreRefusesError)
 
 
-def client_of_existing(uri: str) -> MlflowClient:
-    """Return a client that only reads; raises `ConfigError` for a missing database, which MLflow would create."""
-    if uri.startswith(store.SQLITE) and not store.database(uri).is_file():
-        raise ConfigError(f"tracking.uri={uri}: there is no such store; run a sweep first: python -m pipelines.sweep")
-    return MlflowClient(uri, registry_uri=uri)
+NO_SUCH_RUN = ("RESOURCE_DOES_NOT_EXIST", "INVALID_PARAMETER_VALUE")  # the second for what cannot be a run's id
+PROBE = "/api/2.0/mlflow/experiments/search"
+ANSWERS_WITHIN = 15  # seconds that a server gets for its first answer
+
+
+def connect(uri: str, *, create: bool = False) -> MlflowClient:
+    """Return a client of a store that answers, and is one of the installed MLflow's.
+
+    Without `create` it must be there. Raises `StoreRefusesError`, or `StoreAwayError` if it does not answer now.
+    """
+    # A database that goes away is one line of ours, and not a traceback of MLflow's for each call.
+    logging.getLogger("mlflow.store.db.utils").setLevel(logging.CRITICAL)
+    temporary_folder.check()
+    if uri.startswith("http"):
+        _check_server(uri)
+    elif create:
+        creation.ensure(uri)
+    else:
+        database.check(uri)
+    try:
+        client = MlflowClient(uri, registry_uri=uri)
+        client.search_experiments(max_results=1)
+    except UNAVAILABLE as error:
+        raise failures.of(uri, error) from error
+    moved_artifacts.follow(uri)
+    return client
+
+
+def _check_server(uri: str) -> None:
+    """Ask a server once; MLflow's own client does not tell which status it answers."""
+    try:
+        credentials = get_default_host_creds(uri)  # type: ignore[no-untyped-call]
+        answer = http_request(  # type: ignore[no-untyped-call]
+            credentials,
+            PROBE,
+            "POST",
+            json={"max_results": 1},
+            max_retries=0,
+            timeout=ANSWERS_WITHIN,
+            raise_on_status=False,
+        )
+    except (*UNAVAILABLE, ValueError) as error:
+        raise failures.of(uri, error) from error
+    if answer.status_code != 200:
+        raise failures.of_status(uri, answer.status_code)
+    if not answer.headers.get("Content-Type", "").startswith("application/json"):
+        raise failures.of_page(uri)
 
 
 def search_runs(client: MlflowClient, condition: str) -> list[Run]:
@@ -60,7 +105,3 @@ def at_step_0(metrics: Mapping[str, float], when: float) -> list[Metric]:
 
 def milliseconds(seconds: float) -> int:
     return int(seconds * 1000)
-
-
-def first_line(error: Exception) -> str:
-    return str(error).strip().splitlines()[0]

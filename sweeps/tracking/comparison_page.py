@@ -21,11 +21,13 @@ from sweeps.metrics import row, shown_in
 
 TAG = "mlflow.sharedViewState."  # prefix
 NAME = "Compare trials"
-TRIALS = "tags.kind = 'trial'"
+TRIALS, FINALISTS = "tags.kind = 'trial'", "tags.kind = 'finalist'"
 # `objective` is the best epoch's, which is also the one that was tested; MLflow lists the last point of a curve. The
 # columns of hyperparameters follow, so there are no more scores than leave room for them: as many as in the terminal.
 FIRST_SCORES = ("objective", "test/accuracy", "test/loss", "val/accuracy", "val/loss")
 SCORES = tuple(dict.fromkeys((*FIRST_SCORES, *shown_in("terminal"))))
+# A finalist has no validation data and no objective.
+FINALIST_SCORES = tuple(name for name in SCORES if name.startswith("test/"))
 
 Chart = Mapping[str, Any]
 
@@ -36,13 +38,22 @@ class Comparison(NamedTuple):
     sweep: str
     objective: str
     searched: Sequence[str] = ()
+    finalists: bool = False  # whether it is a confirmation
+    digest: str = ""  # of the data
+
+    @property
+    def condition(self) -> str:
+        """The filter for the sweep's own trials."""
+        return f"{FINALISTS if self.finalists else TRIALS} and tags.sweep = '{self.sweep}'"
 
     @property
     def order(self) -> tuple[str, bool]:
         """The column that sorts the list, and whether it ascends.
 
-        The best by the objective comes first, as the test set chooses nothing.
+        The best by the objective comes first, as the test set chooses nothing; finalists stand as they were trained.
         """
+        if self.finalists:
+            return "attributes.start_time", True
         return "metrics.`objective`", row(self.objective).direction == "min"
 
 
@@ -58,16 +69,17 @@ def of_sweep(comparison: Comparison) -> SavedComparison:
 
     It has no name, or the page's menu would grow by an entry with every sweep.
     """
-    state = _state(f"{TRIALS} and tags.sweep = '{comparison.sweep}'", "SHOWALL", comparison)
+    state = _state(comparison.condition, "SHOWALL", comparison)
     return SavedComparison(tag_of(comparison.sweep), _packed(state))
 
 
 def of_experiment(newest: Comparison, when: int) -> SavedComparison:
-    """Return the view of all trials of an experiment, an entry in the page's menu.
+    """Return the view of the trials of an experiment that can be ranked together, an entry in the page's menu.
 
-    `when` is the start of the newest sweep, in milliseconds.
+    They are those with the data and the objective of the newest sweep; `when` is its start, in milliseconds.
     """
-    state = _packed(_state(TRIALS, "FIRST_20_RUNS", newest))
+    alike = f"{TRIALS} and tags.objective = '{newest.objective}' and datasets.digest = '{newest.digest}'"
+    state = _packed(_state(alike, "FIRST_20_RUNS", newest))
     entry = {"name": NAME, "createdAt": when, "updatedAt": when, "state": state}
     return SavedComparison(f"{TAG}compare-trials", json.dumps(entry))
 
@@ -85,7 +97,7 @@ def address(experiment: str, comparison: Comparison, *, saved: bool) -> str:
     page = f"#/experiments/{experiment}/runs?workflowType=machine_learning&compareRunsMode=CHART"
     if saved:  # without a filter: MLflow would take that and ignore the view
         return f"{page}&viewStateShareKey={_key(comparison.sweep)}"
-    condition = quote(f"{TRIALS} and tags.sweep = '{comparison.sweep}'")
+    condition = quote(comparison.condition)
     column, ascending = comparison.order
     return f"{page}&searchFilter={condition}&orderByKey={quote(column)}&orderByAsc={str(ascending).lower()}"
 
@@ -106,6 +118,7 @@ def _packed(state: Mapping[str, Any]) -> str:
 def _state(condition: str, visible: str, comparison: Comparison) -> dict[str, Any]:
     """Return the page's state; `visible` says which runs of the list the charts show."""
     searched, (column, ascending) = comparison.searched, comparison.order
+    scores = FINALIST_SCORES if comparison.finalists else SCORES
     sections = {  # the charts of a section stand side by side
         "From hyperparameters to test accuracy": _parallel(searched),
         "Test accuracy": [_chart("BAR", "test/accuracy", metricKey="test/accuracy")],
@@ -117,7 +130,7 @@ def _state(condition: str, visible: str, comparison: Comparison) -> dict[str, An
         "searchFilter": condition,
         "orderByKey": column,
         "orderByAsc": ascending,
-        "selectedColumns": [f"metrics.`{name}`" for name in SCORES] + [f"params.`{name}`" for name in searched],
+        "selectedColumns": [f"metrics.`{name}`" for name in scores] + [f"params.`{name}`" for name in searched],
         "runsHiddenMode": visible,
         "compareRunCharts": [
             {**chart, "metricSectionId": section} for section, charts in sections.items() for chart in charts

@@ -7,9 +7,11 @@ import json
 
 from mlflow.entities import Dataset, DatasetInput, InputTag, RunTag
 
-from sweeps.journal import SweepStarted, TrialRecord
+from conf.stored import builders
+from sweeps.journal import Environment, SweepRecord, SweepStarted, TrialRecord
 
 PARENT = "mlflow.parentRunId"
+TRIAL, FINALIST = "trial", "finalist"  # the `kind` of a search's and of a confirmation's child runs
 REASON = "status.reason"
 LONGEST_REASON = 1000  # characters; MLflow refuses tags of more than 8,000
 
@@ -23,10 +25,7 @@ def trial_name(started: SweepStarted, trial: TrialRecord) -> str:
 
 
 def sweep_tags(started: SweepStarted, project_run: str | None) -> dict[str, str]:
-    tags = {"kind": started.kind, "objective": started.objective, "data.digest": started.digest, **_shared(started)}
-    environment = started.environment
-    if environment.git_commit:
-        tags |= {"git.commit": environment.git_commit, "git.dirty": str(environment.git_dirty).lower()}
+    tags = {"kind": started.kind, **_shared(started)}
     if project_run:
         tags[PARENT] = project_run
     if started.confirms:
@@ -34,9 +33,30 @@ def sweep_tags(started: SweepStarted, project_run: str | None) -> dict[str, str]
     return tags
 
 
+def code_tags(record: SweepRecord) -> dict[str, str]:
+    """Describe the code that ran: a value for each session of the sweep that had another one."""
+    sessions = [_code_of(start.environment, record.started.config) for start in record.session_starts]
+    names = dict.fromkeys(name for session in sessions for name in session)
+    return {name: ", ".join(dict.fromkeys(session[name] for session in sessions if name in session)) for name in names}
+
+
+def _code_of(environment: Environment, config: str) -> dict[str, str]:
+    tags = {"code.digest": environment.code_digest}
+    if environment.git_commit:
+        tags |= {"git.commit": environment.git_commit, "git.dirty": str(environment.git_dirty).lower()}
+    module = builders(config)[0].build.rpartition(".")[0].replace(".", "/")
+    tags["code.model"] = environment.code.get(f"{module}.py") or environment.code.get(f"{module}/__init__.py", "")
+    return {name: value for name, value in tags.items() if value}
+
+
+def trial_kind(started: SweepStarted) -> str:
+    """Return the `kind` of the sweep's child runs: a finalist is trained on other data, and is never ranked by them."""
+    return FINALIST if started.confirms else TRIAL
+
+
 def trial_tags(started: SweepStarted, trial: TrialRecord, parent: str) -> dict[str, str]:
     tags = {
-        "kind": "trial",
+        "kind": trial_kind(started),
         "trial": str(trial.trial),
         "baseline": str(trial.baseline).lower(),
         "trial.seed": str(trial.seed),
@@ -58,6 +78,7 @@ def dataset_input(started: SweepStarted) -> DatasetInput:
 
 
 def _shared(started: SweepStarted) -> dict[str, str]:
+    objective = {} if started.confirms else {"objective": started.objective}  # a confirmation optimises nothing
     return {
         "sweep": started.sweep,
         "model": started.model,
@@ -65,6 +86,8 @@ def _shared(started: SweepStarted) -> dict[str, str]:
         "tuner": started.tuner,
         "seed": str(started.seed),
         "source": started.source,
+        "data.digest": started.digest,
+        **objective,
     }
 
 

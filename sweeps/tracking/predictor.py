@@ -5,18 +5,19 @@ from __future__ import annotations
 import re
 import tempfile
 from collections.abc import Sequence
+from pathlib import Path, PurePosixPath
 from typing import NamedTuple
 
 import mlflow.pyfunc
 from mlflow import MlflowClient
-from mlflow.artifacts import download_artifacts
+from mlflow.artifacts import download_artifacts, list_artifacts
 from mlflow.entities.model_registry import RegisteredModel
 from mlflow.exceptions import MlflowException
 
 from conf.schema import ConfigError, did_you_mean
 from sweeps.errors import SweepError
-from sweeps.tracking import store
-from sweeps.tracking.client import UNAVAILABLE, client_of_existing
+from sweeps.tracking import failures, model_files, store
+from sweeps.tracking.client import UNAVAILABLE, connect
 
 PREFERRED = ("champion", "candidate")
 ADDRESS = re.compile(r"(?:models:/)?(?P<name>[^/@]+)(?:@(?P<alias>[^/@]+)|/(?P<version>\d+))?")
@@ -64,32 +65,63 @@ def choose(uri: str, wanted: str | None) -> ModelVersion:
     For None it is the newest champion of all models, or else the newest candidate. Raises `ConfigError` if there is
     none, and `SweepError` if the store does not answer.
     """
-    client = client_of_existing(uri)
+    client = connect(uri)
     try:
         models = list(client.search_registered_models())
         return _newest(client, uri, models) if wanted is None else _named(client, uri, models, wanted)
     except UNAVAILABLE as error:
-        raise SweepError(f"{store.without_password(uri)} does not answer: {error}") from error
+        raise failures.of(uri, error) from error
 
 
 def classify(uri: str, version: ModelVersion, texts: Sequence[str]) -> list[Prediction]:
-    """Return a prediction for each text; raises `SweepError` if the model cannot be loaded or takes no text."""
+    """Return a prediction for each text.
+
+    Raises `SweepError` if the model cannot be loaded, or is none that this project saved; then nothing of it has run.
+    """
     with tempfile.TemporaryDirectory() as scratch:
         try:
-            client = MlflowClient(uri, registry_uri=uri)
-            # By its location: MLflow looks `models:/…` up in the environment's store, whichever the client's is.
-            location = client.get_model_version_download_uri(version.name, version.version)
-            model = mlflow.pyfunc.load_model(download_artifacts(location, dst_path=scratch, tracking_uri=uri))
+            folder = _downloaded(uri, version, scratch)
+        except model_files.ForeignModelError as error:
+            comma = "," if version.alias else ""
+            reason = f"is not loaded; it is not as this project registers models: {error}"
+            raise SweepError(f"{version}{comma} {reason}") from error
         except UNAVAILABLE as error:
             raise SweepError(f"{version} cannot be loaded: {error}") from error
-        if model.metadata.signature.inputs.is_tensor_spec():  # the first versions of this project took word ids
-            raise SweepError(f"{version} does not take text; a sweep of this version registers one that does")
+        try:
+            model = mlflow.pyfunc.load_model(folder)
+        except Exception as error:  # a damaged network can raise anything
+            raise SweepError(f"{version} cannot be loaded: {error}") from error
         return [Prediction(**answer) for answer in model.predict(list(texts))]
+
+
+def _downloaded(uri: str, version: ModelVersion, scratch: str) -> str:
+    """Return the folder with a checked copy of a model."""
+    client = MlflowClient(uri, registry_uri=uri)
+    model_files.check_tags(client.get_model_version(version.name, version.version).tags)
+    # By its location: MLflow looks `models:/…` up in the environment's store, whichever the client's is.
+    location = client.get_model_version_download_uri(version.name, version.version)
+    model_files.check_names(_listed(uri, location))  # nothing else is downloaded, nor anything of any size
+    folder = download_artifacts(location, dst_path=scratch, tracking_uri=uri)
+    model_files.check(Path(folder))
+    return folder
+
+
+def _listed(uri: str, location: str) -> dict[str, int | None]:
+    """Return the sizes of the files of a model, by their paths; of its folders, those in `artifacts`."""
+    sizes: dict[str, int | None] = {}
+    for folder in ("", "artifacts/"):
+        for entry in list_artifacts(f"{location}/{folder}".rstrip("/"), tracking_uri=uri):
+            name = folder + PurePosixPath(entry.path).name
+            if not (entry.is_dir and name == "artifacts"):
+                sizes[name] = entry.file_size
+    return sizes
 
 
 def _newest(client: MlflowClient, uri: str, models: Sequence[RegisteredModel]) -> ModelVersion:
     for alias in PREFERRED:
-        versions = [client.get_model_version(m.name, m.aliases[alias]) for m in models if alias in m.aliases]
+        aliased = [client.get_model_version(m.name, m.aliases[alias]) for m in models if alias in m.aliases]
+        # The store may be shared with others, whose models have such aliases too.
+        versions = [version for version in aliased if version.tags.keys() >= model_files.TAGS]
         if versions:
             newest = max(versions, key=lambda version: version.creation_timestamp)
             return ModelVersion(newest.name, str(newest.version), alias)

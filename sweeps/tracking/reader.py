@@ -14,11 +14,12 @@ from conf.schema import ConfigError, did_you_mean
 from sweeps import journal
 from sweeps.errors import SweepError
 from sweeps.journal import SweepRecord
-from sweeps.tracking import store
-from sweeps.tracking.client import UNAVAILABLE, client_of_existing, search_runs
+from sweeps.tracking import failures, store
+from sweeps.tracking.client import NO_SUCH_RUN, UNAVAILABLE, connect, search_runs
 from sweeps.tracking.naming import PARENT
 
 NAMED = 5  # sweeps in a message
+LARGEST = 2**30  # bytes of a journal: some 10,000 trials of 100 epochs have a fifth of that
 
 
 class StoredSweep(NamedTuple):
@@ -31,22 +32,22 @@ class StoredSweep(NamedTuple):
 
 
 class StoredSweeps:
-    """The sweeps of a store. Raises `ConfigError` if it does not exist, and `SweepError` if it does not answer."""
+    """The sweeps of a store. Raises `StoreRefusesError`, and `StoreAwayError` if it does not answer."""
 
     def __init__(self, uri: str) -> None:
         self.uri = uri
-        self._client = client_of_existing(uri)
+        self._client = connect(uri)
 
     def sweeps(self, *kinds: str) -> list[StoredSweep]:
         """Return all sweeps of these kinds, newest first."""
         try:
             runs = [(kind, run) for kind in kinds for run in search_runs(self._client, f"tags.kind = '{kind}'")]
         except UNAVAILABLE as error:
-            raise SweepError(f"{store.without_password(self.uri)} does not answer: {error}") from error
+            raise failures.of(self.uri, error) from error
         sweeps = [
             StoredSweep(run.data.tags["sweep"], run.info.run_id, kind, run.info.start_time)
             for kind, run in runs
-            if "sweep" in run.data.tags
+            if is_name(run.data.tags.get("sweep", ""))
         ]
         return sorted(sweeps, key=lambda sweep: -sweep.started)
 
@@ -65,13 +66,23 @@ class StoredSweeps:
         """Return the record of a sweep's journal, as it was logged last; raises `SweepError` if it cannot be read."""
         with tempfile.TemporaryDirectory() as folder:
             try:
+                self._refuse_large(sweep)
                 self._client.download_artifacts(sweep.run, journal.FILE, folder)
             except UNAVAILABLE as error:
                 raise SweepError(f"{sweep.name}: its run {sweep.run} has no readable {journal.FILE}") from error
             events = journal.read(Path(folder))
         if not events:
             raise SweepError(f"{sweep.name}: its {journal.FILE} is empty")
-        return SweepRecord.of(Path("outputs") / sweep.name, events)
+        record = SweepRecord.of(Path("outputs") / sweep.name, events)
+        if not is_name(record.started.sweep):
+            raise SweepError(f"{sweep.name}: its {journal.FILE} names the sweep {record.started.sweep}")
+        return record
+
+    def _refuse_large(self, sweep: StoredSweep) -> None:
+        files = self._client.list_artifacts(sweep.run)
+        size = next((file.file_size for file in files if file.path == journal.FILE), None)
+        if size is not None and size > LARGEST:
+            raise SweepError(f"{sweep.name}: its {journal.FILE} has {size:,} bytes, more than {LARGEST:,}")
 
     def trial(self, run: str) -> tuple[SweepRecord, int]:
         """Return the record of the sweep of a trial's run, and the trial's number.
@@ -81,10 +92,22 @@ class StoredSweeps:
         try:
             tags = self._client.get_run(run).data.tags
         except UNAVAILABLE as error:
+            if getattr(error, "error_code", None) not in NO_SUCH_RUN:
+                raise failures.of(self.uri, error) from error
             raise ConfigError(f"reproduce={run}: {store.without_password(self.uri)} has no such run") from error
-        if "trial" not in tags or PARENT not in tags:
+        if "trial" not in tags or PARENT not in tags or not is_name(tags.get("sweep", "")):
             raise ConfigError(f"reproduce={run}: not the run of a trial, but {tags.get('kind', 'of something else')}")
-        return self.record(StoredSweep(tags["sweep"], tags[PARENT], "sweep", 0)), int(tags["trial"])
+        record = self.record(StoredSweep(tags["sweep"], tags[PARENT], "sweep", 0))
+        trials = {str(number): number for number in record.trials}
+        if tags["trial"] not in trials:
+            raise SweepError(f"{tags['sweep']}: its {journal.FILE} has no trial {tags['trial']}, which run {run} names")
+        return record, trials[tags["trial"]]
+
+
+def is_name(name: str) -> bool:
+    """Whether a name is that of a sweep, `<directory>/<dataset>`; reports are written to folders that are named so."""
+    parts = name.split("/")
+    return len(parts) == 2 and all(part not in ("", ".", "..") and "\0" not in part for part in parts)
 
 
 def _newest(names: Sequence[str]) -> str:

@@ -26,11 +26,15 @@ from mlflow.entities.model_registry import ModelVersion
 from mlflow.exceptions import MlflowException
 from mlflow.models import Model, ModelSignature
 from mlflow.types import ColSpec, DataType, Schema
+from mlflow.types.schema import Map
 from numpy.typing import NDArray
 
 from sweeps.errors import SweepError
 from sweeps.journal import SweepRecord, TrialRecord
-from sweeps.tracking.client import UNAVAILABLE, first_line, search_runs
+from sweeps.metrics import is_better
+from sweeps.tracking import model_files
+from sweeps.tracking.client import UNAVAILABLE, search_runs
+from sweeps.tracking.failures import first_line
 from sweeps.tracking.store import without_password
 from sweeps.trials.checkpoints import Checkpoints
 from sweeps.trials.native_logs import without_native_logs
@@ -40,10 +44,15 @@ if TYPE_CHECKING:
     import keras
 
 ALIASES = {"sweep": "candidate", "confirm": "champion"}  # kind of a sweep -> alias of its model
-SERVED = Path(__file__).with_name("served_model.py")
 EXAMPLE = "the best of its kind this year"
-# Named here, or MLflow would take 15 s to find them by loading the model in another process.
-REQUIREMENTS = ("keras", "mlflow", "numpy", "tensorflow")
+ANSWER = Schema(
+    [
+        ColSpec(DataType.string, "label"),
+        ColSpec(DataType.double, "probability"),
+        *(ColSpec(DataType.long, count) for count in ("words", "unknown", "unread")),
+        ColSpec(Map(DataType.double), "probabilities"),
+    ]
+)
 # The relative difference of test/loss that rounding may make, which differs with the processor, a GPU and the number of
 # threads (on IMDB and Reuters 1e-7, and 1e-5 with weights as short as a GPU's TF32 makes them). The accuracy is no
 # measure: rounding decides the answer to a document whose two best labels are nearly equally probable.
@@ -69,9 +78,10 @@ class Version(NamedTuple):
 
     name: str
     number: str
-    alias: str
+    alias: str  # empty if a better version of its kind has it
     trial: int
     new: bool  # whether this call made it
+    note: str = ""  # how it stands to the version that had the alias
 
 
 def register(uri: str, record: SweepRecord, candidate: Candidate) -> Version:
@@ -100,15 +110,49 @@ class _Registration:
         self._identity = {"sweep": started.sweep, "trial": str(trial.trial), "epochs": str(trial.epochs)}
 
     def register(self) -> Version:
-        kind = self._record.started.kind
-        alias = ALIASES[kind]
+        alias = ALIASES[self._record.started.kind]
         versions = list(self._client.search_model_versions(f"name = '{self.name}'"))
         known = next((version for version in versions if self._identity.items() <= version.tags.items()), None)
         own = known or self._create_version()
-        same_kind = [version for version in versions if version.tags.get("kind", "sweep") == kind]
-        if all(int(version.version) <= int(own.version) for version in same_kind):  # never back to an older version
+        number = self._client.get_registered_model(self.name).aliases.get(alias, own.version)
+        holder = next((version for version in versions if int(version.version) == int(number)), own)
+        takes, note = (True, "") if holder is own else self._compare(own, holder)
+        if takes:
             self._client.set_registered_model_alias(self.name, alias, own.version)
-        return Version(self.name, str(own.version), alias, self._candidate.trial.trial, new=known is None)
+        trial = self._candidate.trial.trial
+        return Version(self.name, str(own.version), alias if takes else "", trial, known is None, note)
+
+    def _compare(self, own: ModelVersion, holder: ModelVersion) -> tuple[bool, str]:
+        """Return whether the alias of `holder` is to be taken by `own`, and why.
+
+        Validation decides, as it does inside a sweep. Where it cannot, the newer version has the alias.
+        """
+        tags, (name, value) = holder.tags, self._objective()
+        newer = int(own.version) > int(holder.version)
+        if tags.get("sweep") == self._identity["sweep"]:  # it went on and chose again
+            return newer, ""
+        which = f"version {holder.version}"
+        if tags.get("data.digest") != self._record.started.digest:
+            return newer, f"{which} had other data"
+        if (
+            tags.get("objective", name) != name
+            or (held := _number(tags.get("objective.value", tags.get(name)))) is None
+        ):
+            return newer, f"{which} was not chosen by {name}"
+        better = is_better(name, value, held)
+        return better, f"{which} has {name} {held:.4f}, this one {value:.4f}"
+
+    def _objective(self) -> tuple[str, float]:
+        """Return the metric that chose the model, and its value.
+
+        A confirmation retrains on the validation data too, and the test set must never choose: there it is the value
+        that the search had.
+        """
+        started = self._record.started
+        if started.confirms:
+            return "val/accuracy", started.finalists[self._candidate.why["origin"]]
+        assert self._candidate.trial.objective is not None
+        return started.objective, self._candidate.trial.objective
 
     def _create_version(self) -> ModelVersion:
         trial, run = self._candidate.trial, self._run()
@@ -130,17 +174,20 @@ class _Registration:
     def _tags(self) -> dict[str, str]:
         started = self._record.started
         scores = {name: f"{value:.6g}" for name, value in self._candidate.trial.scores().items()}
+        objective, value = self._objective()
         return {
             **self._identity,
             **scores,
             "data.digest": started.digest,
             "kind": started.kind,
+            "objective": objective,
+            "objective.value": repr(value),
             **self._candidate.why,
         }
 
     def _run(self) -> Run:
         sweep, trial = self._record.started.sweep, self._candidate.trial.trial
-        condition = f"tags.sweep = '{sweep}' and tags.kind = 'trial' and tags.trial = '{trial}'"
+        condition = f"tags.sweep = '{sweep}' and tags.trial = '{trial}'"
         runs = search_runs(self._client, condition)
         if not runs:
             raise NotRegisteredError(f"the run of trial {trial} of {sweep} is not in MLflow")
@@ -188,6 +235,13 @@ class _Registration:
             raise NotRegisteredError(f"{self.name} cannot be built again: {error}") from error
 
 
+def _number(text: str | None) -> float | None:
+    try:
+        return None if text is None else float(text)
+    except ValueError:  # anybody may change a tag
+        return None
+
+
 @contextmanager
 def _as_default_store(uri: str) -> Iterator[None]:
     """Make this MLflow's default store: MLflow 3.17 looks `models:/m-…` up there, whichever the client's is."""
@@ -208,13 +262,14 @@ def _save(network: keras.Model, words: bytes, settings: dict[str, Any], model: M
         files["words"].write_bytes(words)
         mlflow.pyfunc.save_model(
             path,
-            python_model=str(SERVED),
+            python_model=str(model_files.SERVED),
             artifacts={name: str(file) for name, file in files.items()},
             model_config=settings,
-            # The column has no name, so that a plain list of texts is accepted too.
-            signature=ModelSignature(Schema([ColSpec(DataType.string)])),
+            # Without inputs, as MLflow would take the first column of a table for the texts; the served code checks.
+            signature=ModelSignature(outputs=ANSWER),
             input_example=[EXAMPLE],
-            pip_requirements=[f"{package}=={metadata.version(package)}" for package in REQUIREMENTS],
+            # Otherwise MLflow would take 15 s to find them by loading the model in another process.
+            pip_requirements=[f"{package}=={metadata.version(package)}" for package in model_files.REQUIREMENTS],
             mlflow_model=model,
         )
 
@@ -235,6 +290,7 @@ def _test(uri: str, model: LoggedModel, texts: list[str], labels: NDArray[np.int
     with tempfile.TemporaryDirectory() as scratch:
         # By its location: MLflow looks `models:/…` up in the environment's store, whichever the client's is.
         folder = download_artifacts(model.artifact_location, dst_path=scratch, tracking_uri=uri)
+        model_files.check(Path(folder))
         answers = mlflow.pyfunc.load_model(folder).predict(texts)
     probabilities = np.array([list(answer["probabilities"].values()) for answer in answers])
     loss, logged = evaluation.scores(probabilities, labels)["test/loss"], trial.test["test/loss"]

@@ -17,10 +17,11 @@ from mlflow.exceptions import MlflowException
 from conf.stored import builders
 from sweeps.journal import FILE, INTERRUPTED, Event, SweepRecord, SweepStarted
 from sweeps.tracking import comparison_page, driver_process, naming
-from sweeps.tracking.client import at_step_0, first_line, log_file, milliseconds, search_runs
+from sweeps.tracking.client import at_step_0, log_file, milliseconds, search_runs
 from sweeps.tracking.comparison_page import Comparison
 from sweeps.tracking.experiments import Experiments
 from sweeps.tracking.extras import ExtrasOf, no_extras
+from sweeps.tracking.failures import first_line
 from sweeps.tracking.stored_run import StoredRun
 from sweeps.tracking.trial_runs import TrialRuns
 
@@ -47,7 +48,9 @@ class SweepRuns:
         self._parent: StoredRun | None = None
         self._trials = TrialRuns(self._record, extras)
         searched = [name for part in builders(started.config) for name in part.searched]
-        self._comparison = Comparison(started.sweep, started.objective, searched)
+        self._comparison = Comparison(
+            started.sweep, started.objective, searched, bool(started.confirms), started.digest
+        )
         self._comparison_saved: bool | None = None  # None: not known yet
         self._journal_logged = -math.inf
 
@@ -104,18 +107,34 @@ class SweepRuns:
             self._log_journal(client, self._parent)
             self._parent.terminate(client, "KILLED", self._record.sessions[-1][1], INTERRUPTED)
 
+    def compare_with_store(self) -> None:
+        """Read the store's content again before anything more is logged: it may have lost what it had."""
+        self._known = False
+        self._sweep_changed = True
+
     def _read_store(self, client: MlflowClient) -> None:
-        """Find the runs of this sweep. Where a lost answer has led to two runs for one thing, delete one."""
+        """Find the runs of this sweep, and count as changed whatever they lack.
+
+        Where a lost answer has led to two runs for one thing, delete one. Earlier versions logged finalists as trials;
+        their runs get the kind that they have here.
+        """
+        child = naming.trial_kind(self._started)
         self._parent = None
         self._trials.forget()
         for stored in search_runs(client, f"tags.sweep = '{self._started.sweep}'"):
             run, kind = StoredRun.of(stored), stored.data.tags.get("kind")
             if kind == self._started.kind and self._parent is None:
                 self._parent, self._experiment = run, stored.info.experiment_id
-            elif kind == "trial" and self._trials.adopt(int(stored.data.tags["trial"]), run):
-                continue
-            elif kind in (self._started.kind, "trial"):
+            elif kind in (child, naming.TRIAL) and self._trials.adopt(int(stored.data.tags["trial"]), run):
+                if kind != child:
+                    client.set_tag(run.id, "kind", child)
+            elif kind in (self._started.kind, child, naming.TRIAL):
                 client.delete_run(run.id)
+        if self._parent is None:
+            self._sweep_changed = True
+            self._comparison_saved = None
+            self._journal_logged = -math.inf
+        self._changed |= {trial.trial for trial in self._record.trials.values() if not self._trials.hold(trial)}
 
     def _save_comparison(self, client: MlflowClient) -> None:
         """Let MLflow's page compare the trials. Its format is not documented, so a refusal is no failure."""
@@ -123,11 +142,12 @@ class SweepRuns:
             return
         own = comparison_page.of_sweep(self._comparison)
         shared = comparison_page.of_experiment(self._comparison, milliseconds(self._started.time))
+        is_search = not self._started.confirms
         try:
             tags = client.get_experiment(self._experiment).tags
             if tags.get(own.tag) != own.value:
                 client.set_experiment_tag(self._experiment, *own)
-            if comparison_page.is_newer(shared, tags.get(shared.tag)):
+            if is_search and comparison_page.is_newer(shared, tags.get(shared.tag)):
                 client.set_experiment_tag(self._experiment, *shared)
             self._comparison_saved = True
         except MlflowException as error:
@@ -142,7 +162,7 @@ class SweepRuns:
         if parent is None:
             parent = self._parent = self._create(client, project_run)
         else:
-            parent.reopen(client, driver_process.tags())
+            parent.reopen(client, driver_process.tags() | naming.code_tags(self._record))
         if ended is None:  # otherwise `_log_end` logs it with everything else of the end
             self._log_note(client, parent, self._extras(self._record, None).note)
         client.log_text(parent.id, self._started.config, "config.yaml")
@@ -150,7 +170,7 @@ class SweepRuns:
 
     def _create(self, client: MlflowClient, project_run: str | None) -> StoredRun:
         started = self._started
-        tags = naming.sweep_tags(started, project_run) | driver_process.tags()
+        tags = naming.sweep_tags(started, project_run) | naming.code_tags(self._record) | driver_process.tags()
         if started.confirms:  # a confirmation's run is a child of the run of its sweep
             for sweep in search_runs(client, f"tags.sweep = '{started.confirms}' and tags.kind = 'sweep'")[:1]:
                 tags[naming.PARENT], self._experiment = sweep.info.run_id, sweep.info.experiment_id
@@ -185,5 +205,7 @@ class SweepRuns:
 
     def _log_journal(self, client: MlflowClient, parent: StoredRun) -> None:
         """Log the journal as far as it goes: from it any sweep can be reported from the store alone."""
-        client.log_artifact(parent.id, str(self._record.directory / FILE))
+        path = self._record.directory / FILE
+        if path.exists():  # the driver tells if it was taken away
+            client.log_artifact(parent.id, str(path))
         self._journal_logged = time.monotonic()

@@ -11,6 +11,7 @@ from typing import Any
 
 import keras
 import numpy as np
+import pandas as pd
 from mlflow.exceptions import MlflowException
 from mlflow.models import set_model
 from mlflow.pyfunc.model import PythonModel, PythonModelContext
@@ -23,21 +24,20 @@ SEPARATORS = str.maketrans(dict.fromkeys('!"#$%&()*+,-./:;<=>?@[\\]^_`{|}~\t\n',
 
 
 class Classifier(PythonModel):
-    # Otherwise MLflow 3.17 warns, wherever this is loaded, that no type hint says how to check the input. The signature
-    # does.
+    # Otherwise MLflow 3.17 warns, wherever this is loaded, that no type hint says how to check the input. `texts_of`
+    # does: with a hint or a signature, MLflow would take the first column of a table, whatever its name.
     _skip_type_hint_validation = True
 
     def load_context(self, context: PythonModelContext) -> None:
-        self._network = keras.saving.load_model(context.artifacts["network"])
+        self._network = keras.saving.load_model(context.artifacts["network"], safe_mode=True)
         self._ranks = json.loads(Path(context.artifacts["words"]).read_bytes())
         self._labels = context.model_config["labels"]
         self._num_words, self._maxlen = context.model_config["num_words"], context.model_config["maxlen"]
 
     def predict(self, context: PythonModelContext, model_input, params: Any = None) -> list[dict[str, Any]]:  # type: ignore[no-untyped-def]
-        texts = model_input.iloc[:, 0].tolist()
-        if not all(isinstance(text, str) for text in texts):  # the signature lets null pass
-            raise MlflowException.invalid_parameter_value("every text must be a string")
-        documents = [split(text) for text in texts]
+        documents = [split(text) for text in texts_of(model_input)]
+        if not documents:
+            return []
         ids = [encode(words, self._ranks, self._num_words, self._maxlen) for words in documents]
         probabilities = self._network.predict(np.array(ids, dtype=np.int32), batch_size=BATCH, verbose=0)
         return [self._answer(*pair) for pair in zip(documents, probabilities, strict=True)]
@@ -52,6 +52,37 @@ class Classifier(PythonModel):
             "unread": max(0, sum(word in self._ranks for word in words) - self._maxlen),
             "probabilities": dict(zip(self._labels, map(float, probabilities), strict=True)),
         }
+
+
+def texts_of(given: Any) -> list[str]:
+    """Return the texts of a request: one, or a list, an array, a series or a column `text` of them.
+
+    Raises `MlflowException` for anything else.
+    """
+    if isinstance(given, list | tuple) and any(isinstance(each, list | tuple | Mapping) for each in given):
+        given = pd.DataFrame(list(given))  # rows
+    if isinstance(given, pd.DataFrame | Mapping):
+        given = _column(given)
+    if isinstance(given, np.ndarray) and given.ndim == 2 and given.shape[1] == 1:
+        given = given[:, 0]
+    if isinstance(given, np.ndarray | pd.Series):
+        given = given.tolist()  # of an array without dimensions: its only value
+    texts = list(given) if isinstance(given, list | tuple) else [given]
+    for place, text in enumerate(texts, start=1):
+        if not isinstance(text, str):
+            reason = f"every text must be a string, number {place} is {type(text).__name__}"
+            raise MlflowException.invalid_parameter_value(reason)
+    return texts
+
+
+def _column(table: pd.DataFrame | Mapping[Any, Any]) -> Any:
+    """Return the column `text`, or the only one."""
+    names = list(table.keys())
+    wanted = names if len(names) == 1 else [name for name in names if isinstance(name, str) and name == "text"]
+    if len(wanted) != 1:
+        shown = ", ".join(map(str, names)) or "none"
+        raise MlflowException.invalid_parameter_value(f"one column must be named text; there are: {shown}")
+    return table[wanted[0]]
 
 
 def split(text: str) -> list[str]:

@@ -5,29 +5,24 @@ MLflow itself is never imported here, which would take seconds.
 
 from __future__ import annotations
 
-import importlib.util
 import json
 import os
-import re
 import signal
 import socket
-import sqlite3
 import subprocess
 import sys
 import tempfile
 import time
 from base64 import b64encode
 from collections.abc import Iterator
-from contextlib import closing, contextmanager
-from importlib import metadata
-from pathlib import Path
+from contextlib import contextmanager
 from typing import IO, Any
-from urllib.error import HTTPError, URLError
+from urllib.error import HTTPError
 from urllib.request import Request, urlopen
 
 from conf import secrets
 from conf.schema import ConfigError
-from sweeps.tracking import comparison_page, store
+from sweeps.tracking import comparison_page, database, failures
 from sweeps.tracking.comparison_page import Comparison
 
 HOST = "127.0.0.1"
@@ -38,49 +33,16 @@ ENDING = 5.0  # seconds that it gets to end in order
 
 
 def check(uri: str, port: int) -> None:
-    """Raise `ConfigError` for a fault of port or store that would otherwise show after the server's slow start."""
+    """Raise an error for a fault of port or database that would otherwise show after the server's slow start."""
     _check_port(port)
-    if uri.startswith(store.SQLITE):
-        check_database(uri)
-
-
-def check_database(uri: str) -> None:
-    """Raise `ConfigError` unless the file of a SQLite store is there and has the version of the installed MLflow."""
-    path = store.database(uri)
-    if not path.is_file():
-        raise ConfigError(f"tracking.uri={uri}: no such file; a sweep creates it: python -m pipelines.sweep")
-    try:
-        with closing(sqlite3.connect(f"{path.as_uri()}?mode=ro", uri=True)) as connection:
-            (revision,) = connection.execute("SELECT version_num FROM alembic_version").fetchone()
-    except (sqlite3.Error, TypeError) as error:
-        raise ConfigError(f"tracking.uri={uri}: not a store of MLflow's: {error}") from error
-    before = revisions()
-    installed = f"MLflow {metadata.version('mlflow')}"
-    if revision not in before:
-        raise ConfigError(
-            f"tracking.uri={uri}: made by a newer MLflow than {installed}, which is installed; install that one"
-        )
-    if revision in before.values():
-        raise ConfigError(
-            f"tracking.uri={uri}: made by an older MLflow than {installed}; to upgrade it: mlflow db upgrade {uri}"
-        )
-
-
-def revisions() -> dict[str, str]:
-    """Return the versions of MLflow's database, each with the one before it, as its migration scripts name them."""
-    package = importlib.util.find_spec("mlflow")
-    assert package is not None
-    assert package.origin is not None
-    scripts = (Path(package.origin).parent / "store/db_migrations/versions").glob("*.py")
-    texts = [script.read_text(encoding="utf-8") for script in scripts]
-    pattern = re.compile(r'^revision = "(\w+)"\ndown_revision = (?:"(\w+)"|None)', re.MULTILINE)
-    return {match[1]: match[2] or "" for text in texts if (match := pattern.search(text))}
+    database.check(uri)
 
 
 @contextmanager
 def serving(uri: str, port: int) -> Iterator[str]:
     """Serve a store during the block, and yield the address of a server that answers; its children end with it."""
-    command = [sys.executable, "-m", "mlflow", "server", "--host", HOST, "--port", str(port), "--workers", "1"]
+    command = [sys.executable, "-P", "-m", "mlflow", "server", "--host", HOST, "--port", str(port), "--workers", "1"]
+    # With -P, a folder `mlflow` in the working directory is not taken for it.
     # The URI is no argument, which every user of the machine could read: it may hold a password.
     environment = {**os.environ, **LIGHT, "MLFLOW_BACKEND_STORE_URI": uri}
     address = f"http://{HOST}:{port}"
@@ -99,7 +61,7 @@ def serving(uri: str, port: int) -> Iterator[str]:
 def newest_comparison(address: str) -> str:
     """Return the page below a server's address that compares the newest sweep's trials.
 
-    Without any sweep it is the list of experiments. Raises `ConfigError` if the server does not answer.
+    Without any sweep it is the list of experiments. Raises `StoreRefusesError` or `StoreAwayError`.
     """
     experiments = _ask(address, "experiments/search", {"max_results": 1000}).get("experiments", [])
     by_id = {experiment["experiment_id"]: experiment for experiment in experiments}
@@ -162,5 +124,10 @@ def _ask(address: str, method: str, body: dict[str, Any]) -> dict[str, Any]:
     try:
         with urlopen(request, timeout=60) as answer:
             return dict(json.load(answer))
-    except (HTTPError, URLError, OSError, ValueError) as error:
-        raise ConfigError(f"{address} does not answer as MLflow does: {error}") from error
+    except HTTPError as error:
+        error.close()
+        raise failures.of_status(address, error.code) from error
+    except ValueError as error:
+        raise failures.of_page(address) from error
+    except OSError as error:
+        raise failures.of(address, error) from error

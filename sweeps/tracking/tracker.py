@@ -10,19 +10,23 @@ import logging
 import math
 import os
 import queue
+import shlex
 import threading
 import time
 from collections.abc import Callable, Sequence
 from pathlib import Path
 
 from mlflow import MlflowClient
+from mlflow.exceptions import MlflowException
+from mlflow.protos.databricks_pb2 import RESOURCE_DOES_NOT_EXIST, ErrorCode
 
 from conf.schema import ConfigError
 from sweeps.journal import Event, SweepRecord, SweepStarted
-from sweeps.tracking import abandoned_runs, store
-from sweeps.tracking.client import UNAVAILABLE, first_line
-from sweeps.tracking.experiments import Experiments
+from sweeps.tracking import abandoned_runs, database_file, failures, store
+from sweeps.tracking.client import UNAVAILABLE, connect
+from sweeps.tracking.experiments import Experiments, Sweep
 from sweeps.tracking.extras import ExtrasOf, no_extras
+from sweeps.tracking.failures import first_line
 from sweeps.tracking.runs import SweepRuns
 
 log = logging.getLogger(__name__)
@@ -30,7 +34,6 @@ log = logging.getLogger(__name__)
 RETRY_AFTER = 10.0  # seconds until a store that did not answer is asked again
 LAST_TRIES = 5.0  # seconds in which it is asked again at the end
 LAST_RETRY_AFTER = 1.0  # seconds between those last tries
-OPENING = 20.0  # seconds that a sweep waits for its store before it starts without
 
 
 class Tracker:
@@ -44,14 +47,18 @@ class Tracker:
         uri: str,
         experiment: str | None = None,
         *,
+        sweeps: Sequence[Sweep] = (),
         extras: ExtrasOf = no_extras,
         announce: Callable[[str, str], None] = lambda sweep, address: None,
     ) -> None:
-        """`announce` is called with a sweep and the address of its comparison, once that page is there.
+        """`sweeps` are those that are about to run: a store that refuses one of them refuses before it starts.
+
+        `announce` is called with a sweep and the address of its comparison, once that page is there.
 
         Both functions are called in the tracker's thread.
         """
         self.uri = uri
+        self._about_to_run = sweeps
         self._extras = extras
         self._announce = announce
         self._announced: set[str] = set()
@@ -61,17 +68,16 @@ class Tracker:
         self._events: queue.SimpleQueue[tuple[SweepStarted, Path, Sequence[Event]] | None] = queue.SimpleQueue()
         self._sweeps: dict[str, SweepRuns] = {}
         self._opened = threading.Event()
-        self._refused: Exception | None = None
+        self._refused: ConfigError | None = None
         self._all_logged = False
         self._thread = threading.Thread(target=self._run, name="mlflow", daemon=True)
         self._thread.start()
 
     def wait_until_opened(self) -> None:
-        """Wait a while for the store; raises `ConfigError` if it cannot be used at all."""
-        self._opened.wait(OPENING)
+        """Wait until the store has answered, or has not in time; raises `ConfigError` if it cannot be used at all."""
+        self._opened.wait()
         if self._refused is not None:
-            address = store.without_password(self.uri)
-            raise ConfigError(f"tracking.uri={address}: {first_line(self._refused)}") from self._refused
+            raise self._refused
 
     def on_event(self, record: SweepRecord, event: Event) -> None:
         """Hand the event to the thread, which logs it soon."""
@@ -102,13 +108,14 @@ class Tracker:
         if self.uri.startswith("http"):
             return None
         command = "python -m pipelines.ui"
-        return command if self.uri == store.local() else f"{command} tracking.uri={store.without_password(self.uri)}"
+        uri = shlex.quote(f"tracking.uri={store.without_password(self.uri)}")
+        return command if self.uri == store.local() else f"{command} {uri}"
 
     def _run(self) -> None:
         client = self._open()
         if self._refused is not None:
             return
-        closing = warned = False
+        closing = warned = tidied = False
         next_try = time.monotonic()
         gives_up = math.inf
         while not self._all_logged and time.monotonic() < gives_up:
@@ -121,34 +128,35 @@ class Tracker:
             try:
                 if client is None:
                     client = self._connect()
+                if not tidied:
+                    abandoned_runs.close(client)
+                    tidied = True
                 self._log(client, closing=closing)
                 self._all_logged = closing
-            except UNAVAILABLE as error:
+            except (*UNAVAILABLE, ConfigError) as error:
                 next_try = time.monotonic() + (LAST_RETRY_AFTER if closing else RETRY_AFTER)
                 if not warned:
-                    address = store.without_password(self.uri)
-                    log.warning("%s does not answer; the sweep goes on without: %s", address, first_line(error))
+                    log.warning(self._in_words(error))
                     warned = True
 
     def _open(self) -> MlflowClient | None:
-        """Return the store's client, or None for one that does not answer; a faulty local store is refused."""
+        """Return the store's client, or None for one that does not answer now; any other is refused."""
         try:
             return self._connect()
-        except ImportError as error:  # a database's driver is not installed
+        except ConfigError as error:
             self._refused = error
             return None
-        except UNAVAILABLE as error:
-            if self.uri.startswith(store.SQLITE) and "database is locked" not in str(error):
-                self._refused = error
+        except UNAVAILABLE:
             return None
         finally:
             self._opened.set()
 
     def _connect(self) -> MlflowClient:
-        with store.being_created(self.uri):
-            client = MlflowClient(self.uri)
-            client.search_experiments(max_results=1)
-        abandoned_runs.close(client)
+        database_file.check(self.uri)
+        client = connect(self.uri, create=True)
+        database_file.remember(self.uri)
+        for sweep in self._about_to_run:
+            self._experiments.check(client, sweep)
         return client
 
     def _receive(self, wait: float) -> bool:
@@ -173,11 +181,24 @@ class Tracker:
             return False
 
     def _log(self, client: MlflowClient, *, closing: bool) -> None:
+        database_file.check(self.uri)
         for sweep, runs in self._sweeps.items():
+            if closing:
+                runs.compare_with_store()
             runs.log(client, self._experiments)
             self._announce_once(sweep)
             if closing:
                 runs.close(client)
+        database_file.check(self.uri)
+
+    def _in_words(self, error: Exception) -> str:
+        """Say in one line why something could not be logged."""
+        address = store.without_password(self.uri)
+        if isinstance(error, database_file.ReplacedError):
+            return str(error)
+        if isinstance(error, MlflowException) and error.error_code == ErrorCode.Name(RESOURCE_DOES_NOT_EXIST):
+            return f"{address} no longer has runs of this sweep; they are logged again"
+        return f"{failures.of(self.uri, error)}; the sweep goes on without"
 
     def _announce_once(self, sweep: str) -> None:
         address = self.comparison(sweep)
@@ -188,12 +209,12 @@ class Tracker:
 
 def end_project_run(status: str) -> None:
     """End the run that `mlflow run` made for this process, if it did, unless it has ended."""
-    run, uri = os.environ.get("MLFLOW_RUN_ID"), store.uri(None)
+    run = os.environ.get("MLFLOW_RUN_ID")
     if run is None:
         return
     try:
-        client = MlflowClient(uri)
+        client = connect(store.uri(None))
         if client.get_run(run).info.status == "RUNNING":
             client.set_terminated(run, status)
-    except UNAVAILABLE as error:
-        log.warning("%s does not answer; run %s is left as it is: %s", uri, run, first_line(error))
+    except (*UNAVAILABLE, ConfigError) as error:
+        log.warning("run %s is left as it is: %s", run, first_line(error))

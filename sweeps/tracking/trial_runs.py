@@ -31,6 +31,11 @@ class TrialRuns:
         """Take a run of the store as a trial's; returns whether it is the first one."""
         return self._runs.setdefault(trial, run) is run
 
+    def hold(self, trial: TrialRecord) -> bool:
+        """Whether the run of a trial is there, and has ended if the trial has."""
+        run = self._runs.get(trial.trial)
+        return run is not None and (trial.running or run.has_ended(trial.status, trial.last_event))
+
     def log(self, client: MlflowClient, experiment: str, parent: str, trial: TrialRecord) -> None:
         run = self._runs.get(trial.trial)
         if run is not None and run.has_ended(trial.status, trial.last_event):
@@ -63,7 +68,8 @@ class TrialRuns:
             params = [Param(name, str(value)) for name, value in trial.values.items()]
             tags = [RunTag("attempt", str(trial.attempt))]
         if not trial.running:
-            metrics = points + at_step_0({**_outcome(trial), **extras.metrics}, trial.last_event)
+            outcome = _outcome(trial, ranked=not self._record.started.confirms)
+            metrics = points + at_step_0({**outcome, **extras.metrics}, trial.last_event)
             tags.append(naming.reason_tag(trial.reason))
             if trial.best_epoch is not None:
                 tags.append(RunTag("best_epoch", str(trial.best_epoch)))
@@ -81,8 +87,9 @@ def _end(client: MlflowClient, run: StoredRun, trial: TrialRecord, extras: Extra
     run.end(client, trial.status, trial.last_event)
 
 
-def _outcome(trial: TrialRecord) -> dict[str, float]:
-    objective = {} if trial.objective is None else {"objective": trial.objective}
+def _outcome(trial: TrialRecord, *, ranked: bool) -> dict[str, float]:
+    """Return the scores and the cost of a trial; only a ranked one has an objective to be compared by."""
+    objective = {} if trial.objective is None or not ranked else {"objective": trial.objective}
     return {**objective, **trial.test, **{f"cost/{name}": value for name, value in trial.cost.items()}}
 
 

@@ -6,6 +6,7 @@ import importlib
 import inspect
 import os
 import random
+import warnings
 from collections.abc import Callable
 from functools import cache
 from typing import Any
@@ -21,7 +22,7 @@ from models import fused_lstm
 from sweeps.errors import TrialFailedError
 from sweeps.trials.evaluation import Confusion
 from sweeps.trials.native_logs import without_native_logs
-from sweeps.trials.spec import Dataset, Split, TrialSpec
+from sweeps.trials.spec import Dataset, OnEpoch, Split, TrialSpec
 
 # Training steps on a GPU between two returns to Python. A return takes some 0.8 ms (a network that computes almost
 # nothing: 1.0 ms a step with 1, 0.2 with 32), which is little beside a processor's step of 50 ms but may be as long as
@@ -30,13 +31,23 @@ STEPS_PER_EXECUTION = 32
 
 
 @cache
-def prepare() -> None:
-    """Configure TensorFlow and Keras in this process, once, before its first model."""
+def prepare() -> int:
+    """Configure TensorFlow and Keras in this process, once, before its first model; return how many GPUs it opens."""
     fused_lstm.install()
+    # Whatever the user's own keras.json says, which Keras reads when it is imported.
+    keras.config.set_floatx("float32")
+    keras.config.set_epsilon(1e-7)
+    keras.config.set_image_data_format("channels_last")
+    keras.config.set_dtype_policy("float32")
     # Each trial builds a model, which is traced once; from the fifth on TensorFlow would warn of that.
     tf.get_logger().setLevel("ERROR")
     with without_native_logs():
-        _configure_gpus()
+        return _configure_gpus()
+
+
+def check(spec: TrialSpec, on_epoch: OnEpoch) -> None:
+    """Build and compile the model; raises what its trial would raise."""
+    compiled(spec)
 
 
 def compiled(spec: TrialSpec) -> tuple[Dataset, keras.Model]:
@@ -56,6 +67,10 @@ def compiled(spec: TrialSpec) -> tuple[Dataset, keras.Model]:
     model = _built(spec, data)
     builder = _named(spec.optimizer)
     optimizer = builder(**_keywords(builder, spec.values))
+    if not isinstance(optimizer, keras.Optimizer):
+        raise TrialFailedError(
+            f"optimizer.build={spec.optimizer}: must return a keras.Optimizer, not {type(optimizer).__name__}"
+        )
     model.compile(
         optimizer,
         loss="sparse_categorical_crossentropy",
@@ -87,7 +102,23 @@ def _data(spec: TrialSpec) -> Dataset:
 def _built(spec: TrialSpec, data: Dataset) -> keras.Model:
     builder = _named(spec.build)
     sizes = {"num_words": data.num_words, "maxlen": data.maxlen, "num_classes": data.num_classes}
-    model: keras.Model = builder(**sizes, **_keywords(builder, spec.values))
+    return _checked(builder(**sizes, **_keywords(builder, spec.values)), f"model.build={spec.build}", data)
+
+
+def _checked(model: Any, where: str, data: Dataset) -> keras.Model:
+    """Return the model, built on the data's shape; raises `TrialFailedError` if it does not return what is trained."""
+    if not isinstance(model, keras.Model):
+        raise TrialFailedError(f"{where}: must return a keras.Model, not {type(model).__name__}")
+    with warnings.catch_warnings(category=UserWarning, action="ignore"):  # of layers that are not built, in many lines
+        answers = keras.tree.flatten(model(keras.KerasTensor((None, data.maxlen), dtype="int32")))
+    expected = f"must return one output, (batch, {data.num_classes}): a probability for each class"
+    if len(answers) != 1:
+        raise TrialFailedError(f"{where}: {expected}; the model has {len(answers)} outputs")
+    if tuple(answers[0].shape[1:]) != (data.num_classes,):
+        shape = ", ".join(["batch", *map(str, answers[0].shape[1:])])
+        raise TrialFailedError(f"{where}: {expected}; the model returns ({shape})")
+    if not model.trainable_variables:
+        raise TrialFailedError(f"{where}: the model has no weights that could be trained")
     return model
 
 
@@ -101,8 +132,10 @@ def _named(target: str) -> Any:
     return getattr(importlib.import_module(module), name)
 
 
-def _configure_gpus() -> None:
+def _configure_gpus() -> int:
     """Let workers share a GPU, and make it give the same numbers to the last bit, as a processor does.
+
+    Returns the number of GPUs that can be used.
 
     Every operation of both models has an implementation for GPUs that TensorFlow calls deterministic; cuDNN's LSTM
     needs one size of cuBLAS's buffers besides (its release notes). The variables are read when a GPU is first used.
@@ -110,8 +143,13 @@ def _configure_gpus() -> None:
     os.environ.setdefault("TF_FORCE_GPU_ALLOW_GROWTH", "true")
     os.environ.setdefault("CUBLAS_WORKSPACE_CONFIG", ":4096:8")
     # A processor is deterministic anyway, and with this would give other sums than it gave before.
-    if tf.config.list_physical_devices("GPU"):
-        tf.config.experimental.enable_op_determinism()
+    if not tf.config.list_physical_devices("GPU"):
+        return 0
+    tf.config.experimental.enable_op_determinism()
+    try:
+        return len(tf.config.list_logical_devices("GPU"))
+    except (RuntimeError, tf.errors.OpError):  # the driver refuses it
+        return 0
 
 
 def _steps_per_execution() -> int:

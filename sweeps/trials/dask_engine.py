@@ -2,29 +2,34 @@
 
 from __future__ import annotations
 
+import asyncio
 import gc
 import importlib
 import logging
 import os
 import queue
+import resource
 import signal
 import sys
 import time
-import traceback
 import uuid
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
+from types import MappingProxyType
 from typing import Any
 
 import dask
-from distributed import Client, Future, KilledWorker, LocalCluster, get_worker
+from distributed import Client, Future, KilledWorker, LocalCluster, get_worker, wait
+from distributed.comm import connect
+from distributed.security import Security
 
 from conf.schema import ConfigError
 from conf.schema import Engine as EngineConfig
 from sweeps import runtime
-from sweeps.errors import SweepError, TrialFailedError
-from sweeps.trials import gpus
+from sweeps.errors import SweepError, TrialFailedError, reason_of, traceback_of
+from sweeps.trials import gpus, memory
 from sweeps.trials.engine import Failed, Finished, Message, Started
+from sweeps.trials.identity import difference, identity
 from sweeps.trials.native_logs import without_native_logs
 from sweeps.trials.spec import EpochReport, TrialSpec
 
@@ -32,6 +37,14 @@ from sweeps.trials.spec import EpochReport, TrialSpec
 THREADS = ("TF_NUM_INTRAOP_THREADS", "TF_NUM_INTEROP_THREADS", "OMP_NUM_THREADS")
 ANSWER = 5  # seconds for a scheduler to answer
 WAIT_FOR_WORKERS = 60  # seconds
+WAIT_FOR_START = 600  # seconds for a worker's process that is there to connect
+WAIT_FOR_CAUSE = 2  # seconds for a nanny's message that it ended its worker, which may come after the worker's end
+FILES, FILES_OF_A_WORKER = 96, 8  # that this process holds open: its libraries', and a worker's connections and pipes
+CERTIFICATES = (
+    "tls:// needs certificates: set DASK_DISTRIBUTED__COMM__TLS__CA_FILE, "
+    "DASK_DISTRIBUTED__COMM__TLS__CLIENT__CERT and DASK_DISTRIBUTED__COMM__TLS__CLIENT__KEY to their files"
+)
+SAME_SOFTWARE = "it needs this project and its packages as they are here"
 # Dask's settings for `engine=local`.
 EMBEDDED = {
     # Dask's own variables make the C library return memory at once, and a trial takes 3 to 9 % longer (2026-11-25).
@@ -44,6 +57,11 @@ EMBEDDED = {
     "distributed.worker.profile.enabled": False,
     "distributed.admin.tick.interval": "1s",
     "distributed.admin.system-monitor.interval": "10s",
+    # Otherwise a worker is given up for good if it is not back at the instant 15 s after it was last lost.
+    "distributed.deploy.lost-worker-timeout": "10000 days",
+    # Of the pages that scheduler and workers would serve to everybody on this machine, none.
+    "distributed.scheduler.http.routes": [],
+    "distributed.worker.http.routes": [],
     "distributed.scheduler.work-stealing": False,  # a worker never has a second trial that could be stolen
     # TensorFlow's memory cannot be spilled, and a worker that pauses because of it would pause for ever.
     "distributed.worker.memory.target": False,
@@ -54,19 +72,35 @@ EMBEDDED = {
 
 
 class DaskEngine:
-    """A `sweeps.trials.engine.Engine` that runs each trial as a Dask task."""
+    """A `sweeps.trials.engine.Engine` that runs each trial as a Dask task.
 
-    def __init__(self, client: Client) -> None:
+    `starting` tells whether a worker's process is there that has yet to connect, and `software` is what a worker of
+    elsewhere must have.
+    """
+
+    def __init__(
+        self,
+        client: Client,
+        *,
+        limit: str = "",
+        starting: Callable[[], bool] = lambda: False,
+        software: Mapping[str, str] = MappingProxyType({}),
+    ) -> None:
         self._client = client
+        self._software = dict(software)
+        self._limit = limit  # of a worker's memory, as configured
+        self._starting = starting
         self._topic = f"trials-{uuid.uuid4().hex}"
         # Dask's threads put here: the key of a trial that has started, a report, a future that is done.
         self._messages: queue.SimpleQueue[str | EpochReport | Future] = queue.SimpleQueue()
         self._out: dict[str, TrialSpec] = {}  # Dask key -> spec
         self._where: dict[str, str] = {}  # Dask key -> address of the worker
         self._killed: dict[str, str] = {}  # Dask key -> reason
-        self._over_memory: set[str] = set()  # addresses
+        self._over_memory: dict[str, int] = {}  # address -> bytes when its nanny ended the worker
+        self._kills = memory.kills()
         self._warming_up: list[Future] = []
-        self._workers_seen = time.monotonic()
+        self._most_workers = self.workers
+        self._workers_seen = self._all_seen = time.monotonic()
         client.subscribe_topic(self._topic, self._on_message)
         client.subscribe_topic("worker-restart-memory", self._on_memory)  # from a nanny, before it ends its worker
 
@@ -82,6 +116,12 @@ class DaskEngine:
     def free(self) -> int:
         return max(0, self.workers - self.busy)
 
+    @property
+    def lost_workers(self) -> int:
+        """The number of workers that have been away for a minute."""
+        away = time.monotonic() - self._all_seen > WAIT_FOR_WORKERS
+        return max(0, self._most_workers - self.workers) if away else 0
+
     def warm_up(self, function: str) -> None:
         """Call a function without arguments, given by its dotted name, on every worker in the background."""
         addresses = self._client.scheduler_info(n_workers=-1)["workers"]
@@ -90,10 +130,15 @@ class DaskEngine:
         # second trial.
         self._warming_up = [self._client.submit(_warm_up, function, workers=[a], pure=False) for a in addresses]
 
+    def warmed_up(self) -> list[Any]:
+        """Wait until all workers are warm, and return what the function returned in each that has not died."""
+        wait(self._warming_up)
+        return [future.result() for future in self._warming_up if future.status == "finished"]
+
     def submit(self, function: str, spec: TrialSpec) -> None:
         key = f"{spec.sweep}-{spec.trial}-{uuid.uuid4().hex}"
         self._out[key] = spec
-        future = self._client.submit(_call, function, spec, self._topic, key=key, pure=False)
+        future = self._client.submit(_call, function, spec, self._topic, self._software, key=key, pure=False)
         future.add_done_callback(self._messages.put)
 
     def stop(self, sweep: str, reason: str) -> None:
@@ -125,31 +170,53 @@ class DaskEngine:
 
     def _ended(self, future: Future) -> Finished | Failed:
         key = future.key
-        spec, address = self._out.pop(key), self._where.pop(key, None)
+        spec = self._out.pop(key)
+        self._where.pop(key, None)
         if future.status == "cancelled":
             raise SweepError("the connection to the Dask scheduler is lost")
         error = future.exception()
         if error is None:
             return Finished(spec, future.result())
         if isinstance(error, KilledWorker):
-            if key in self._killed:
-                return Failed(spec, self._killed.pop(key), str(error), lost=False)
-            reason = "out of memory" if address in self._over_memory else "worker died"
-            self._over_memory.discard(address)
-            return Failed(spec, reason, str(error), lost=True)
-        lines = traceback.format_exception(type(error), error, future.traceback())
-        reason = str(error) if isinstance(error, TrialFailedError) else f"error: {type(error).__name__}: {error}"
-        return Failed(spec, reason.splitlines()[0], "".join(lines), lost=False)
+            ours = self._killed.pop(key, "")
+            return Failed(spec, ours or self._why_died(error.last_worker.address), str(error), lost=not ours)
+        if isinstance(error, _TrialError):
+            reason, trace = error.args
+            return Failed(spec, reason, trace, lost=False)
+        # The function was never called: no other trial could run there either, and this one is not at fault.
+        unlike = _unlike_worker(self._client) or f"a worker cannot run trials: {reason_of(error)}"
+        raise SweepError(f"{unlike}; {SAME_SOFTWARE}") from error
+
+    def _why_died(self, address: str) -> str:
+        """Return why a worker's process ended that nobody here has ended."""
+        deadline = time.monotonic() + WAIT_FOR_CAUSE
+        while self._limit and address not in self._over_memory and time.monotonic() < deadline:
+            time.sleep(0.05)
+        if size := self._over_memory.pop(address, 0):
+            return f"out of memory: the worker took {memory.in_words(size)}, more than engine.memory={self._limit}"
+        before, self._kills = self._kills, memory.kills()
+        if self._kills > before:
+            return f"out of memory: the system, which has {memory.in_words(memory.limit())}, ended the worker"
+        return "worker died"
 
     def _end_worker(self, key: str) -> None:
         self._client.run(_die, workers=[self._where[key]], wait=False, on_error="ignore")
 
     def _look_for_workers(self) -> None:
-        """Raise `SweepError` if no worker has been there for a minute; one that died is replaced within seconds."""
-        if self.workers:
-            self._workers_seen = time.monotonic()
-        elif time.monotonic() - self._workers_seen > WAIT_FOR_WORKERS:
-            raise SweepError(f"no worker is left, and none came within {WAIT_FOR_WORKERS} s")
+        """Raise `SweepError` if no worker has been there for a minute and none is starting."""
+        workers, now = self.workers, time.monotonic()
+        self._most_workers = max(workers, self._most_workers)
+        if workers == self._most_workers:
+            self._all_seen = now
+        if workers:
+            self._workers_seen = now
+        limit = WAIT_FOR_START if self._starting() else WAIT_FOR_WORKERS
+        if now - self._workers_seen > limit:
+            raise SweepError(f"no worker is left, and none came within {limit} s{self._last_over_memory()}")
+
+    def _last_over_memory(self) -> str:
+        sizes = [memory.in_words(size) for size in self._over_memory.values()]
+        return f"; the last one took {sizes[-1]}, more than engine.memory={self._limit}" if sizes else ""
 
     def _on_message(self, event: tuple[float, dict[str, Any]]) -> None:
         _, message = event
@@ -160,7 +227,7 @@ class DaskEngine:
             self._messages.put(message["started"])
 
     def _on_memory(self, event: tuple[float, dict[str, Any]]) -> None:
-        self._over_memory.add(event[1]["worker"])
+        self._over_memory[event[1]["worker"]] = event[1]["rss"]
 
 
 @contextmanager
@@ -169,26 +236,45 @@ def open_engine(config: EngineConfig) -> Iterator[DaskEngine]:
     # A spec holds the checkpoint from which a promoted trial goes on: some 20 MB, of which Dask would warn.
     settings = {"distributed.admin.large-graph-warning-threshold": "1GB"}
     opened = _connected if config.name == "cluster" else _embedded
-    with dask.config.set(settings), opened(config) as client:
-        yield DaskEngine(client)
+    with dask.config.set(settings), opened(config) as engine:
+        yield engine
 
 
 @contextmanager
-def _embedded(config: EngineConfig) -> Iterator[Client]:
-    with (
-        dask.config.set(EMBEDDED),
-        LocalCluster(
-            n_workers=_workers(config),
+def _embedded(config: EngineConfig) -> Iterator[DaskEngine]:
+    with dask.config.set(EMBEDDED), _local_cluster(config) as cluster, Client(cluster) as client:
+
+        def starting() -> bool:
+            return any(nanny.is_alive() for nanny in list(cluster.workers.values()))
+
+        yield DaskEngine(client, limit=config.memory or "", starting=starting)
+
+
+def _local_cluster(config: EngineConfig) -> LocalCluster:
+    workers = _workers(config)
+    _allow_open_files(FILES + FILES_OF_A_WORKER * workers, workers)
+    try:
+        return LocalCluster(
+            n_workers=workers,
             threads_per_worker=1,
             env={**dict.fromkeys(THREADS, str(config.threads)), "TF_CPP_MIN_LOG_LEVEL": "3"},
             host="127.0.0.1",
             dashboard_address="127.0.0.1:0",  # with None it listens too, and two sweeps would want the same port
             memory_limit=config.memory or 0,
+            security=Security.temporary(),  # whoever else is on this machine has no certificate, and is not let in
             silence_logs=logging.CRITICAL,  # the journal has a trial's error; its worker need not print it too
-        ) as cluster,
-        Client(cluster) as client,
-    ):
-        yield client
+        )
+    except (OSError, RuntimeError, ValueError) as error:
+        raise SweepError(f"the workers cannot be started: {reason_of(error)}") from error
+
+
+def _allow_open_files(needed: int, workers: int) -> None:
+    """Raise this process's limit of open files as far as it may be; with too few Dask waits for ever."""
+    soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    if soft < needed <= hard or (soft < needed and hard == resource.RLIM_INFINITY):
+        resource.setrlimit(resource.RLIMIT_NOFILE, (needed, hard))
+    elif soft < needed:
+        raise SweepError(f"ulimit -n {hard}: {workers} workers need at least {needed} open files; allow more of them")
 
 
 def _workers(config: EngineConfig) -> int:
@@ -205,23 +291,50 @@ def dask_setup(worker: Any) -> None:
 
 
 @contextmanager
-def _connected(config: EngineConfig) -> Iterator[Client]:
+def _connected(config: EngineConfig) -> Iterator[DaskEngine]:
+    where = f"engine.scheduler={config.scheduler}"
     try:
+        asyncio.run(asyncio.wait_for(_ask_for_scheduler(config.scheduler or ""), 2 * ANSWER))
         client = Client(config.scheduler, timeout=ANSWER)
-    except (OSError, ValueError) as error:
-        raise ConfigError(f"engine.scheduler={config.scheduler}: no Dask scheduler answers there ({error})") from error
+    except (OSError, ValueError, TypeError, ImportError, TimeoutError) as error:
+        if isinstance(error, TypeError) and str(config.scheduler).startswith("tls:"):
+            raise ConfigError(f"{where}: {CERTIFICATES}") from error
+        raise ConfigError(f"{where}: no Dask scheduler answers there ({reason_of(error)})") from error
     with client:
         try:
             client.wait_for_workers(1, timeout=WAIT_FOR_WORKERS)
         except TimeoutError as error:
-            raise SweepError(f"engine.scheduler={config.scheduler}: no worker in {WAIT_FOR_WORKERS} s") from error
+            raise SweepError(f"{where}: no worker in {WAIT_FOR_WORKERS} s") from error
         for address, worker in client.scheduler_info(n_workers=-1)["workers"].items():
             if worker["nthreads"] != 1:
                 raise ConfigError(
-                    f"engine.scheduler={config.scheduler}: worker {address} runs {worker['nthreads']} tasks at once; "
+                    f"{where}: worker {address} runs {worker['nthreads']} tasks at once; "
                     "Keras trains one trial a process: start workers with --nthreads 1"
                 )
-        yield client
+        if unlike := _unlike_worker(client):
+            raise ConfigError(f"{where}: {unlike}; {SAME_SOFTWARE}")
+        yield DaskEngine(client, software=identity())
+
+
+async def _ask_for_scheduler(address: str) -> None:
+    """Raise an error unless a scheduler answers; a `Client` waits for ever for the answer of anything else."""
+    comm = await connect(address, timeout=ANSWER, **Security().get_connection_args("client"))
+    try:
+        await comm.write({"op": "identity"})
+        kind = (await comm.read()).get("type")
+    finally:
+        comm.abort()
+    if kind != "Scheduler":
+        raise ValueError(f"it is a Dask {str(kind).lower()}")
+
+
+def _unlike_worker(client: Client) -> str:
+    """Name a worker that lacks this project, or has it or its packages in another version; empty if there is none."""
+    for address, answer in client.run(identity, on_error="return").items():
+        unlike = reason_of(answer) if isinstance(answer, Exception) else difference(identity(), answer)
+        if unlike:
+            return f"worker {address} cannot run trials: {unlike}"
+    return ""
 
 
 def _imported(function: str) -> Callable[..., Any]:
@@ -240,21 +353,34 @@ def _imported(function: str) -> Callable[..., Any]:
     return called
 
 
-def _warm_up(function: str) -> None:
-    _imported(function)()
+def _warm_up(function: str) -> Any:
+    return _imported(function)()
 
 
-def _call(function: str, spec: TrialSpec, topic: str) -> Any:
+class _TrialError(Exception):
+    """The failure of a trial, as texts: an error of any library may be one that cannot be sent, or loses its cause."""
+
+    def __init__(self, reason: str, trace: str) -> None:
+        super().__init__(reason, trace)
+
+
+def _call(function: str, spec: TrialSpec, topic: str, drivers: Mapping[str, str]) -> Any:
     """Call the function on a worker, and send its reports to the driver."""
-    called = _imported(function)
+    if drivers and (unlike := difference(drivers, identity())):
+        raise RuntimeError(unlike)
     worker = get_worker()
 
     def on_epoch(report: EpochReport) -> str | None:
         worker.log_event(topic, {"report": report._asdict()})
         return _stopped.get(f"{topic}/{spec.sweep}")
 
-    worker.log_event(topic, {"started": worker.get_current_task()})
-    return called(spec, on_epoch)
+    try:
+        called = _imported(function)
+        worker.log_event(topic, {"started": worker.get_current_task()})
+        return called(spec, on_epoch)
+    except Exception as error:
+        reason = str(error) if isinstance(error, TrialFailedError) else f"error: {reason_of(error)}"
+        raise _TrialError(reason.splitlines()[0], traceback_of(error)) from None
 
 
 # On a worker: the sweeps whose trials are to end with their current epoch, and the reason.

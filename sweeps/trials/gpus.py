@@ -10,6 +10,7 @@ import importlib.util
 import os
 import shutil
 import subprocess
+from collections.abc import Sequence
 from pathlib import Path
 from typing import NamedTuple
 
@@ -17,6 +18,8 @@ DRIVER = Path("/proc/driver/nvidia/gpus")  # has a folder for each GPU once NVID
 # On Windows's Linux the driver is outside, and only its own tool can count the GPUs.
 WINDOWS = Path("/dev/dxg")
 REMEDY = "TensorFlow's CUDA libraries are not installed: pip install '.[cuda]'; trials run on the processor"
+
+DRIVER_HINT = "is the driver recent enough for TensorFlow's CUDA, and are all of its CUDA libraries there?"
 
 
 class Gpus(NamedTuple):
@@ -27,11 +30,39 @@ class Gpus(NamedTuple):
 
 
 def gpus() -> Gpus:
-    """Return the GPUs that CUDA_VISIBLE_DEVICES leaves visible, if TensorFlow has the libraries that it needs."""
+    """Return the GPUs that CUDA_VISIBLE_DEVICES leaves visible, if TensorFlow has the libraries that it needs.
+
+    Once workers have said whether TensorFlow opens them, it is these that were opened.
+    """
+    if _found:
+        return _found[-1]
     visible = _visible(_installed(), os.environ.get("CUDA_VISIBLE_DEVICES"))
     if visible and not _libraries():
         return Gpus((), f"{len(visible)} GPU{'s' if len(visible) > 1 else ''} not used: {REMEDY}")
     return Gpus(visible)
+
+
+def correct(opened: Sequence[int]) -> None:
+    """Take in how many GPUs TensorFlow has opened in each worker of this machine: it may fail to open one.
+
+    Without workers on this machine none of its GPUs is used, and nobody needs a reason.
+    """
+    expected, without = gpus(), sum(count == 0 for count in opened)
+    if not opened or not expected.ids:
+        _found.append(Gpus(()) if not opened else expected)
+    elif without:
+        where = f"in {without} of {len(opened)} workers"
+        unused = f"TensorFlow opens no GPU {where}, which train on the processor: {DRIVER_HINT}"
+        _found.append(Gpus(() if without == len(opened) else expected.ids, unused))
+
+
+def forget() -> None:
+    """Forget what the workers of an earlier sweep have opened."""
+    _found.clear()
+
+
+# The GPUs as the workers have found them; the last one counts.
+_found: list[Gpus] = []
 
 
 def pin_worker(worker: int) -> None:

@@ -96,13 +96,13 @@ def words(file: Path) -> dict[str, float]:
     from sweeps.text_encoder import TextEncoder
 
     before = _peak()
-    vocabulary = learn(batches(file), tokens="words", num_words=NUM_WORDS)
+    vocabulary = learn(batches(file), tokens="words", num_words=NUM_WORDS).content
     encoder = TextEncoder(_settings("words"), vocabulary)
     with tempfile.TemporaryDirectory() as folder:
         encoder.encode_into(Path(folder, "x.npy"), batches(file))
     memory = (_peak() - before) / file.stat().st_size
     texts = list(batches(file))
-    learned, _ = _timed(lambda: learn(texts, tokens="words", num_words=NUM_WORDS))
+    learned, _ = _timed(lambda: learn(texts, tokens="words", num_words=NUM_WORDS).content)
     encoded, _ = _timed(lambda: [encoder.encode(batch) for batch in texts])
     return {"seconds": learned + encoded, "learn": learned, "encode": encoded, "memory": memory}
 
@@ -127,7 +127,7 @@ def subwords(file: Path, tokens: str) -> dict[str, float]:
 
     texts = pq.read_table(file)["text"].to_pylist()
     before = _peak()
-    learned, vocabulary = _timed(lambda: learn([texts[:LEARNED_FROM]], tokens=tokens, num_words=NUM_WORDS))
+    learned, vocabulary = _timed(lambda: learn([texts[:LEARNED_FROM]], tokens=tokens, num_words=NUM_WORDS).content)
     encoder, alone = TextEncoder(_settings(tokens), vocabulary), Tokenizer.from_buffer(vocabulary)
     encoded, _ = _timed(lambda: [encoder.encode(texts[i : i + READ]) for i in range(0, len(texts), READ)])
     memory = (_peak() - before) / file.stat().st_size

@@ -64,9 +64,9 @@ def dask_command(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Callable[
     with servers.processes() as start, (folder / "log").open("wb") as log:
         started: list[subprocess.Popen[str]] = []
 
-        def start_dask(*arguments: str) -> subprocess.Popen[str]:
+        def start_dask(*arguments: str, **variables: str) -> subprocess.Popen[str]:
             command = [sys.executable, "-m", "dask", *arguments, "--dashboard-address", "127.0.0.1:0"]
-            started.append(start(command, cwd=folder, env=environment, stdout=log))
+            started.append(start(command, cwd=folder, env=environment | variables, stdout=log))
             return started[-1]
 
         yield start_dask

@@ -38,12 +38,15 @@ def test_the_request_that_a_confirmation_keeps_has_no_password() -> None:
 
 
 def test_a_sweep_is_confirmed_from_the_store_alone_and_goes_on_by_the_same_command(
-    searched_here: SweepRecord, composed: Callable[..., Job]
+    searched_here: SweepRecord, cluster: str, composed: Callable[..., Job]
 ) -> None:
     console = Console(file=io.StringIO(), width=160)
     session = Session(console, word_index.find)
     asked = [f"sweep={searched_here.started.sweep}", "top=2", "seeds=2", "tracking.uri=sqlite:///mlflow.db"]
     Path("outputs").rename("elsewhere")
+    with pytest.raises(ConfigError, match=f"^engine.scheduler={cluster}: recorded by .*; if you trust it, add engine"):
+        confirming.confirm(confirm.read_arguments(asked), session)
+    asked.append(f"engine.scheduler={cluster}")
     (first,) = confirming.confirm(confirm.read_arguments(asked), session)
     assert len(first.completed) == first.budget >= 4
     for trial in first.completed:

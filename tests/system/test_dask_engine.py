@@ -1,8 +1,14 @@
 """Real Dask: the embedded cluster, and a scheduler with two worker processes on loopback."""
 
 import os
+import re
 import signal
+import socket
+import ssl
+import subprocess
+import threading
 import time
+import urllib.request
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
@@ -10,16 +16,18 @@ from typing import Any
 import dask
 import psutil
 import pytest
-from distributed import Client, LocalCluster
+from distributed import Client, KilledWorker, LocalCluster
+from distributed.security import Security
 
 from conf.schema import ConfigError
 from conf.schema import Engine as EngineConfig
 from sweeps import runtime
 from sweeps.errors import SweepError
-from sweeps.trials import dask_engine, gpus
+from sweeps.trials import dask_engine, gpus, memory
 from sweeps.trials.dask_engine import THREADS, DaskEngine, open_engine
 from sweeps.trials.engine import Failed, Finished, Message, Started
 from sweeps.trials.gpus import Gpus
+from sweeps.trials.identity import difference
 from sweeps.trials.spec import EpochReport
 from tests import specs
 from tests.specs import spec
@@ -189,6 +197,90 @@ def test_an_interrupt_from_the_terminal_is_the_drivers_alone(local: DaskEngine) 
     assert all(isinstance(message, Finished) for message in messages_until_idle(local))
 
 
+def test_nobody_without_the_certificate_is_let_in_and_no_page_is_served(
+    local: DaskEngine, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    wait_until(lambda: local.workers == 2)
+    family = [psutil.Process(), *psutil.Process().children(recursive=True)]
+    ports = {c.laddr.port for p in family for c in p.net_connections() if c.status == psutil.CONN_LISTEN}
+    scheduler = local._client.scheduler.address
+    assert scheduler.startswith("tls://127.0.0.1:")
+    monkeypatch.setattr(dask_engine, "ANSWER", 0.5)
+    for port in ports:
+        with (
+            pytest.raises(ConfigError, match="no Dask scheduler answers there"),
+            open_engine(EngineConfig("cluster", scheduler=f"tcp://127.0.0.1:{port}")),
+        ):
+            pass
+        for page in ("health", "metrics"):
+            with pytest.raises(OSError, match=r"."):
+                urllib.request.urlopen(f"http://127.0.0.1:{port}/{page}", timeout=0.5)
+    with pytest.raises(OSError, match=r"."):
+        Client(scheduler, security=Security.temporary(), timeout=2)  # with another certificate
+    local.submit("tests.specs.slow", spec())
+    assert [type(message) for message in messages_until_idle(local)] == [Finished]
+
+
+def test_the_certificate_is_never_readable_by_others_and_leaves_no_file(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    folder, seen = tmp_path / "temporary", []
+    folder.mkdir()
+    monkeypatch.setattr("tempfile.tempdir", str(folder))
+    load = ssl.SSLContext.load_cert_chain
+
+    def watched(context: ssl.SSLContext, certificate: str, key: str) -> None:
+        seen.append(Path(key).parent.stat().st_mode & 0o077)
+        load(context, certificate, key)
+
+    monkeypatch.setattr(ssl.SSLContext, "load_cert_chain", watched)
+    with open_engine(EngineConfig("local", workers=1)):
+        pass
+    assert seen
+    assert set(seen) == {0}
+    assert [
+        path for path in folder.rglob("*") if b"PRIVATE KEY" in (path.read_bytes() if path.is_file() else b"")
+    ] == []
+
+
+def test_a_death_for_memory_is_named_before_the_first_report_and_where_the_system_is_its_cause(
+    local: DaskEngine, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    kills = memory.kills()
+    monkeypatch.setattr(memory, "kills", lambda: kills + 1)
+    local.submit("tests.specs.dying", spec())
+    failed = failure(local)
+    assert re.fullmatch(r"out of memory: the system, which has \d+ [MG]B, ended the worker", failed.reason)
+    assert failed.lost
+    monkeypatch.undo()
+    local._kills = memory.kills()
+    monkeypatch.setattr(local, "_limit", "300MB")
+    key = "s/tiny-1-before-it-started"
+    local._out[key] = spec()
+    address = next(iter(local._client.scheduler_info(n_workers=-1)["workers"]))
+
+    class Dead:
+        status = "error"
+
+        def exception(self) -> KilledWorker:
+            worker = type("Worker", (), {"address": address})()
+            threading.Timer(0.2, local._on_memory, [(0.0, {"worker": address, "rss": 312_000_000})]).start()
+            return KilledWorker(key, worker, 0)
+
+    dead = Dead()
+    dead.key = key  # type: ignore[attr-defined]
+    failed = local._ended(dead)  # type: ignore[arg-type, assignment]
+    assert failed.reason == "out of memory: the worker took 312 MB, more than engine.memory=300MB"
+
+
+def test_an_error_that_cannot_be_sent_keeps_its_reason_and_its_cause(local: DaskEngine) -> None:
+    local.submit("tests.specs.unsendable", spec())
+    failed = failure(local)
+    assert failed.reason == "error: UnsendableError: the pool is too large (ValueError: 17 words)"
+    assert "17 words" in failed.traceback
+    assert not failed.lost
+
+
 def test_everything_listens_on_loopback_only(local: DaskEngine) -> None:
     wait_until(lambda: local.workers == 2)
     family = [psutil.Process(), *psutil.Process().children(recursive=True)]
@@ -295,7 +387,8 @@ def test_a_worker_past_its_memory_is_replaced_and_named_as_the_reason_and_all_en
     with open_engine(EngineConfig("local", workers=1, memory="500MB")) as engine:
         engine.submit("tests.specs.greedy", spec())
         failed = failure(engine)
-        assert (failed.reason, failed.lost) == ("out of memory", True)
+        assert re.fullmatch(r"out of memory: the worker took \d+ MB, more than engine\.memory=500MB", failed.reason)
+        assert failed.lost
         engine.submit("tests.specs.slow", spec(trial=2))
         assert [type(message) for message in messages_until_idle(engine)] == [Finished]
         workers = {process.pid for process in psutil.Process().children(recursive=True)} - before
@@ -304,12 +397,172 @@ def test_a_worker_past_its_memory_is_replaced_and_named_as_the_reason_and_all_en
     assert [pid for pid in alive if "resource_tracker" not in " ".join(psutil.Process(pid).cmdline())] == []
 
 
+def test_a_worker_that_is_lost_again_and_again_comes_back(monkeypatch: pytest.MonkeyPatch) -> None:
+    # Each replacement is lost just when Dask looks whether the worker before it was replaced.
+    monkeypatch.setenv("DASK_DISTRIBUTED__DEPLOY__LOST_WORKER_TIMEOUT", "1s")
+    dask.config.refresh()
+    with open_engine(EngineConfig("local", workers=1)) as engine:
+        for _ in range(3):
+            wait_until(lambda: engine.workers == 1)
+            engine.submit("tests.specs.dying", spec())
+            assert failure(engine).reason == "worker died"
+            time.sleep(1)
+        wait_until(lambda: engine.workers == 1)
+        engine.submit("tests.specs.slow", spec())
+        assert [type(message) for message in messages_until_idle(engine)] == [Finished]
+    monkeypatch.undo()
+    dask.config.refresh()
+
+
+def test_a_worker_that_stays_away_is_counted_as_lost(local: DaskEngine, monkeypatch: pytest.MonkeyPatch) -> None:
+    wait_until(lambda: local.workers == 2)
+    local.next(0.01)
+    monkeypatch.setattr(dask_engine, "WAIT_FOR_WORKERS", 0.05)
+    assert local.lost_workers == 0
+    monkeypatch.setattr(DaskEngine, "workers", 1)
+    time.sleep(0.1)
+    assert local.next(0.01) is None
+    assert local.lost_workers == 1
+
+
+def test_the_sweep_goes_on_while_its_only_worker_is_starting(
+    local: DaskEngine, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(dask_engine, "WAIT_FOR_WORKERS", 0.1)
+    monkeypatch.setattr(DaskEngine, "workers", 0)
+    time.sleep(0.2)
+    assert local.next(0.01) is None  # the processes of both workers are there
+
+
 def test_without_any_worker_the_sweep_ends(local: DaskEngine, monkeypatch: pytest.MonkeyPatch) -> None:
     assert local.next(0.01) is None
     monkeypatch.setattr(dask_engine, "WAIT_FOR_WORKERS", 0.1)
     monkeypatch.setattr(DaskEngine, "workers", 0)
-    with pytest.raises(SweepError, match="no worker is left"):
+    monkeypatch.setattr(local, "_starting", lambda: False)
+    monkeypatch.setattr(local, "_over_memory", {"tcp://127.0.0.1:1": 52_000_000})
+    with pytest.raises(SweepError, match=r"no worker is left, .*; the last one took 52 MB, more than engine\.memory="):
         local.next(0.2)
+
+
+def test_a_worker_with_other_software_is_refused_when_it_is_there_and_costs_no_trial_when_it_comes(
+    cluster: str, dask_command: Callable[..., subprocess.Popen[str]], tmp_path: Path
+) -> None:
+    config = EngineConfig("cluster", scheduler=cluster)
+    with open_engine(config) as engine, Client(cluster) as client:
+        code = tmp_path / "sweeps"
+        code.mkdir()
+        (code / "__init__.py").write_text("")
+        arguments = ("--host", "127.0.0.1", "--nthreads", "1", "--name", "stranger")
+        stranger = dask_command(
+            "worker", cluster, *arguments, "--local-directory", str(tmp_path), PYTHONPATH=str(tmp_path)
+        )
+        client.wait_for_workers(3, timeout=60)
+        try:
+            for trial in range(3):
+                engine.submit("tests.specs.slow", spec(trial=trial))
+            with pytest.raises(SweepError, match=r"worker tcp://\S+ cannot run trials: ModuleNotFoundError"):
+                messages_until_idle(engine)
+            with (
+                pytest.raises(ConfigError, match=r"cannot run trials: ModuleNotFoundError.*as they are here"),
+                open_engine(config),
+            ):
+                pass
+        finally:
+            stranger.terminate()
+            stranger.wait(30)
+            wait_until(lambda: len(client.scheduler_info(n_workers=-1)["workers"]) == 2)
+
+
+def test_a_worker_with_another_version_is_refused(cluster: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    own = dask_engine.identity() | {"keras": "3.0.0"}
+    monkeypatch.setattr(dask_engine, "difference", lambda _, other: difference(own, other))
+    with (
+        pytest.raises(ConfigError, match=r"worker tcp://\S+ cannot run trials: keras 3\.\d+\.\d+ instead of 3\.0\.0; "),
+        open_engine(EngineConfig("cluster", scheduler=cluster)),
+    ):
+        pass
+
+
+@pytest.mark.parametrize(
+    ("address", "message"),
+    [
+        ("tls://127.0.0.1:9", "tls:// needs certificates: set DASK_DISTRIBUTED__COMM__TLS__CA_FILE"),
+        ("tcp://127.0.0.1:notaport", "no Dask scheduler answers there"),
+        ("tcp://", "no Dask scheduler answers there"),
+        ("http://127.0.0.1:9", "no Dask scheduler answers there"),
+        ("nonsense", "no Dask scheduler answers there"),
+        ("", "no Dask scheduler answers there"),
+        ("127.0.0.1:99999", "no Dask scheduler answers there"),
+        ("tcp://no-such-host.invalid:8786", "no Dask scheduler answers there"),
+        ("inproc://127.0.0.1/1/1", "no Dask scheduler answers there"),
+        ("ucx://127.0.0.1:1", "no Dask scheduler answers there"),
+        ("ws://127.0.0.1:9", "no Dask scheduler answers there"),
+    ],
+)
+def test_a_wrong_address_is_named_in_one_line(address: str, message: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(dask_engine, "ANSWER", 0.5)
+    with pytest.raises(ConfigError) as error, open_engine(EngineConfig("cluster", scheduler=address)):
+        pass
+    assert str(error.value).startswith(f"engine.scheduler={address}: {message}")
+
+
+def test_another_process_than_a_scheduler_is_named(cluster: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(dask_engine, "ANSWER", 1)
+    with Client(cluster) as client:
+        worker = next(iter(client.scheduler_info()["workers"]))
+    with (
+        pytest.raises(ConfigError, match="it is a Dask worker"),
+        open_engine(EngineConfig("cluster", scheduler=worker)),
+    ):
+        pass
+    with socket.create_server(("127.0.0.1", 0)) as silent:
+        address = f"tcp://127.0.0.1:{silent.getsockname()[1]}"
+        with (
+            pytest.raises(ConfigError, match="no Dask scheduler answers there"),
+            open_engine(EngineConfig("cluster", scheduler=address)),
+        ):
+            pass
+
+
+def test_certificates_that_are_no_files_are_named(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(dask_engine, "ANSWER", 0.5)
+    tls = {"distributed.comm.tls.ca-file": "missing.pem", "distributed.comm.tls.client.cert": "missing.pem"}
+    with (
+        dask.config.set(tls),
+        pytest.raises(ConfigError, match=r"^engine\.scheduler=tls://127\.0\.0\.1:9: .*No such file"),
+        open_engine(EngineConfig("cluster", scheduler="tls://127.0.0.1:9")),
+    ):
+        pass
+
+
+def test_too_few_open_files_are_allowed_or_named(monkeypatch: pytest.MonkeyPatch) -> None:
+    raised: list[tuple[int, int]] = []
+    limits = iter([(64, 64), (64, 4096), (1024, 4096)])
+    monkeypatch.setattr("resource.getrlimit", lambda _: next(limits))
+    monkeypatch.setattr("resource.setrlimit", lambda _, pair: raised.append(pair))
+    with (
+        pytest.raises(SweepError, match=r"^ulimit -n 64: 2 workers need at least 112 open files"),
+        open_engine(EngineConfig("local", workers=2)),
+    ):
+        pass
+    for _ in range(2):
+        dask_engine._allow_open_files(112, 2)
+    assert raised == [(112, 4096)]
+
+
+def test_workers_that_cannot_be_started_are_one_line(monkeypatch: pytest.MonkeyPatch) -> None:
+    def full(*_: Any, **__: Any) -> str:
+        raise OSError(28, "No space left on device", "temporary")
+
+    monkeypatch.setattr("tempfile.TemporaryDirectory", full)
+    with (
+        pytest.raises(
+            SweepError,
+            match=r"^the workers cannot be started: RuntimeError: Cluster failed to start: .*No space left on device",
+        ),
+        open_engine(EngineConfig("local", workers=1)),
+    ):
+        pass
 
 
 def test_a_scheduler_that_does_not_answer_is_named(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -4,24 +4,29 @@ import io
 import json
 import os
 import shutil
+import sqlite3
 import subprocess
 import sys
 from collections.abc import Iterator
+from contextlib import closing
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
 from urllib.error import HTTPError
 from urllib.request import Request, urlopen
 
+import mlflow.pyfunc
 import pytest
 from mlflow import MlflowClient
-from rich.console import Console
+from mlflow.models import ModelSignature
+from mlflow.types import ColSpec, DataType, Schema
 
 from conf.schema import ConfigError
 from pipelines import predict
+from sweeps.console import Console
 from sweeps.errors import SweepError
 from sweeps.plan import Plan
-from sweeps.tracking import predictor
+from sweeps.tracking import model_files, predictor, registration
 from sweeps.tracking.predictor import ModelVersion, Prediction
 from sweeps.tracking.registration import register
 from tests.conftest import ROOT
@@ -60,6 +65,28 @@ def test_texts_are_classified_as_lines_of_json(uri: str, capsys: pytest.CaptureF
     ]
 
 
+@pytest.mark.parametrize(("encoding", "shown"), [("utf-8", "어제"), ("latin-1", "\\uc5b4\\uc81c")])
+def test_hostile_texts_and_labels_are_shown_in_any_encoding(
+    encoding: str, shown: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    answer = Prediction("[/x]\x1b[2J:smile:", 0.5, 1, 0, 0, {"[/x]\x1b[2J:smile:": 0.5})
+    monkeypatch.setattr(predictor, "choose", lambda *_: ModelVersion("lstm-[draft]", "1", "candidate"))
+    monkeypatch.setattr(predictor, "classify", lambda *_: [answer])
+    for form in predict.FORMATS:
+        stream = io.TextIOWrapper(io.BytesIO(), encoding=encoding, errors="backslashreplace")
+        monkeypatch.setattr("sys.stdout", stream)
+        predict.predict(predict.Arguments(("어제\x9b\n[b]",), "", format=form), Console(width=160))
+        stream.seek(0)
+        output = stream.read()
+        assert not {"\x1b", "\x9b"} & set(output)
+        if form == "json":
+            assert json.loads(output)["text"] == "어제\x9b\n[b]"
+        else:
+            assert rf"{shown}\u009b\n[b]" in output
+        assert r"[/x]\u001b[2J:smile:" in output
+        assert "lstm-[draft]" in output
+
+
 def test_the_table_has_a_line_for_each_text_and_names_the_model(uri: str) -> None:
     console = Console(file=io.StringIO(), width=160)
     predict.predict(predict.Arguments(("word3 [bold]word4[/bold]", "unheard of"), uri), console)
@@ -78,10 +105,8 @@ class FakeRegistry:
         return self._models
 
     def get_model_version(self, name: str, version: str) -> SimpleNamespace:
-        return SimpleNamespace(name=name, version=version, creation_timestamp=int(version))
-
-    def get_model_version_download_uri(self, name: str, version: str) -> str:
-        return f"/models/{name}/{version}"
+        tags = {} if name == "foreign" else dict.fromkeys(model_files.TAGS, "")
+        return SimpleNamespace(name=name, version=version, creation_timestamp=int(version), tags=tags)
 
 
 @pytest.mark.parametrize(
@@ -101,8 +126,9 @@ def test_the_newest_champion_comes_before_every_candidate(
         ("lstm-imdb", {"candidate": "9"}),
         ("lstm-reuters", {"candidate": "7", "champion": "6"}),
         ("conv_lstm-imdb", {"champion": "4"}),
+        ("foreign", {"champion": "8"}),
     ]
-    monkeypatch.setattr(predictor, "client_of_existing", lambda uri: FakeRegistry(*models))
+    monkeypatch.setattr(predictor, "connect", lambda uri: FakeRegistry(*models))
     assert predictor.choose("sqlite:///x.db", wanted) == version
 
 
@@ -129,14 +155,75 @@ def test_a_store_without_a_model_is_named() -> None:
     assert not Path("/nowhere").exists()
 
 
-def test_a_model_of_word_ids_is_refused_as_it_takes_no_text(monkeypatch: pytest.MonkeyPatch) -> None:
-    signature = SimpleNamespace(inputs=SimpleNamespace(is_tensor_spec=lambda: True))
-    model = SimpleNamespace(metadata=SimpleNamespace(signature=signature))
-    monkeypatch.setattr(predictor, "MlflowClient", lambda *_, **__: FakeRegistry())
-    monkeypatch.setattr(predictor, "download_artifacts", lambda *_, **__: "")
-    monkeypatch.setattr(predictor.mlflow.pyfunc, "load_model", lambda _: model)
-    with pytest.raises(SweepError, match=r"^lstm-imdb version 1 does not take text; a sweep of this version"):
-        predictor.classify("sqlite:///x.db", ModelVersion("lstm-imdb", "1", ""), ["a text"])
+def logged_before(trained: Plan, uri: str, monkeypatch: pytest.MonkeyPatch, code: Path) -> ModelVersion:
+    """Register the baseline with other code, as another version of this project or somebody else would."""
+    monkeypatch.setattr(model_files, "SERVED", code)
+    record = logged(trained, uri)
+    trial = next(trial.trial for trial in record.completed if record.best and trial.trial != record.best.trial)
+    version = register(uri, record, candidate(trained, record, trial))
+    monkeypatch.undo()
+    return ModelVersion(version.name, version.number, "")
+
+
+@pytest.fixture
+def other_store(uri: str, tmp_path: Path) -> str:
+    """A copy of the store, whose artifacts stay where they are."""
+    with (
+        closing(sqlite3.connect(uri.removeprefix("sqlite:///"))) as store,
+        closing(sqlite3.connect("other.db")) as copy,
+    ):
+        store.backup(copy)
+    return f"sqlite:///{tmp_path / 'other.db'}"
+
+
+def test_a_model_of_an_earlier_version_still_answers(
+    trained: Plan, other_store: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    signature = ModelSignature(Schema([ColSpec(DataType.string)]))
+    monkeypatch.setattr(registration, "ModelSignature", lambda **_: signature)
+    earlier = logged_before(trained, other_store, monkeypatch, ROOT / "tests" / "earlier" / "served_model.py")
+    (answer,) = predictor.classify(other_store, earlier, ["word3 word4"])
+    assert answer.words == 2
+
+
+def test_code_of_others_is_not_run(trained: Plan, other_store: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    code, ran = Path("code/served_model.py"), Path("ran").resolve()
+    code.parent.mkdir()
+    code.write_text(f"from pathlib import Path\nPath({str(ran)!r}).touch()\n{model_files.SERVED.read_text()}")
+    foreign = logged_before(trained, other_store, monkeypatch, code)
+    ran.unlink()
+    for _ in ("by its number", "by its alias"):
+        message = rf"^lstm-imdb version {foreign.version}.* is not loaded; .*: served_model\.py is other code$"
+        with pytest.raises(SweepError, match=message):
+            predictor.classify(other_store, foreign, ["a text"])
+        MlflowClient(other_store).set_registered_model_alias("lstm-imdb", "champion", foreign.version)
+        foreign = predictor.choose(other_store, "lstm-imdb")
+    assert foreign.alias == "champion"
+    assert not ran.exists()
+
+
+def test_a_model_of_others_is_neither_loaded_nor_taken_for_the_newest(uri: str, other_store: str) -> None:
+    class Foreign(mlflow.pyfunc.PythonModel):  # type: ignore[misc]
+        _skip_type_hint_validation = True
+
+        def predict(self, context: object, model_input, params: object = None) -> list[str]:  # type: ignore[no-untyped-def]
+            return ["owned"]
+
+    mlflow.pyfunc.save_model("foreign", python_model=Foreign(), pip_requirements=[])
+    client = MlflowClient(other_store)
+    client.create_registered_model("lstm-foreign")
+    client.create_model_version("lstm-foreign", str(Path("foreign").resolve()))
+    client.set_registered_model_alias("lstm-foreign", "champion", "1")
+    assert predictor.choose(other_store, None) == predictor.choose(uri, None)
+    named = predictor.choose(other_store, "lstm-foreign")
+    reason = "it has no tag data.digest, epochs, sweep, trial"
+    with pytest.raises(SweepError, match=f"^lstm-foreign version 1, the champion, is not loaded; .* models: {reason}$"):
+        predictor.classify(other_store, named, ["a text"])
+    for tag in model_files.TAGS:
+        client.set_model_version_tag("lstm-foreign", "1", tag, "1")
+    assert predictor.choose(other_store, None) == named
+    with pytest.raises(SweepError, match=r"python_model\.pkl is none of its files$"):
+        predictor.classify(other_store, named, ["a text"])
 
 
 def test_every_line_of_a_file_is_a_text_and_empty_ones_keep_their_place() -> None:
@@ -240,9 +327,28 @@ def test_mlflows_own_server_answers_raw_text_by_name(served: str, uri: str) -> N
     for key in ("label", "words", "unknown", "unread"):
         assert [answer[key] for answer in answers] == [getattr(answer, key) for answer in direct]
     assert [answer["probability"] for answer in answers] == pytest.approx([answer.probability for answer in direct])
+    authors = ["", "Kim", "", ""]
+    split = {"columns": ["author", "text"], "data": [list(row) for row in zip(authors, TEXTS, strict=True)]}
+    records = [{"author": author, "text": text} for author, text in zip(authors, TEXTS, strict=True)]
+    for request in (
+        {"instances": TEXTS},
+        {"instances": records},
+        {"inputs": {"text": TEXTS}},
+        {"inputs": {"author": authors, "text": TEXTS}},
+        {"dataframe_split": split},
+        {"dataframe_records": records},
+    ):
+        assert ask(served, json.dumps(request).encode()) == answers, request
     split = {"dataframe_split": {"columns": ["text"], "data": [[TEXTS[0]]]}}
     assert ask(served, json.dumps(split).encode()) == answers[:1]
-    for wrong in (b'{"inputs": ["caf\xe9"]}', b'{"dataframe_split": {"data": [["a"], [null]]}}'):
+    assert ask(served, b'{"inputs": []}') == []
+    for wrong in (
+        b'{"inputs": ["caf\xe9"]}',
+        b'{"inputs": [1, 2]}',
+        b'{"instances": [{"author": "a", "title": "b"}]}',
+        b'{"dataframe_split": {"data": [["a"], [null]]}}',
+        b'{"dataframe_records": [{"author": "a", "title": "b"}]}',
+    ):
         with pytest.raises(HTTPError) as refused:
             ask(served, wrong)
         assert refused.value.code == 400, wrong

@@ -27,8 +27,8 @@ from sweeps.driver import Search
 from sweeps.journal import SweepRecord
 from sweeps.plan import LOAD, Plan
 from sweeps.session.session import Session
-from sweeps.tracking import registration, store
-from sweeps.tracking.registration import NotRegisteredError, register
+from sweeps.tracking import model_files, store
+from sweeps.tracking.registration import NotRegisteredError, Version, register
 from sweeps.trials import building, evaluation, training
 from sweeps.trials.spec import EpochReport, OnEpoch, Predictions, TrialResult, TrialSpec
 from tests import tiny
@@ -63,7 +63,7 @@ def test_the_chosen_model_is_a_candidate_that_does_what_was_logged(
     best = record.best
     assert best is not None
     version = register(store.uri(None), record, candidate(trained, record))
-    assert version == ("lstm-imdb", "1", "candidate", best.trial, True)
+    assert version == Version("lstm-imdb", "1", "candidate", best.trial, True)
     assert [warning for warning in recwarn if "type hints" in str(warning.message)] == []
     stored_version = client().get_model_version_by_alias("lstm-imdb", "candidate")
     assert stored_version.version == 1
@@ -84,7 +84,7 @@ def test_the_chosen_model_is_a_candidate_that_does_what_was_logged(
     assert {"network.keras", "served_model.py", "requirements.txt", "input_example.json", "words.json"} <= names
     assert [name for name in names if name.endswith((".pkl", ".pickle", ".cloudpickle"))] == []
     assert {line.partition("==")[0] for line in (folder / "requirements.txt").read_text().split()} == {
-        *registration.REQUIREMENTS
+        *model_files.REQUIREMENTS
     }
     network = folder / "artifacts" / "network.keras"
     assert not keras.saving.load_model(network).compiled  # it has no optimizer, and no state of one
@@ -182,11 +182,25 @@ def test_a_sweep_that_went_on_and_chose_another_trial_has_a_second_version(compo
     fewer = planned(Path("outputs/sweep/imdb"), composed(*TINY, "trials=1", "epochs=1"))
     swept(fewer)
     record = logged(fewer)
-    assert register(store.uri(None), record, candidate(fewer, record)) == ("lstm-imdb", "1", "candidate", 0, True)
+    assert register(store.uri(None), record, candidate(fewer, record)) == Version(
+        "lstm-imdb", "1", "candidate", 0, True
+    )
     more = fewer._replace(config=replace(fewer.config, trials=2))
     swept(more, journal.read(more.directory), very_good)
     record = logged(more)
-    assert register(store.uri(None), record, candidate(more, record)) == ("lstm-imdb", "2", "candidate", 1, True)
+    assert register(store.uri(None), record, candidate(more, record)) == Version("lstm-imdb", "2", "candidate", 1, True)
+    assert client().get_model_version_by_alias("lstm-imdb", "candidate").version == 2
+    # A worse one of another sweep on the same data is registered, and is not the candidate.
+    worse = planned(Path("outputs/worse/imdb"), composed(*TINY, "trials=1", "epochs=1"))._replace(sweep="worse/imdb")
+    swept(worse)
+    record = logged(worse)
+    done, output = registered_by_session(worse, record)
+    value = record.trials[0].objective
+    assert done
+    assert output == (
+        "registered trial 0 as lstm-imdb, version 3, but not the candidate: "
+        f"version 2 has val/accuracy 2.0000, this one {value:.4f}\n"
+    )
     assert client().get_model_version_by_alias("lstm-imdb", "candidate").version == 2
 
 

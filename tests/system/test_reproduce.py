@@ -27,7 +27,7 @@ def test_a_trial_is_reproduced_to_the_last_bit_and_other_code_is_not(
     def repeat(expected: bool) -> str:
         console = Console(file=io.StringIO(), width=200)
         asked = composed("data=imdb", f"reproduce={run.info.run_id}", f"tracking.uri={searched.uri}")
-        assert repeating.reproduce(asked.config, console) is expected
+        assert repeating.reproduce(asked.config, console, {}) is expected
         assert isinstance(console.file, io.StringIO)
         return console.file.getvalue()
 
@@ -37,7 +37,7 @@ def test_a_trial_is_reproduced_to_the_last_bit_and_other_code_is_not(
     assert "epoch 1: differs: " in repeat(False)
     asked = composed(f"reproduce={parent.info.run_id}", f"tracking.uri={searched.uri}")
     with pytest.raises(ConfigError, match="not the run of a trial, but sweep"):
-        repeating.reproduce(asked.config, Console())
+        repeating.reproduce(asked.config, Console(), {})
 
 
 @pytest.mark.parametrize(
@@ -57,7 +57,7 @@ def test_a_mistake_ends_in_one_line(arguments: tuple[str, ...], message: str, mo
 
 def test_the_command_repeats_the_run_that_it_names(monkeypatch: pytest.MonkeyPatch) -> None:
     asked = []
-    monkeypatch.setattr(repeating, "reproduce", lambda config, console: asked.append(config) or True)
+    monkeypatch.setattr(repeating, "reproduce", lambda config, console, named: asked.append(config) or True)
     monkeypatch.setattr("sys.argv", ["reproduce", "ab" * 16, "engine.threads=2"])
     assert reproduce.reproduce(Console())
     assert (asked[0].reproduce, asked[0].engine.threads) == ("ab" * 16, 2)

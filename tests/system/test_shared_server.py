@@ -1,5 +1,6 @@
 """A shared server, as docs/mlflow.md sets it up: MLflow on PostgreSQL, artifacts served, with and without passwords."""
 
+import time
 from collections.abc import Callable
 from pathlib import Path
 
@@ -13,7 +14,10 @@ from sweeps.journal import SweepRecord, TrialRecord
 from sweeps.plan import Plan
 from sweeps.tracking import store
 from sweeps.tracking.client import search_runs
+from sweeps.tracking.database import check
 from sweeps.tracking.extras import Extras
+from sweeps.tracking.failures import StoreRefusesError
+from sweeps.tracking.reader import StoredSweeps
 from sweeps.tracking.registration import register
 from sweeps.tracking.server import newest_comparison
 from sweeps.tracking.tracker import Tracker
@@ -66,11 +70,11 @@ def test_a_server_with_passwords_takes_a_sweep_only_from_those_who_have_one(
 ) -> None:
     options = ("--backend-store-uri", database, "--artifacts-destination", str(tmp_path / "artifacts"))
     with mlflow_server(tmp_path, *options, "--app-name", "basic-auth", environment=ADMIN) as address:
-        tracker = Tracker(address, "guarded")
-        search = search_of(composed("trials=1", "epochs=1"), tracker, directory=Path("outputs/guarded/imdb"))
+        search = search_of(composed("trials=1", "epochs=1"), directory=Path("outputs/guarded/imdb"))
         driver.run([search], FakeEngine())
-        monkeypatch.setattr("sweeps.tracking.tracker.LAST_TRIES", 0.1)
-        assert not tracker.close()  # and the sweep went on without
+        tracker = Tracker(address, "guarded")
+        with pytest.raises(ConfigError, match=r"the server takes no such user or password \(HTTP 401\)"):
+            tracker.wait_until_opened()
         monkeypatch.setenv("MLFLOW_TRACKING_USERNAME", "admin")
         monkeypatch.setenv("MLFLOW_TRACKING_PASSWORD", ADMIN["MLFLOW_AUTH_ADMIN_PASSWORD"])
         tracker = Tracker(address, "guarded")
@@ -81,7 +85,7 @@ def test_a_server_with_passwords_takes_a_sweep_only_from_those_who_have_one(
         assert [run.info.status for run in runs] == ["FINISHED"] * 2
         assert f"{address}/{newest_comparison(address)}" == tracker.comparison(search.plan.sweep)
         monkeypatch.delenv("MLFLOW_TRACKING_PASSWORD")
-        with pytest.raises(ConfigError, match="does not answer as MLflow does: HTTP Error 401"):
+        with pytest.raises(ConfigError, match="HTTP 401"):
             newest_comparison(address)
 
 
@@ -98,3 +102,24 @@ def test_the_database_itself_is_a_store_too_and_its_password_is_not_shown(
     assert "postgresql" in text
     assert PASSWORD not in text
     assert PASSWORD not in str(tracker.ui_command())
+
+
+def test_a_database_that_refuses_is_named_at_once_in_the_same_line_everywhere(database: str) -> None:
+    shown = f"postgresql://{database.partition('@')[2]}"
+    for uri, name, reason in (
+        (database.replace(PASSWORD, "wrong"), "postgres", 'password authentication failed for user "mlflow"'),
+        (database.replace("//mlflow:", "//nobody:"), "postgres", 'password authentication failed for user "nobody"'),
+        (database.removesuffix("postgres") + "absent", "absent", 'database "absent" does not exist'),
+    ):
+        began = time.monotonic()
+        tracker = Tracker(uri)
+        with pytest.raises(StoreRefusesError) as error:
+            tracker.wait_until_opened()
+        tracker.close()
+        for opening in (StoredSweeps, check):
+            with pytest.raises(StoreRefusesError) as other:
+                opening(uri)
+            assert str(other.value) == str(error.value)
+        assert time.monotonic() - began < 20
+        assert str(error.value).startswith(f"tracking.uri={shown.removesuffix('postgres')}{name}: connection failed: ")
+        assert reason in str(error.value)

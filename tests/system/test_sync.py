@@ -1,5 +1,6 @@
 """A store that goes away, comes back, or was never there: in the end it holds the whole journal, once."""
 
+import shutil
 import sqlite3
 import time
 from collections.abc import Callable, Iterator
@@ -65,9 +66,9 @@ def until(condition: Callable[[], bool], what: str) -> None:
         time.sleep(0.1)
 
 
-def search(job: Job, tracker: Tracker, trial: Trial = learn) -> Search:
+def search(job: Job, tracker: Tracker | None = None, trial: Trial = learn) -> Search:
     """A sweep that has ended, as the product leaves it."""
-    searched = Search(plan(job, DIRECTORY / "imdb"), Oracle(job.config, plan(job).space), [tracker])
+    searched = Search(plan(job, DIRECTORY / "imdb"), Oracle(job.config, plan(job).space), [tracker] if tracker else [])
     files.write_text(DIRECTORY / stored.FILE, job.yaml)
     driver.run([searched], FakeEngine(trial))
     searched.close()
@@ -93,6 +94,11 @@ def assert_all_is_there_once(uri: str, record: SweepRecord) -> None:
             assert len(points) == EPOCHS
         assert run.data.metrics["test/accuracy"] == trial.test["test/accuracy"]
         assert "loss_curves.png" in [artifact.path for artifact in client.list_artifacts(run.info.run_id)]
+
+
+def relabelled(directory: Path, name: str) -> str:
+    """Return the journal of a sweep as another one of that name would have it."""
+    return (directory / "imdb" / journal.FILE).read_text().replace(f'"{directory.name}/imdb"', f'"{name}/imdb"')
 
 
 def count_trials(uri: str) -> int:
@@ -192,16 +198,32 @@ def test_a_mistake_ends_in_one_line(arguments: tuple[str, ...], message: str, mo
 
 
 @pytest.mark.usefixtures("fresh_store")
-def test_a_sweep_in_use_is_left_alone_and_the_others_are_synced(
-    composed: Callable[..., Job], monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+def test_sweeps_that_are_in_use_or_damaged_are_named_and_the_others_are_synced(
+    composed: Callable[..., Job],
+    monkeypatch: pytest.MonkeyPatch,
+    tmp_path: Path,
+    capsys: pytest.CaptureFixture[str],
 ) -> None:
     uri = store.uri(f"sqlite:///{tmp_path}/mlflow.db")
-    tracker = Tracker(uri, extras=loss_curves)
-    searched = search(job_at(uri, composed), tracker)
-    assert tracker.close()
-    Path("outputs/another").mkdir()
-    Path("outputs/another", stored.FILE).write_text((DIRECTORY / stored.FILE).read_text())
-    (tmp_path / "mlflow.db").unlink()
-    with journal.locked(Path("outputs/another")):
+    searched = search(job_at(uri, composed))
+    others = [Path("outputs", name) for name in ("in use", "not read", "damaged", "emptied")]
+    for other in others:
+        shutil.copytree(DIRECTORY / "imdb", other / "imdb")
+        files.write_text(other / "imdb" / journal.FILE, relabelled(DIRECTORY, other.name))
+        (other / stored.FILE).write_text((DIRECTORY / stored.FILE).read_text())
+    Path(others[1], stored.FILE).write_text("{")
+    Path(others[2], "imdb", journal.FILE).write_text("{}\n")
+    Path(others[3], "imdb", journal.FILE).write_text("")
+    Path(DIRECTORY, stored.FILE).unlink()  # the journal has it too
+    with journal.locked(others[0]):
         assert synced(monkeypatch) == 1
     assert_all_is_there_once(uri, searched.record)
+    lines = capsys.readouterr().out.splitlines()
+    expected = (
+        f"outputs/away: imdb: {TRIALS} of {TRIALS} trials finished; all of it is in {uri}",
+        "error: outputs/damaged/imdb/journal.jsonl, line 1 is damaged: not an event",
+        "outputs/emptied: no sweep has begun there",
+        "error: outputs/in use is in use by process",
+        "error: outputs/not read/config.yaml: not a configuration: ",
+    )
+    assert [line.startswith(start) for line, start in zip(lines, expected, strict=True)] == [True] * 5, lines

@@ -1,12 +1,14 @@
 import errno
 import json
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import pytest
 
 from conf.schema import Job
-from sweeps import driver, environment, journal
+from sweeps import driver, environment, journal, terminal
 from sweeps.driver import Search
 from sweeps.errors import SweepError, TrialFailedError
 from sweeps.journal import EpochEnded, SweepEnded, SweepRecord, SweepResumed, TrialEnded, TrialStarted
@@ -16,6 +18,7 @@ from sweeps.trials.checkpoints import Checkpoints
 from sweeps.trials.engine import Finished, Message, Started
 from sweeps.trials.spec import EpochReport, OnEpoch, TrialResult, TrialSpec
 from tests.fakes import FakeEngine, Recorder, WorkerDiedError, learn, plan, result
+from tests.searches import SMALL_SPACE, TUNERS, session
 
 
 def search(job: Job, **where: object) -> Search:
@@ -357,6 +360,30 @@ def test_time_that_was_used_before_an_interruption_is_not_given_again(composed: 
         one.close()
 
 
+@pytest.mark.parametrize("tuner", TUNERS)
+def test_a_space_that_is_smaller_than_the_budget_is_exhausted(tuner: str, composed: Callable[..., Job]) -> None:
+    job = composed(*SMALL_SPACE, f"tuner={tuner}", "trials=5")
+    record = session(job).record
+    assert record.ended is not None
+    assert (len(record.trials), record.ended.status, record.ended.reason) == (3, "completed", "exhausted")
+    line = terminal.ending(record)
+    assert line is not None
+    assert line.plain == "conv_lstm on imdb: ended early, the space is exhausted"
+
+
+@pytest.mark.parametrize("tuner", TUNERS)
+@pytest.mark.parametrize(("trials", "reason"), [(1, "trials"), (2, "exhausted")])
+def test_where_nothing_is_searched_there_is_one_trial(
+    tuner: str, trials: int, reason: str, composed: Callable[..., Job]
+) -> None:
+    if tuner == "bayesian" and trials == 1:
+        pytest.skip("it is refused: one of its trials is an initial point")
+    job = composed(*SMALL_SPACE, "model.space.lstm_units=8", f"tuner={tuner}", f"trials={trials}")
+    record = session(job).record
+    assert record.ended is not None
+    assert (len(record.trials), record.ended.reason) == (1, reason)
+
+
 def test_failures_in_a_row_end_the_sweep(composed: Callable[..., Job]) -> None:
     def fail_some(spec: TrialSpec, on_epoch: OnEpoch) -> TrialResult:
         if spec.trial in (1, 2, 4, 5, 6):
@@ -413,3 +440,48 @@ def test_a_full_disk_ends_the_sweep_in_one_line_that_names_the_directory(
     one.close()
     record = SweepRecord.of(one.plan.directory, journal.read(one.plan.directory))
     assert [trial.running for trial in record.trials.values()] == [True, True]
+
+
+@pytest.mark.parametrize(
+    ("change", "line"),
+    [
+        ({}, "2 trials have ended; to go on, give more trials="),
+        ({"trials": 9, "minutes": 1e-9}, "the 1e-09 minutes are used up; to go on, give more minutes="),
+        ({"trials": 9, "target": 0.01}, "the target 0.01 is reached; to go on, give another target="),
+    ],
+)
+def test_a_finished_sweep_that_has_nothing_to_run_says_why(
+    change: dict[str, Any], line: str, composed: Callable[..., Job]
+) -> None:
+    job = composed("model=lstm", "data=imdb", "trials=2", "epochs=1")
+    assert swept(job, FakeEngine()).idle == ""
+    again = session(job._replace(config=replace(job.config, **change)))
+    assert terminal.idle(again.record, again.plan, again.idle) == f"lstm on imdb: nothing was run, {line}"
+    assert again.record.ended is not None
+
+
+def test_a_sweep_whose_directory_is_taken_away_ends_in_one_line(composed: Callable[..., Job]) -> None:
+    def trial(spec: TrialSpec, on_epoch: OnEpoch) -> TrialResult:
+        if spec.trial == 1:
+            Path("outputs").rename("moved")
+        return learn(spec, on_epoch)
+
+    job = composed("model=lstm", "data=imdb", "trials=3", "epochs=1")
+    one = search(job)
+    with pytest.raises(SweepError, match=r"^outputs/sweep/imdb/journal\.jsonl was removed, moved or replaced while"):
+        driver.run([one], FakeEngine(trial, workers=1))
+    one.close()
+    assert not Path("outputs").exists()
+    assert [event.event for event in journal.read(Path("moved/sweep/imdb"))][-1] == "trial_started"
+
+
+def test_a_clock_that_is_set_back_between_two_sessions_gives_no_time_twice(
+    composed: Callable[..., Job], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    job = composed("model=lstm", "data=imdb", "trials=2", "epochs=1")
+    first = swept(job, FakeEngine()).record.sessions[0]
+    monkeypatch.setattr("time.time", lambda: first[0] - 7200)
+    monkeypatch.setattr("sweeps.journal.clock.CLOCK._origin", None)
+    again = session(job._replace(config=replace(job.config, trials=4)))
+    (_, ended), (resumed, last) = again.record.sessions
+    assert ended <= resumed <= last

@@ -1,8 +1,12 @@
+import hashlib
+import json
 import platform
 import subprocess
+import time
 from collections.abc import Callable, Iterator
 from importlib import metadata
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -14,10 +18,10 @@ Git = Callable[..., str]
 @pytest.fixture(autouse=True)
 def asked_anew() -> Iterator[None]:
     """Forget what this process has asked already, before and after the test."""
-    for question in (environment.git, environment.versions):
+    for question in (environment.git, environment.versions, environment.code):
         question.cache_clear()
     yield
-    for question in (environment.git, environment.versions):
+    for question in (environment.git, environment.versions, environment.code):
         question.cache_clear()
 
 
@@ -150,3 +154,82 @@ def test_a_process_asks_git_once(tmp_path: Path, monkeypatch: pytest.MonkeyPatch
     module.write_text("PACKAGES = ('numpy',)\n")  # after the process has begun with the code that was committed
     assert environment.here().git_commit == commit
     assert environment.here().git_dirty is False
+
+
+def test_a_file_that_git_does_not_know_makes_the_code_dirty_if_it_can_run(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, git: Git
+) -> None:
+    code_in(tmp_path, monkeypatch)
+    (tmp_path / ".gitignore").write_text("models/hidden.py\n")
+    committed(tmp_path, git)
+    assert environment.here().git_dirty is False
+    for name in ("models/gru.py", "models/hidden.py", "conf/model/gru.yaml"):
+        asked_for(environment)
+        (tmp_path / name).parent.mkdir(parents=True, exist_ok=True)
+        (tmp_path / name).write_text("a: 1\n")
+        described = environment.here()
+        assert described.git_dirty is True
+        assert name in described.code
+        (tmp_path / name).unlink()
+
+
+def asked_for(module: Any) -> None:
+    for question in (module.git, module.code):
+        question.cache_clear()
+
+
+def test_the_content_of_every_file_that_can_run_is_recorded_without_git_too(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    module = code_in(tmp_path, monkeypatch)
+    (tmp_path / "notes.py").write_text("of nobody")
+    before = environment.here()
+    assert before.git_commit is None
+    assert before.code == {"sweeps/environment.py": hashlib.sha256(b"PACKAGES = ()\n").hexdigest()[:12]}
+    asked_for(environment)
+    module.write_text("PACKAGES = []\n")
+    after = environment.here()
+    assert after.code != before.code
+    assert after.code_digest != before.code_digest
+
+
+def test_a_named_builder_outside_the_project_is_recorded_with_its_package(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    code_in(tmp_path / "project", monkeypatch)
+    for name in ("mine/__init__.py", "mine/nets.py", "mine/layers.py", "alone.py", "other.py"):
+        (tmp_path / name).parent.mkdir(exist_ok=True)
+        (tmp_path / name).write_text("x = 1\n")
+    monkeypatch.syspath_prepend(str(tmp_path))
+    code = environment.here(("mine.nets.build", "alone.read", "nowhere.build")).code
+    assert code.keys() == {"sweeps/environment.py", "mine/__init__.py", "mine/nets.py", "mine/layers.py", "alone.py"}
+
+
+def test_the_code_of_this_project_is_recorded_in_little_space_and_time() -> None:
+    began = time.process_time()
+    code = environment.code(("models.lstm.build",))
+    assert time.process_time() - began < 0.5  # 10 ms on two quiet cores
+    assert {"models/lstm.py", "conf/model/lstm.yaml", "sweeps/trials/training.py"} <= code.keys()
+    assert len(json.dumps(code)) < 16_000
+
+
+def test_a_refusal_of_git_is_no_commit_and_the_code_is_still_recorded(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, git: Git
+) -> None:
+    code_in(tmp_path, monkeypatch)
+    committed(tmp_path, git)
+    monkeypatch.setenv("GIT_TEST_ASSUME_DIFFERENT_OWNER", "1")  # as if somebody else owned the folder
+    described = environment.here()
+    assert (described.git_commit, described.git_dirty) == (None, None)
+    assert described.code
+
+
+def test_a_password_in_an_address_that_was_changed_is_not_recorded(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, git: Git
+) -> None:
+    module = code_in(tmp_path, monkeypatch)
+    committed(tmp_path, git)
+    module.write_text("STORE = 'postgresql://ann:geheim@host/db'\n")
+    diff = environment.here().git_diff
+    assert "geheim" not in diff
+    assert "+STORE = 'postgresql://ann@host/db'" in diff

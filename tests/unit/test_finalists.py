@@ -138,6 +138,16 @@ def test_an_interrupted_confirmation_goes_on_with_what_is_missing(job: Job, tmp_
     assert {outcome.pairs for outcome in confirmation.outcomes(longer) if not outcome.baseline} == {7}
 
 
+def test_the_weights_of_the_first_trial_that_did_not_fail_may_be_needed() -> None:
+    retraining = confirmation_of(searched(), 1, 3)
+    proposals = FixedList(retraining)
+    for _ in range(4):
+        proposals.ask()
+    assert proposals.candidates() == {0, 1}
+    proposals.tell(1, None)
+    assert proposals.candidates() == {0, 3}
+
+
 def test_the_predictions_of_every_trial_are_kept_in_little_space(job: Job, tmp_path: Path) -> None:
     record = run(job, tmp_path, searched(), seeds=3)
     files = sorted((record.directory / "predictions").iterdir())

@@ -83,6 +83,21 @@ def test_what_differs_in_the_environment_is_named_as_far_as_it_was_recorded() ->
     assert not any("cores" in line for line in reproduction.environment_differences(older, now))
 
 
+def test_a_file_of_the_code_that_differs_is_named() -> None:
+    then = Environment(code={"models/gru.py": "1", "models/lstm.py": "2", "models/gone.py": "3"})
+    now = Environment(code={"models/gru.py": "9", "models/lstm.py": "2", "conf/new.yaml": "4"})
+    assert reproduction.environment_differences(then, now) == [
+        "models/gru.py differs from the one that trained",
+        "models/gone.py is missing, it was there when the trial was trained",
+        "conf/new.yaml is new, it was not there when the trial was trained",
+    ]
+    assert reproduction.environment_differences(Environment(), now) == []  # journals of earlier versions lack it
+    many = Environment(code={f"{number}.py": "1" for number in range(30)})
+    lines = reproduction.environment_differences(many, Environment(code=dict.fromkeys(many.code, "2")))
+    assert len(lines) == 11
+    assert lines[-1] == "20 more files differ"
+
+
 def test_the_environment_is_that_of_the_process_that_ran_the_trial() -> None:
     events = records.events(trials=2, end=False)
     later = events[-1].time + 100

@@ -9,12 +9,12 @@ from typing import Any
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
-from rich.console import Console
 from rich.table import Table
 
 from conf.schema import Job, Value
 from sweeps import terminal
 from sweeps.analysis import confirmation
+from sweeps.console import Console
 from sweeps.journal import (
     EpochEnded,
     Event,
@@ -65,7 +65,7 @@ def columns(table: Table) -> dict[str, list[str]]:
 
 
 def printed(table: Table) -> str:
-    console = Console(file=io.StringIO(), width=200, force_terminal=False)
+    console = Console(file=io.StringIO(), width=200)
     console.print(table)
     return console.file.getvalue()  # type: ignore[attr-defined,no-any-return]
 
@@ -100,7 +100,7 @@ def test_the_smallest_loss_is_first() -> None:
     events = [*completed(0, 0.5), *completed(1, 0.7), *completed(2, 0.3)]
     cells = columns(results(record(*events, start=started(objective="val/loss"))))
     assert cells["trial"] == ["2", "baseline", "1"]
-    assert cells["gain"] == ["-0.2000", "", "+0.2000"]
+    assert cells["gain"] == ["+0.2000", "", "-0.2000"]  # less is better
 
 
 def test_without_a_completed_baseline_there_are_no_differences() -> None:
@@ -139,9 +139,9 @@ def test_a_sweep_without_a_completed_trial_has_an_empty_table(events: list[Event
     assert f"0 trials completed, {len(events) and 1} failed" in printed(table)
 
 
-def show(console: Console, *events: Event) -> SweepRecord:
+def show(console: Console, *events: Event, start: SweepStarted | None = None) -> SweepRecord:
     """Do what the driver does: each event goes into the record, then to the listener."""
-    first, *others = [started(), *events]
+    first, *others = [start or started(), *events]
     record = SweepRecord.of(Path(), [first])
     with Terminal(console) as listener:
         listener.on_event(record, first)
@@ -154,7 +154,7 @@ def show(console: Console, *events: Event) -> SweepRecord:
 def lines(events: Iterable[Event]) -> list[str]:
     """The lines that are printed into a file."""
     file = io.StringIO()
-    show(Console(file=file, width=100, force_terminal=False), *events)
+    show(Console(file=file, width=100), *events)
     return file.getvalue().splitlines()
 
 
@@ -165,6 +165,25 @@ def test_every_ended_trial_has_one_line() -> None:
         f"imdb trial 1 failed: {reason}",
         "imdb trial 2: val/accuracy 0.7500 (epoch 1 of 2), test/accuracy 0.7400, 3 s",
     ]
+
+
+def test_names_and_values_from_outside_are_shown_as_they_are(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("TERM", "xterm")
+    name, shown = "a[/x]\x1b]0;t\x07\n:smile:", "a[/x]\\u001b]0;t\\u0007\\n:smile:"
+    start = started(dataset=name, model=name)
+    for events in (
+        [],
+        completed(0, 0.5)[:2],
+        failed(0, name),
+        [*failed(0, name), SweepEnded("failed", None, "minutes")],
+    ):
+        file = io.StringIO()
+        show(Console(file=file, width=200, terminal=True), *events, start=start)
+        assert "\x1b]" not in file.getvalue()
+        assert shown in file.getvalue()
+    ended = record(*completed(0, 0.5, {"cell": name}), *completed(1, 0.6, {"cell": "b"}), start=start)
+    assert f"{shown} on {shown}" in printed(results(ended))
+    assert f"cell={shown}" in printed(results(ended))
 
 
 @given(st.text("ab[]/ =#.(1@\\:x", max_size=40))
@@ -197,7 +216,7 @@ ERASE_LINE = "\x1b[2K"
 def bars(events: Iterable[Event]) -> Iterator[str]:
     """The lines of the last picture on a terminal after these events, without colours."""
     file = io.StringIO()
-    show(Console(file=file, width=100, force_terminal=True, legacy_windows=False), *events)
+    show(Console(file=file, width=100, terminal=True), *events)
     picture = file.getvalue().rpartition(ERASE_LINE)[2]
     return (line.strip() for line in re.sub(r"\x1b\[[0-9;?]*[a-zA-Z]", "", picture).splitlines() if line.strip())
 
@@ -229,7 +248,7 @@ def test_the_bar_of_the_sweep_names_the_best_trial(monkeypatch: pytest.MonkeyPat
 def test_the_bars_of_two_sweeps_do_not_mix(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("TERM", "xterm")
     file = io.StringIO()
-    with Terminal(Console(file=file, width=100, force_terminal=True, legacy_windows=False)) as listener:
+    with Terminal(Console(file=file, width=100, terminal=True)) as listener:
         for dataset in ("imdb", "reuters"):
             first = started(dataset=dataset)
             record = SweepRecord.of(Path(), [first])

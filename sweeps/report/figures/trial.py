@@ -41,7 +41,7 @@ class LossCurves:
         self._axes.set_ylim(low, high + 0.25 * (high - low))  # room for the legend above a loss that rises
         self._axes.legend(handles=drawn, loc="upper right")
         # Without `y`, matplotlib looks for room above the ticks at every drawing.
-        self._axes.set_title(title, y=1.0)
+        self._axes.set_title(title, y=1.0, parse_math=False)
         with io.BytesIO() as file:
             # The least compression is a third faster, and its files are a tenth larger.
             self._figure.savefig(file, format="png", dpi=DPI, pil_kwargs={"compress_level": 1})

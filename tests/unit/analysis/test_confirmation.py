@@ -76,6 +76,23 @@ def test_a_lead_that_grew_lost_nothing(tmp_path: Path) -> None:
     assert confirmation.winners_curse(first).endswith("no lead was lost")
 
 
+def test_no_lead_is_invented_or_lost_twice(tmp_path: Path) -> None:
+    worse = {"3": 0.69, "0": 0.70}  # chosen by another objective than the accuracy
+    sentences = confirmation.conclusions(confirmation.outcomes(confirmations.record(tmp_path, {}, finalists=worse)))
+    assert not any("curse" in sentence for sentence in sentences)
+    first = confirmation.outcomes(confirmations.record(tmp_path, {3: -0.03}))[0]
+    assert confirmation.winners_curse(first).endswith("all of its lead was lost")
+    exactly = first._replace(gain=0.06, lost_lead=0.0002)
+    assert confirmation.winners_curse(exactly).endswith("no lead was lost")
+
+
+def test_the_model_of_a_confirmed_winner_is_one_that_completed(tmp_path: Path) -> None:
+    record = confirmations.record(tmp_path, {3: 0.03}, failed=(1,))
+    choice = confirmation.choice(record)
+    assert choice is not None
+    assert (choice.trial.origin, choice.trial.seed, choice.trial.status) == (3, 101, "completed")
+
+
 def test_altered_predictions_are_not_used(tmp_path: Path) -> None:
     record = confirmations.record(tmp_path, {})
     assert all(outcome.gain_over_examples for outcome in confirmation.outcomes(record) if not outcome.baseline)

@@ -4,14 +4,19 @@ from collections.abc import Callable
 from typing import Any
 
 import pytest
+from hydra.core.override_parser.overrides_parser import OverridesParser
+from hypothesis import given, settings
+from hypothesis import strategies as st
 
-from conf.schema import Job, Value
+from conf.schema import Buildable, Job, Value
 from sweeps.analysis import space_findings
-from sweeps.analysis.importance import Importances, importances
+from sweeps.analysis.importance import Importance, Importances, importances
 from sweeps.analysis.space_findings import Finding
 from sweeps.journal import SweepRecord
 from sweeps.search import space
+from sweeps.search.space import Hyperparameter
 from tests import records
+from tests.conftest import composed_job
 
 Accuracy = Callable[[dict[str, Value], random.Random], float]
 UNKNOWN = Importances(0, 0.0, ())
@@ -77,12 +82,103 @@ def test_a_value_and_a_range_that_were_never_tried_are_findings(lstm: Job) -> No
         trial.values = {**trial.values, "lstm_units": units, "embedding_dim": 100}
     untried = {finding.name: finding for finding in findings(lstm, record) if finding.kind == "untried"}
     assert untried["lstm_units"].override == "model.space.lstm_units.min_value=100 model.space.lstm_units.max_value=200"
-    assert untried["lstm_units"].text == "no trial had lstm_units between 100 and 200, 56 % of its range"
+    assert untried["lstm_units"].text == "no trial had lstm_units between 100 and 200, 55 % of its range"
     assert untried["embedding_dim"].override == "'model.space.embedding_dim.values=[50,100,150,200]'"
 
 
-def test_few_trials_have_no_finding(lstm: Job) -> None:
-    assert findings(lstm, sweep(lstm, trials=3)) == []
+@pytest.mark.parametrize("trials", [0, 1, 4, 11])
+def test_few_trials_are_no_reason_to_advise(trials: int, lstm: Job) -> None:
+    record = sweep(lstm, trials=trials, accuracy=towards("embedding_dim", -1))
+    for trial in record.trials.values():
+        trial.values = {**trial.values, "embedding_dim": 50}
+    assert findings(lstm, record) == []
+    needed = f"too few trials to advise: {trials} ran to their own end, 4 hyperparameters need 12"
+    assert space_findings.silence(record, 4) == needed
+
+
+def test_trials_that_were_ended_or_failed_and_ties_are_no_reason_to_advise(lstm: Job) -> None:
+    def edges(record: SweepRecord) -> list[str]:
+        return [finding.name for finding in findings(lstm, record) if finding.kind == "edge"]
+
+    record = sweep(lstm, accuracy=towards("lstm_units"))
+    assert edges(record) == ["lstm_units"]
+    for trial in record.ranking()[:35]:
+        trial.reason = "stopped"
+    assert edges(record) == []
+    failed = sweep(lstm, accuracy=towards("lstm_units"), failing=lambda trial: trial < 30)
+    assert edges(failed) == []
+    ties = sweep(lstm, accuracy=lambda values, rng: 0.5)
+    ties.trials[0].values = {**ties.trials[0].values, "lstm_units": 200}
+    assert edges(ties) == []
+
+
+def test_stand_in_data_are_no_reason_to_advise(lstm: Job) -> None:
+    record = sweep(lstm, accuracy=towards("lstm_units"), source="standin")
+    assert findings(lstm, record) == []
+    assert space_findings.silence(record, 4) == "the data were generated, so they are no reason to change the space"
+
+
+def test_of_pure_noise_hardly_anything_is_advised(lstm: Job) -> None:
+    advised = 0
+    for seed in range(60):
+        record = sweep(lstm, trials=16)
+        rng = random.Random(seed)
+        for trial in record.trials.values():
+            trial.values = records.drawn(rng, records.LSTM_SPACE, 1)
+            trial.objective = rng.random()
+        advised += bool(findings(lstm, record))
+    assert advised <= 6  # 5 % of 60 is 3
+
+
+def test_a_name_of_a_choice_is_written_so_that_it_can_be_pasted(lstm: Job) -> None:
+    names = ["a b", "c,d", "하나", "it's", "null"]
+    space_of_names = {"kind": {"kind": "Choice", "values": names, "default": "a b"}}
+    record = records.record(trials=40, space=space_of_names)
+    for trial in record.trials.values():
+        trial.values = {**trial.values, "kind": "a b"}
+    model = Buildable("lstm", "models.lstm.build", space_of_names)
+    (finding,) = space_findings.findings(record, model, Buildable("adam", "models.optimizers.adam", {}), UNKNOWN)
+    (override,) = shlex.split(finding.override)
+    (parsed,) = OverridesParser.create().parse_overrides([override])
+    assert parsed.value() == names
+
+
+@given(
+    trials=st.integers(12, 40),
+    seed=st.integers(0, 10**6),
+    clumsy=st.sampled_from(["", "edges", "ties", "failing", "stopped"]),
+    arguments=st.sampled_from([("model=conv_lstm", "optimizer=sgd"), ("model=lstm",)]),
+)
+@settings(max_examples=8)
+def test_no_advice_contradicts_another_and_each_composes(
+    trials: int, seed: int, clumsy: str, arguments: tuple[str, ...]
+) -> None:
+    job, rng = composed_job(*arguments), random.Random(seed)
+    record = records.record(
+        trials=trials, config=job.yaml, failing=lambda trial: clumsy == "failing" and trial % 3 == 2
+    )
+    searched = space.recorded(job.config.model, job.config.optimizer)
+    negligible = Importances(trials, 0.5, tuple(Importance(hp.name, 0.0, 0.0, 0.01) for hp in searched[::2]))
+    direction = rng.choice(searched)
+    for trial in record.trials.values():
+        trial.values = {hp.name: drawn(rng, hp, on_edges=clumsy == "edges") for hp in searched}
+        trial.objective = 0.5 if clumsy == "ties" else direction.place(trial.values[direction.name]) + rng.random() / 9
+        trial.reason = "stopped" if clumsy == "stopped" and rng.random() < 0.3 else "finished"
+    result = findings(job, record, rng.choice([UNKNOWN, negligible]))
+    names = [finding.name for finding in result]
+    assert len(set(names)) == len(names)  # one piece of advice for each, so none against another
+    changed = composed_job(*arguments, *(part for finding in result for part in shlex.split(finding.override)))
+    space.read(changed.config.model, changed.config.optimizer)
+
+
+def drawn(rng: random.Random, hp: Hyperparameter, *, on_edges: bool) -> Value:
+    """A value, or only one of the lower half of the range and the ends."""
+    if on_edges:
+        return rng.choice([hp.bounds[0], hp.bounds[0], hp.default])
+    if hp.kind == "Choice":
+        return rng.choice(hp.arguments["values"])  # type: ignore[no-any-return]
+    low, high = float(hp.bounds[0]), float(hp.bounds[1])
+    return type(hp.bounds[0])(rng.uniform(low, high))
 
 
 @pytest.mark.parametrize("optimizer", ["adam", "sgd"])
@@ -96,6 +192,5 @@ def test_every_override_can_be_pasted(seed: int, optimizer: str, composed: Calla
     for trial in record.trials.values():  # values on the edges
         trial.values = {hp.name: rng.choice([*hp.bounds, hp.default]) for hp in searched}
     result = findings(job, record)
-    assert result
     for finding in result:
         composed(*arguments, *shlex.split(finding.override))

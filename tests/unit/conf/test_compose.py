@@ -153,6 +153,60 @@ def test_of_two_overrides_of_a_hyperparameter_the_later_holds(
     assert composed(f"model.space.{later}", whole).config.model.space["lstm_units"]["max_value"] == 100
 
 
+@pytest.mark.parametrize(
+    ("overrides", "units"),
+    [
+        (["lstm_units=[32,100]"], {"kind": "Choice", "values": [32, 100], "default": 100}),
+        (["lstm_units=[32,100]", "lstm_units.default=32"], {"kind": "Choice", "values": [32, 100], "default": 32}),
+        (["lstm_units=32", "lstm_units=[32,64]"], {"kind": "Choice", "values": [32, 64], "default": 32}),
+    ],
+)
+def test_a_list_is_a_choice_with_the_default_that_is_there(
+    overrides: list[str], units: dict[str, Any], composed: Callable[..., Job]
+) -> None:
+    config = composed("model=lstm", *(f"model.space.{override}" for override in overrides)).config
+    assert config.model.space["lstm_units"] == units
+    assert config.model.space["dropout"] == composed("model=lstm").config.model.space["dropout"]
+
+
+def test_lists_of_a_multirun_are_a_choice_in_each_job() -> None:
+    several = jobs("-m", "model=lstm", "model.space.lstm_units=[32,100],[100,7]")
+    assert [job.config.model.space["lstm_units"]["values"] for job in several] == [[32, 100], [100, 7]]
+
+
+@pytest.mark.parametrize(
+    ("argument", "message"),
+    [
+        (
+            "model.space.lstm_units=[32,64]",
+            "model.space.lstm_units=[32,64]: the default is 100, which is not in the list; with another default: "
+            "'model.space.lstm_units={kind: Choice, values: [32,64], default: 32}'",
+        ),
+        (
+            "model.space.embedding_dim.values={a: 1}",
+            "model.space.embedding_dim.values={a: 1}: a list and a mapping cannot be merged; a choice is written ",
+        ),
+        (
+            "model.space=[1]",
+            "model.space=[1]: a list and a mapping cannot be merged; a choice is written {kind: Choice",
+        ),
+        (
+            "model.space.lstm_units=32,64",
+            "model.space.lstm_units=32,64: one value only; a list: model.space.lstm_units=[",
+        ),
+        ("model.space.lstm_units@x=3", "Override model.space.lstm_units@x=3 looks like a config group override"),
+        ("~model.space.nothing", "Could not delete from config. 'model.space.nothing' does not exist."),
+    ],
+)
+def test_an_override_of_another_kind_is_named(argument: str, message: str) -> None:
+    assert mistake("model=lstm", argument).startswith(message)
+
+
+@pytest.mark.parametrize("prefix", ["", "+", "++"])
+def test_a_hyperparameter_is_overridden_with_any_of_hydras_prefixes(prefix: str, composed: Callable[..., Job]) -> None:
+    assert composed("model=lstm", f"{prefix}model.space.lstm_units=7").config.model.space["lstm_units"] == 7
+
+
 def test_a_multirun_leaves_nothing_behind() -> None:
     assert len(jobs("-m", "model=lstm,conv_lstm")) == 2
     assert list(Path().iterdir()) == []

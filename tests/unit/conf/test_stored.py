@@ -28,6 +28,16 @@ def test_the_options_of_an_upgraded_tuner_are_those_it_was_stored_with() -> None
     assert stored.parsed(OLD.replace("factor: 3", "factor: 4")).tuner["factor"] == 4
 
 
+def test_a_configuration_that_is_missing_is_taken_from_the_journal(tmp_path: Path) -> None:
+    shutil.copytree(BEFORE_FORMATS / "imdb", tmp_path / "imdb")
+    assert stored.read(tmp_path).tuner == stored.parsed(OLD).tuner
+    lines = ("7", '{"config": 7}', '{"config": "["}')
+    for line in lines:
+        (tmp_path / "imdb" / "journal.jsonl").write_text(f"{line}\n")
+        with pytest.raises(ConfigError, match=r"config\.yaml: not a configuration|no sweep was started there"):
+            stored.read(tmp_path)
+
+
 def test_a_dataset_with_a_loader_of_its_own_keeps_its_name() -> None:
     config = stored.parsed(OLD.replace("load: pipelines.data.load", "load: mine.load"))
     assert config.datasets["imdb"].read == "mine.load"

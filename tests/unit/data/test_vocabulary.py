@@ -29,7 +29,7 @@ TEXTS = [
 
 
 def learned(tokens: str, texts: list[str] = TEXTS, num_words: int = 300) -> bytes:
-    return learn([texts], tokens=tokens, num_words=num_words)
+    return learn([texts], tokens=tokens, num_words=num_words).content
 
 
 def encoder(tokens: str, vocabulary: bytes, keep: str = "last", num_words: int = 300) -> TextEncoder:
@@ -47,9 +47,9 @@ def test_every_token_is_counted_once_in_whatever_batches(batches: list[list[str]
     characters = Counter(character for batch in batches for text in batch for character in normalized(text))
     expected = sorted(characters, key=lambda character: (-characters[character], character))
     if expected:
-        vocabulary = learn(batches, tokens="characters", num_words=10**6)
+        vocabulary = learn(batches, tokens="characters", num_words=10**6).content
         assert list(json.loads(vocabulary)) == expected
-        assert learn(batches[::-1], tokens="characters", num_words=10**6) == vocabulary
+        assert learn(batches[::-1], tokens="characters", num_words=10**6).content == vocabulary
 
 
 def test_words_are_counted_however_often_the_table_grows() -> None:
@@ -59,8 +59,8 @@ def test_words_are_counted_however_often_the_table_grows() -> None:
     counts = Counter(" ".join(texts).split())
     expected = sorted(counts, key=lambda word: (-counts[word], word))
     batches = [texts[i : i + 300] for i in range(0, len(texts), 300)]
-    assert list(json.loads(learn(batches, tokens="words", num_words=10**6))) == expected
-    assert list(json.loads(learn(batches, tokens="words", num_words=104))) == expected[:100]
+    assert list(json.loads(learn(batches, tokens="words", num_words=10**6).content)) == expected
+    assert list(json.loads(learn(batches, tokens="words", num_words=104).content)) == expected[:100]
 
 
 @pytest.mark.parametrize("tokens", TOKENS)
@@ -116,7 +116,7 @@ LEARN = """
 import hashlib, json, sys
 from pipelines.data.vocabulary import learn
 for tokens in sys.argv[1:]:
-    print(hashlib.sha256(learn([json.load(open("texts.json"))], tokens=tokens, num_words=300)).hexdigest())
+    print(hashlib.sha256(learn([json.load(open("texts.json"))], tokens=tokens, num_words=300).content).hexdigest())
 """
 
 
@@ -158,7 +158,9 @@ def test_a_saved_encoder_gives_real_texts_the_same_ids_elsewhere(table, tmp_path
     texts = pq.read_table(table)["text"].to_pylist()[:3000]
     expected = {}
     for tokens in TOKENS:
-        vocabulary = learn([texts[i : i + 700] for i in range(0, len(texts), 700)], tokens=tokens, num_words=2000)
+        vocabulary = learn(
+            [texts[i : i + 700] for i in range(0, len(texts), 700)], tokens=tokens, num_words=2000
+        ).content
         for keep in KEEP:
             settings = {"tokens": tokens, "num_words": 2000, "maxlen": 40, "keep": keep, "unlisted": "unknown"}
             (tmp_path / f"{tokens}_{keep}.json").write_text(json.dumps(settings))

@@ -1,6 +1,7 @@
 import json
 import os
 import resource
+from dataclasses import replace
 from pathlib import Path
 from tempfile import TemporaryDirectory
 
@@ -20,6 +21,7 @@ from sweeps.journal import (
     TrialEnded,
     TrialStarted,
 )
+from sweeps.journal.clock import Clock
 from sweeps.journal.events import FORMAT, Environment
 from tests.records import BEFORE_FORMATS
 
@@ -64,7 +66,7 @@ follow: st.SearchStrategy[Event] = st.one_of(
         TrialEnded,
         trials,
         counts,
-        st.text(),
+        st.just("failed"),
         st.text(),
         st.none() | finite,
         st.none() | counts,
@@ -85,10 +87,24 @@ follow: st.SearchStrategy[Event] = st.one_of(
         time=finite,
     ),
 )
-# Every trial that an event concerns was started before.
-events = st.lists(follow, max_size=5).map(
-    lambda later: [STARTED, *(TrialStarted(n, 1, {}, 1, 0, 1, time=0.0) for n in range(3)), *later]
-)
+
+
+def in_order(later: list[Event]) -> list[Event]:
+    """Start every trial that an event concerns before it, and number its epochs one after the other."""
+    ordered: list[Event] = [STARTED, *(TrialStarted(n, 1, {}, 1, 0, 1, time=0.0) for n in range(3))]
+    epochs = dict.fromkeys(range(3), 0)
+    for event in later:
+        if isinstance(event, TrialStarted):
+            epochs[event.trial] = min(epochs[event.trial], event.initial_epoch)
+        elif isinstance(event, EpochEnded):
+            epochs[event.trial] += 1
+            ordered.append(replace(event, epoch=epochs[event.trial]))
+            continue
+        ordered.append(event)
+    return ordered
+
+
+events = st.lists(follow, max_size=5).map(in_order)
 
 
 def written(directory: Path, entries: list[Event]) -> bytes:
@@ -329,3 +345,29 @@ def test_the_chosen_epochs_scores_are_those_of_validation_and_test() -> None:
     record = SweepRecord.of(Path(), [STARTED, TrialStarted(0, 1, {}, 1, 0, 3), *epochs, ended])
     assert record.trials[0].scores() == {"val/loss": 2, "val/accuracy": 0.2, "test/accuracy": 0.15}
     assert record.trials[0].at_best("val/macro_f1") is None
+
+
+@pytest.mark.parametrize("event", [TrialStarted(0, 1, {}, 1, 0, 1), EpochEnded(0, 1, 1, {})], ids=lambda e: e.event)
+def test_a_journal_that_was_taken_away_is_not_written_on(event: Event, tmp_path: Path) -> None:
+    record = Journal(tmp_path / "imdb")
+    record.append(STARTED)
+    record.append(TrialStarted(0, 1, {}, 1, 0, 1))
+    (tmp_path / "imdb").rename(tmp_path / "moved")
+    before = (tmp_path / "moved" / journal.FILE).read_bytes()
+    for _ in range(2):
+        with pytest.raises(journal.JournalError, match=r"imdb/journal\.jsonl was removed, moved or replaced while"):
+            record.append(event)
+        written(tmp_path / "imdb", [])  # another one in its place
+    record.close()
+    assert (tmp_path / "moved" / journal.FILE).read_bytes() == before
+
+
+def test_times_go_on_evenly_though_the_clock_is_set(monkeypatch: pytest.MonkeyPatch) -> None:
+    clock = Clock()
+    began = clock.now()
+    monkeypatch.setattr("time.time", lambda: began - 7200)
+    assert 0 <= clock.now() - began < 60
+    clock.go_on_after(began + 3600)
+    assert 0 <= clock.now() - began - 3600 < 60
+    clock.go_on_after(began)
+    assert 0 <= clock.now() - began - 3600 < 60

@@ -13,6 +13,7 @@ def test_the_page_says_in_plain_words_whether_the_gain_holds(tmp_path: Path) -> 
     assert "The winner's curse: trial 3 led the baseline by +6.0 points" in text
     assert "Confirmed: trial 3" in text
     assert "trial 3 with seed 101: diverged" in text
+    assert "14 of 15 trials completed; completed (all trials)" in text
     assert [figure.name for figure in report.figures] == ["confirmed"]
 
 

@@ -108,3 +108,10 @@ def test_pyplot_and_its_windows_are_not_used(monkeypatch: pytest.MonkeyPatch) ->
     monkeypatch.delattr(matplotlib, "pyplot", raising=False)
     assert importlib.reload(figures).LossCurves().png(CURVES, "title")
     assert "matplotlib.pyplot" not in sys.modules
+
+
+@pytest.mark.parametrize("title", [r"$\frac$", "$x$ 5", r"\alpha_{1", "_hidden"])
+def test_a_title_is_no_formula(title: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setitem(matplotlib.rcParams, "text.parse_math", True)
+    assert figures.LossCurves().png(CURVES, title).startswith(b"\x89PNG")
+    assert not drawn(monkeypatch, CURVES).title.get_parse_math()

@@ -2,6 +2,7 @@ import random
 
 from conf.schema import Value
 from sweeps.report import overview_page
+from sweeps.report.overview_page import Overview
 from tests import records
 from tests.pages import Page
 
@@ -13,12 +14,16 @@ def around(value: float) -> dict[str, object]:
     return {"accuracy": accuracy}
 
 
+def labels(overview: Overview) -> list[str]:
+    return [overview.label(corpus) for corpus in overview.datasets]
+
+
 def test_a_cell_has_the_best_trial_of_all_sweeps_by_validation_and_the_baseline_of_its_sweep() -> None:
     worse = records.record(trials=5, sweep="a/imdb", **around(0.6))
     better = records.record(trials=5, sweep="b/imdb", **around(0.8))
     for trial in better.trials.values():  # the test set chooses nothing
         trial.test = dict.fromkeys(trial.test, 0.1)
-    cell = overview_page.build([worse, better]).cells["lstm", "imdb"]
+    (cell,) = overview_page.build([worse, better]).cells.values()
     assert (cell.sweep, cell.sweeps, cell.trials) == ("b/imdb", 2, 10)
     assert cell.best is better.best
     assert cell.baseline is better.trials[0]
@@ -34,7 +39,25 @@ def test_stand_ins_have_their_own_column_and_confirmations_and_validation_on_tes
             records.record(trials=2, model="failed", failing=lambda trial: True),
         ]
     )
-    assert (overview.models, overview.datasets) == (("lstm",), ("imdb", "imdb (stand-in)"))
+    assert (overview.models, labels(overview)) == (("lstm",), ["imdb", "imdb (stand-in)"])
+
+
+def test_two_different_data_of_one_name_have_columns_of_their_own_with_a_short_digest() -> None:
+    one, other = (records.record(trials=2, sweep=f"{digest}/imdb", digest=digest * 16) for digest in "ab")
+    overview = overview_page.build([one, other, records.record(trials=2, source="standin", digest="c" * 16)])
+    assert labels(overview) == ["imdb, data aaaaaaaa", "imdb, data bbbbbbbb", "imdb (stand-in)"]
+    assert [cell.sweeps for cell in overview.cells.values()] == [1, 1, 1]
+    text = Page(overview_page.render(overview, {})).text
+    assert "imdb, data aaaaaaaa" in text
+    assert "2 completed trials in 1 sweep;" in text
+
+
+def test_a_sweep_in_which_no_trial_completed_hides_none_that_scored_nothing() -> None:
+    failed = records.record(trials=2, failing=lambda trial: True)
+    (cell,) = overview_page.build(
+        [failed, records.record(trials=1, sweep="b/imdb", accuracy=lambda v, rng: 0.0)]
+    ).cells.values()
+    assert (cell.sweep, cell.sweeps) == ("b/imdb", 2)
 
 
 def test_the_page_links_every_report_and_escapes_names() -> None:

@@ -1,4 +1,5 @@
 import itertools
+import os
 import random
 import time
 from pathlib import Path
@@ -53,12 +54,17 @@ def test_a_page_is_written_once_and_again_after_a_later_end(tmp_path: Path) -> N
     record = records.record(directory=tmp_path, trials=2)
     path = write.ensure_written(record)
     assert path == tmp_path / "report.html"
-    path.write_text("not written again")
+    first = path.read_text()
+    os.utime(path, (0, 0))  # of no meaning: the clock may have been set
     assert write.ensure_written(record) == path
-    assert path.read_text() == "not written again"
-    record.add(SweepEnded("completed", 0, time=time.time() + 60))
+    assert path.stat().st_mtime == 0
+    os.utime(path, (2e10, 2e10))
+    record.add(SweepEnded("completed", 0, time=record.sessions[-1][1]))
     write.ensure_written(record)
-    assert path.read_text() != "not written again"
+    assert path.read_text() != first
+    path.write_text("a page that another version wrote, or a user")
+    write.ensure_written(record)
+    assert "a page that" not in path.read_text()
 
 
 @pytest.mark.usefixtures("no_figures")

@@ -120,7 +120,10 @@ def test_a_recorded_space_is_read_without_its_builders() -> None:
         ({"kind": "Choice", "values": [1, 1], "default": 1}, ".values=[1, 1]: must differ from each other"),
         ({"kind": "Choice", "values": [1, 2], "default": 3}, ".default=3: must be one of [1, 2]"),
         ({"kind": "Boolean", "default": 1}, ".default=1: must be true or false"),
-        ([1, 2], "=[1, 2]: must be a number or a name (fixed) or a mapping (searched)"),
+        (
+            [1, 2],
+            "=[1, 2]: must be a number or a name (fixed) or a mapping (searched), {kind: Choice, values: [1, 2], d",
+        ),
         (None, "=None: must be a number"),
         (math.nan, "=nan: must be finite"),
         (-3, "=-3: must be an integer of at least 1"),

@@ -1,7 +1,9 @@
+import shutil
 from pathlib import Path
 
 import pytest
 
+from conf.schema import ConfigError
 from sweeps import journal
 from sweeps.journal import Journal
 from sweeps.session import outputs
@@ -48,3 +50,47 @@ def test_sweeps_are_found_by_the_name_of_their_directory_or_by_their_own() -> No
     assert outputs.recorded_here("lstm-1") == outputs.recorded_here("outputs/lstm-1/") == both
     assert outputs.recorded_here("lstm-1/imdb") == both[:1]
     assert outputs.recorded_here("lstm-2") == []
+
+
+def begun(directory: Path, sweep: str) -> Path:
+    writer = Journal(directory)
+    writer.append(records.started(sweep=sweep))
+    writer.close()
+    return directory
+
+
+def test_a_renamed_directory_keeps_the_name_of_its_journals() -> None:
+    directory = begun(outputs.OUTPUTS / "mine" / "imdb", "lstm-1/imdb")
+    assert outputs.name_of(directory.parent) == "lstm-1"
+    for name in ("mine", "mine/imdb", "lstm-1", "lstm-1/imdb", "outputs/lstm-1/"):
+        assert outputs.recorded_here(name) == [directory]
+    assert outputs.name_of(Path()) == Path().resolve().name  # nothing began here
+
+
+def test_a_copy_is_refused_as_long_as_the_original_is_there() -> None:
+    original = begun(outputs.OUTPUTS / "lstm-1" / "imdb", "lstm-1/imdb").parent
+    copy = begun(outputs.OUTPUTS / "copy" / "imdb", "lstm-1/imdb").parent
+    outputs.refuse_copy(original)
+    with pytest.raises(ConfigError, match=r"^outputs/copy: a copy of .*outputs/lstm-1, which has the same runs; "):
+        outputs.refuse_copy(copy)
+    shutil.rmtree(original)
+    outputs.refuse_copy(copy)
+
+
+def test_a_database_that_is_gone_is_not_the_store_of_a_sweep_that_goes_on(tmp_path: Path) -> None:
+    assert outputs.store_of(f"sqlite:///{tmp_path}/mlflow.db") is None
+    (tmp_path / "mlflow.db").touch()
+    assert outputs.store_of(f"sqlite:///{tmp_path}/mlflow.db") == f"sqlite:///{tmp_path}/mlflow.db"
+    assert outputs.store_of("http://host") == "http://host"
+    assert outputs.store_of("") is None
+
+
+def test_a_directory_that_was_taken_away_is_no_second_error_and_another_in_its_place_stays(tmp_path: Path) -> None:
+    directory = tmp_path / "lstm-1"
+    with outputs.held(directory):
+        shutil.rmtree(directory)
+    with outputs.held(directory):
+        directory.rename(tmp_path / "moved")
+        directory.mkdir()
+        (directory / "notes.txt").touch()
+    assert (directory / "notes.txt").exists()

@@ -34,7 +34,7 @@ def test_a_search_reads_every_page_of_every_experiment() -> None:
 
 def test_a_store_that_does_not_exist_is_not_created(tmp_path: Any) -> None:
     with pytest.raises(ConfigError, match=r"^tracking\.uri=sqlite:////.*absent\.db: there is no such store; "):
-        client.client_of_existing(f"sqlite:///{tmp_path}/absent.db")
+        client.connect(f"sqlite:///{tmp_path}/absent.db")
     assert list(tmp_path.iterdir()) == []
 
 

@@ -8,7 +8,7 @@ from typing import Any
 from sweeps.tracking import comparison_page
 from sweeps.tracking.comparison_page import Comparison
 
-LSTM = Comparison("lstm-1/imdb", "val/accuracy", ["lstm_units"])
+LSTM = Comparison("lstm-1/imdb", "val/accuracy", ["lstm_units"], digest="d1")
 
 
 def unpacked(state: str) -> dict[str, Any]:
@@ -30,6 +30,12 @@ def test_a_sweeps_view_has_its_trials_alone_and_all_of_their_curves() -> None:
     assert charts["PARALLEL hyperparameters → test/accuracy"]["selectedParams"] == ["lstm_units"]
     sections = {section["uuid"] for section in state["compareRunSections"]}
     assert {chart["metricSectionId"] for chart in charts.values()} == sections
+
+
+def test_the_view_of_an_experiment_ranks_only_trials_on_the_same_data_by_the_same_objective() -> None:
+    entry = json.loads(comparison_page.of_experiment(LSTM, 1).value)
+    condition = "tags.kind = 'trial' and tags.objective = 'val/accuracy' and datasets.digest = 'd1'"
+    assert unpacked(entry["state"])["searchFilter"] == condition
 
 
 def test_without_a_searched_hyperparameter_there_is_no_chart_of_them() -> None:

@@ -1,6 +1,7 @@
 """Sweeps read back from a store."""
 
 import shutil
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -10,6 +11,7 @@ from conf.schema import ConfigError
 from sweeps import journal
 from sweeps.errors import SweepError
 from sweeps.journal import SweepRecord, TrialRecord
+from sweeps.tracking import reader
 from sweeps.tracking.client import search_runs
 from sweeps.tracking.extras import Extras
 from sweeps.tracking.reader import StoredSweeps
@@ -89,3 +91,38 @@ def test_a_journal_that_is_empty_lost_or_damaged_is_named(uri: str, tmp_path: Pa
         client.log_text(run, content, journal.FILE)
         with pytest.raises(SweepError, match=reason):
             stored.record(sweep)
+
+
+@pytest.mark.parametrize("name", ["../../x/imdb", "/etc/imdb", "a/..", "imdb", "", "a/b/c", "./imdb", "a/\0"])
+def test_a_name_that_leads_elsewhere_is_no_sweep(name: str, uri: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    assert not reader.is_name(name)
+    stored = StoredSweeps(uri)
+    (sweep,) = stored.chosen("a/imdb", "sweep")
+    events = list(journal.read(Path(MlflowClient(uri).download_artifacts(sweep.run, journal.FILE)).parent))
+    monkeypatch.setattr(reader.journal, "read", lambda _: [replace(events[0], sweep=name), *events[1:]])
+    with pytest.raises(SweepError, match=r"^a/imdb: its journal\.jsonl names the sweep"):
+        stored.record(sweep)
+
+
+def test_runs_with_such_names_are_left_out(uri: str, tmp_path: Path) -> None:
+    client, before = MlflowClient(uri), StoredSweeps(uri).sweeps("sweep")
+    run = client.create_run("0", tags={"kind": "sweep", "sweep": "../../x/imdb"}).info.run_id
+    trial = client.create_run("0", tags={"trial": "x", "mlflow.parentRunId": run, "sweep": "../../x/imdb"}).info.run_id
+    assert StoredSweeps(uri).sweeps("sweep") == before
+    with pytest.raises(ConfigError, match="not the run of a trial"):
+        StoredSweeps(uri).trial(trial)
+    own = StoredSweeps(uri).chosen("a/imdb", "sweep")[0].run
+    for number in ("x", "77", "-1"):
+        client.set_tag(trial, "sweep", "a/imdb")
+        client.set_tag(trial, "trial", number)
+        client.set_tag(trial, "mlflow.parentRunId", own)
+        with pytest.raises(SweepError, match=f"has no trial {number}, which run {trial} names"):
+            StoredSweeps(uri).trial(trial)
+
+
+def test_a_journal_of_any_size_is_not_downloaded(uri: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(reader, "LARGEST", 100)
+    monkeypatch.setattr(MlflowClient, "download_artifacts", None)
+    stored = StoredSweeps(uri)
+    with pytest.raises(SweepError, match=r"^a/imdb: its journal\.jsonl has [\d,]+ bytes, more than 100$"):
+        stored.record(stored.chosen("a/imdb", "sweep")[0])

@@ -19,6 +19,7 @@ from sweeps.errors import TrialFailedError
 from sweeps.journal import EpochEnded, Event, SweepRecord, TrialRecord
 from sweeps.metrics import CURVES
 from sweeps.tracking import comparison_page, store
+from sweeps.tracking.client import search_runs
 from sweeps.tracking.experiments import Experiments
 from sweeps.tracking.extras import Extras
 from sweeps.tracking.runs import SweepRuns
@@ -106,6 +107,9 @@ def test_a_sweep_is_a_run_and_each_trial_a_child_of_it(logged: Logged) -> None:
         shared = {"sweep": "sweep/imdb", "model": "lstm", "dataset": "imdb", "tuner": "random", "seed": "1"}
         assert shared.items() <= run.data.tags.items()
         assert run.data.tags["source"] == "standin"
+    code = logged.search.record.started.environment
+    assert parent.data.tags["code.digest"] == code.code_digest
+    assert parent.data.tags["code.model"] == code.code["models/lstm.py"]
     assert artifacts(parent)["config.yaml"].read_text() == logged.job.yaml
     assert artifacts(parent)["journal.jsonl"].read_bytes() == (logged.search.plan.directory / journal.FILE).read_bytes()
     best = logged.search.record.best
@@ -164,13 +168,17 @@ def test_what_a_store_has_is_not_logged_again(logged: Logged, monkeypatch: pytes
 def test_the_experiment_keeps_a_view_of_each_sweep_and_one_with_a_name(logged: Logged) -> None:
     tags = client().get_experiment_by_name("imdb-standin").tags
     searched = ["embedding_dim", "lstm_units", "learning_rate"]
-    own = comparison_page.of_sweep(comparison_page.Comparison("sweep/imdb", "val/accuracy", searched))
+    newest = comparison_page.Comparison("sweep/imdb", "val/accuracy", searched, digest="0123456789abcdef")
+    own = comparison_page.of_sweep(newest)
     assert tags[own.tag] == own.value
     address = logged.tracker.comparison("sweep/imdb")
     assert address is not None
     assert own.tag.removeprefix(comparison_page.TAG) in address
     (named,) = [json.loads(tags[key]) for key in tags if key.startswith(comparison_page.TAG) and key != own.tag]
     assert named["name"] == "Compare trials"
+    condition = "tags.kind = 'trial' and tags.objective = 'val/accuracy' and datasets.digest = '0123456789abcdef'"
+    assert comparison_page.of_experiment(newest, named["createdAt"]).value == json.dumps(named)
+    assert len(search_runs(client(), condition)) == 3
 
 
 def test_a_failed_trial_is_failed_with_reason_and_traceback() -> None:

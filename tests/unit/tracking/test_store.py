@@ -1,14 +1,16 @@
-"""The choice of a store, and the creation of a local one."""
+"""The choice of a store, and the address of one that is a file."""
 
-import sqlite3
-from contextlib import closing
+import os
+import re
 from pathlib import Path
 
 import pytest
+import sqlalchemy
+from hypothesis import given
+from hypothesis import strategies as st
 
 from conf.schema import ConfigError
 from sweeps.tracking import store
-from sweeps.tracking.tracker import Tracker
 
 
 def test_the_environments_store_is_used_and_a_configured_one_before_it(
@@ -20,55 +22,59 @@ def test_the_environments_store_is_used_and_a_configured_one_before_it(
     assert store.uri("sqlite:////x.db") == "sqlite:////x.db"
 
 
-@pytest.mark.usefixtures("fresh_store")
-def test_a_store_can_be_read_while_it_is_written(tmp_path: Path) -> None:
-    with sqlite3.connect(tmp_path / "mlflow.db") as connection:
-        assert connection.execute("PRAGMA journal_mode").fetchone() == ("wal",)
-    connection.close()
-
-
-@pytest.mark.parametrize("again", [False, pytest.param(True, marks=pytest.mark.long)])
-def test_a_store_whose_creation_was_killed_is_deleted_and_created_anew(again: bool, tmp_path: Path) -> None:
-    uri, path = store.uri(None), tmp_path / "mlflow.db"
-
-    def half() -> None:
-        with store.being_created(uri), closing(sqlite3.connect(path)) as connection:
-            connection.execute("CREATE TABLE registered_models (name TEXT)")  # MLflow's first
-            connection.commit()
-            raise KeyboardInterrupt
-
-    for _ in range(2):
-        with pytest.raises(KeyboardInterrupt):
-            half()
-    if again:
-        tracker = Tracker(uri)
-        tracker.wait_until_opened()
-        assert tracker.close()
-    else:
-        with store.being_created(uri):
-            assert not path.exists()
-
-
-def test_a_store_that_was_there_is_never_taken_for_half_made(tmp_path: Path) -> None:
-    (tmp_path / "mlflow.db").write_bytes(b"precious")
-    for _ in range(2):
-        tracker = Tracker(store.uri(None))
-        with pytest.raises(ConfigError, match="file is not a database"):
-            tracker.wait_until_opened()
-        tracker.close()
-    assert (tmp_path / "mlflow.db").read_bytes() == b"precious"
-
-
 @pytest.mark.parametrize(
-    "uri", ["mlruns", "/tmp/mlruns", "file:///tmp/mlruns", "nonsense://x", "sqlite", "localhost:5000"]
+    "uri", ["mlruns", "/tmp/mlruns", "file:///tmp/mlruns", "nonsense://x", "sqlite", "sqlite://x.db", "localhost:5000"]
 )
 def test_an_address_that_mlflow_would_take_for_a_folder_of_files_is_refused(uri: str) -> None:
     with pytest.raises(ConfigError, match=rf"^tracking\.uri={uri}: must be sqlite:///"):
         store.uri(uri)
 
 
+@pytest.mark.parametrize("uri", ["http://", "http://h:99999", "http://h:port", "http://h o:5000", "https://[::1"])
+def test_a_server_without_a_host_or_a_port_that_can_be_is_refused(uri: str) -> None:
+    with pytest.raises(ConfigError, match=r"must be http\(s\)://host:port"):
+        store.uri(uri)
+
+
 def test_a_relative_database_is_found_from_every_folder(tmp_path: Path) -> None:
     assert store.uri("sqlite:///sub/my.db") == f"sqlite:///{tmp_path}/sub/my.db"
+
+
+@pytest.mark.parametrize(
+    "name", ["what?x=1", "50%20done", "a#b", "x[y] z", "실험", "o'neil & co", "a:b@c", "%", "a\nb"]
+)
+def test_every_folder_can_have_a_store(name: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    folder = tmp_path / name
+    folder.mkdir()
+    monkeypatch.chdir(folder)
+    uri = store.local()
+    assert uri == store.uri(None) == store.uri(uri) == store.uri("sqlite:///mlflow.db")
+    assert store.database(uri) == folder / "mlflow.db"
+    engine = sqlalchemy.create_engine(uri)  # as MLflow reads it
+    engine.connect().close()
+    engine.dispose()
+    assert os.listdir(folder) == ["mlflow.db"]
+    assert os.listdir(tmp_path) == [name]
+
+
+@given(st.text(st.characters(exclude_characters="\0", codec="utf-8"), min_size=1).map(lambda text: f"/{text}/x.db"))
+def test_the_address_of_a_file_names_that_file(path: str) -> None:
+    uri = store.of_file(Path(path))
+    assert store.database(uri) == Path(path)
+    assert sqlalchemy.make_url(uri).database == str(Path(path))
+    assert re.search(r"[\x00-\x1f\x7f-\x9f?#]", uri) is None  # nothing that a terminal or a browser would act on
+
+
+def test_a_path_that_would_be_cut_at_its_question_mark_is_refused_with_the_right_address(tmp_path: Path) -> None:
+    with pytest.raises(ConfigError) as error:
+        store.uri(f"sqlite:///{tmp_path}/what?x=1/x.db")
+    assert str(error.value).endswith(f"write sqlite+pysqlite:///{tmp_path}/what%3Fx=1/x.db")
+
+
+@pytest.mark.parametrize("uri", ["sqlite:///", "sqlite:///:memory:"])
+def test_a_store_in_memory_is_refused(uri: str) -> None:
+    with pytest.raises(ConfigError, match=rf"^tracking\.uri={uri}: names no file"):
+        store.uri(uri)
 
 
 def test_the_store_that_was_used_last_comes_before_the_local_one(monkeypatch: pytest.MonkeyPatch) -> None:

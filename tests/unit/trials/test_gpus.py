@@ -19,6 +19,7 @@ Machine = Callable[..., None]
 @pytest.fixture
 def machine(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Machine:
     """A machine with some GPUs, with or without cuDNN, and CUDA_VISIBLE_DEVICES set or not."""
+    gpus.forget()
 
     def make(installed: int, visible: str | None = None, libraries: bool = True) -> None:
         for number in range(installed):
@@ -138,9 +139,30 @@ def test_the_model_is_recorded_with_the_machine_where_it_is_used(
     visible: str | None, models: str | None, machine: Machine
 ) -> None:
     machine(2, visible)
-    environment.machine.cache_clear()
     assert environment.machine().get("gpus") == models
-    environment.machine.cache_clear()
+
+
+@pytest.mark.parametrize(
+    ("opened", "ids", "unused"),
+    [
+        ([1, 1], ("0", "1"), ""),
+        ([0, 0], (), "TensorFlow opens no GPU in 2 of 2 workers, which train on the processor: "),
+        ([1, 0], ("0", "1"), "TensorFlow opens no GPU in 1 of 2 workers, which train on the processor: "),
+        ([], (), ""),  # a cluster's workers are elsewhere
+    ],
+)
+def test_no_gpu_is_claimed_that_tensorflow_did_not_open(
+    opened: list[int], ids: tuple[str, ...], unused: str, machine: Machine
+) -> None:
+    machine(2)
+    gpus.correct(opened)
+    found = gpus.gpus()
+    assert found.ids == ids
+    assert found.unused.startswith(unused)
+    assert bool(found.unused) == bool(unused)
+    assert ("gpus" in environment.machine()) == bool(ids)
+    gpus.forget()
+    assert gpus.gpus() == Gpus(("0", "1"))
 
 
 def test_gpus_are_found_without_tensorflow() -> None:

@@ -407,7 +407,10 @@ def test_only_a_gpu_runs_several_steps_an_execution_and_is_made_deterministic(
         monkeypatch.setattr(tf.config, kind, {"GPU": devices}.__getitem__)
     monkeypatch.setattr(tf.config.experimental, "enable_op_determinism", lambda: enabled.append(True))
     monkeypatch.setattr(keras.Model, "compile", compile_)
-    monkeypatch.setattr("models.lstm.build", lambda **_: keras.Sequential())
+    monkeypatch.setattr(
+        "models.lstm.build",
+        lambda *, maxlen, num_classes, **_: keras.Sequential([keras.Input((maxlen,)), keras.layers.Dense(num_classes)]),
+    )
     monkeypatch.setenv("TF_FORCE_GPU_ALLOW_GROWTH", "")
     monkeypatch.delenv("TF_FORCE_GPU_ALLOW_GROWTH")
     monkeypatch.setenv("CUBLAS_WORKSPACE_CONFIG", ":16:8")

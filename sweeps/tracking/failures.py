@@ -1,0 +1,130 @@
+"""Failures of the store, in one line: those that last, which are the user's to mend, and those that may pass."""
+
+from __future__ import annotations
+
+import errno
+import re
+import sqlite3
+import ssl
+import tempfile
+from collections.abc import Iterator
+
+from sqlalchemy.exc import DBAPIError, SQLAlchemyError
+
+from conf.schema import ConfigError
+from sweeps.errors import SweepError
+from sweeps.tracking.store import without_password
+
+CREDENTIALS = "MLFLOW_TRACKING_USERNAME and MLFLOW_TRACKING_PASSWORD, or MLFLOW_TRACKING_TOKEN"
+SERVER = "give the address of one, such as http://host:5000"
+OTHERWISE = "correct that, or name another store: tracking.uri=…"
+# Answers of a server that it may not give the next time.
+PASSING_STATUS = (408, 425, 429)
+LASTING_CODES = {  # of MLflow
+    "BAD_REQUEST",
+    "CUSTOMER_UNAUTHORIZED",
+    "ENDPOINT_NOT_FOUND",
+    "INVALID_PARAMETER_VALUE",
+    "INVALID_STATE",
+    "PERMISSION_DENIED",
+    "RESOURCE_DOES_NOT_EXIST",
+    "UNAUTHENTICATED",
+}
+# What databases say to a connection or a statement that they will not accept the next time either.
+LASTING_WORDS = re.compile(
+    r"FATAL|no password supplied|permission denied|access denied|unknown database|login failed|cannot open database"
+    r"|not a database|malformed|unable to open database|readonly database|invalid (dsn|connection|port)"
+    r"|no such (table|column)|does not exist|does not support SSL|certificate",
+    re.IGNORECASE,
+)
+NO_SUCH_HOST = re.compile("Name or service not known|nodename nor servname")  # of Linux and of macOS
+PASSING_WORDS = re.compile(r"starting up|shutting down|recovery|too many|remaining connection slots|locked|timeout")
+
+
+class StoreAwayError(SweepError):
+    """The store does not answer now; it may do so later."""
+
+
+class StoreRefusesError(ConfigError):
+    """The store will not answer otherwise before the user has changed something; the message names it."""
+
+
+def of(uri: str, error: Exception) -> StoreAwayError | StoreRefusesError:
+    """Return the failure that an error of a library means."""
+    if isinstance(error, StoreAwayError | StoreRefusesError):
+        return error
+    if isinstance(error, OSError) and error.errno in (errno.ENOSPC, errno.EDQUOT):
+        return StoreAwayError(
+            f"{error.strerror}: there must be room for the files of {without_password(uri)}, and in the temporary "
+            f"folder {tempfile.gettempdir()}"
+        )
+    reason = _lasting(error)
+    if reason is not None:
+        return refused(uri, reason)
+    plain = next((cause.strerror for cause in _chain(error) if isinstance(cause, OSError) and cause.strerror), None)
+    return StoreAwayError(f"{without_password(uri)} does not answer: {plain or first_line(error)}")
+
+
+def of_status(uri: str, status: int) -> StoreAwayError | StoreRefusesError:
+    """Return the failure that a server's HTTP status means."""
+    if status >= 500 or status in PASSING_STATUS:
+        return StoreAwayError(f"{without_password(uri)} does not answer: it has an error of its own, HTTP {status}")
+    if status == 401:
+        return refused(uri, f"the server takes no such user or password (HTTP 401); give them in {CREDENTIALS}")
+    if status == 403:
+        return refused(
+            uri, f"the server forbids this to this user or this machine (HTTP 403); another user: {CREDENTIALS}"
+        )
+    return refused(uri, f"not a server of MLflow's, as it answers HTTP {status}; {SERVER}")
+
+
+def of_page(uri: str) -> StoreRefusesError:
+    """Return the failure of a server that answers with anything but JSON."""
+    return refused(uri, f"not a server of MLflow's, as it answers with a page; {SERVER}")
+
+
+def refused(uri: str, reason: str) -> StoreRefusesError:
+    return StoreRefusesError(f"tracking.uri={without_password(uri)}: {' '.join(reason.split())}")
+
+
+def first_line(error: Exception) -> str:
+    """Return what a library says, without its own prefixes and without the address, which may hold a password."""
+    lines = str(error).strip().splitlines() or [type(error).__name__]
+    return without_password(re.sub(r"^\([\w.]+\) ", "", lines[0]))
+
+
+def _lasting(error: Exception) -> str | None:
+    """Return why the store will never answer otherwise, and what helps; None for anything that may pass."""
+    chain = list(_chain(error))
+    for cause in chain:
+        if reason := _network_reason(cause):
+            return reason
+    for cause in chain:
+        if isinstance(cause, SQLAlchemyError | sqlite3.Error):
+            text = str(cause.orig if isinstance(cause, DBAPIError) else cause)
+            lasting = LASTING_WORDS.search(text) and not PASSING_WORDS.search(text)
+            return f"{first_line(cause)}; {OTHERWISE}" if lasting else None
+    if getattr(error, "error_code", None) in LASTING_CODES:
+        return f"{first_line(error)}; {OTHERWISE}"
+    return None
+
+
+def _network_reason(cause: BaseException) -> str | None:
+    if NO_SUCH_HOST.search(str(cause)):
+        return "there is no such host; correct its name, or log to a file and bring the runs later: pipelines.sync"
+    if isinstance(cause, ssl.SSLCertVerificationError):
+        return (
+            f"its certificate is not valid here: {cause.verify_message}; "
+            "MLFLOW_TRACKING_SERVER_CERT_PATH names a file with the authority's"
+        )
+    return None
+
+
+def _chain(error: BaseException) -> Iterator[BaseException]:
+    """Yield an error and those that led to it."""
+    seen: set[int] = set()
+    current: BaseException | None = error
+    while current is not None and id(current) not in seen:
+        seen.add(id(current))
+        yield current
+        current = current.__cause__ or current.__context__

@@ -1,0 +1,57 @@
+"""The signals that end a command."""
+
+import signal
+import subprocess
+import sys
+from collections.abc import Callable
+
+import pytest
+
+from tests.servers import Start
+
+WAITS = """
+import signal
+from pipelines.command import execute
+
+def wait(console):
+    try:
+        print("ready", flush=True)
+        signal.pause()
+    finally:
+        print("in order", flush=True)
+    return True
+
+execute(wait)
+"""
+Command = Callable[..., subprocess.Popen[str]]
+
+
+@pytest.fixture
+def command(start: Start) -> Command:
+    """Starts a command that waits, with these words before it."""
+
+    def ready(*prefix: str) -> subprocess.Popen[str]:
+        process = start([*prefix, sys.executable, "-c", WAITS], stdin=subprocess.DEVNULL)
+        assert process.stdout is not None
+        while "ready" not in process.stdout.readline():
+            assert process.poll() is None
+        return process
+
+    return ready
+
+
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM, signal.SIGHUP])
+def test_a_command_ends_in_order(number: int, command: Command) -> None:
+    process = command()
+    process.send_signal(number)
+    assert process.communicate()[0] == "in order\n"
+    assert process.returncode == 130
+
+
+def test_a_command_outlives_its_terminal_below_nohup(command: Command) -> None:
+    process = command("nohup")
+    process.send_signal(signal.SIGHUP)
+    with pytest.raises(subprocess.TimeoutExpired):
+        process.wait(0.5)
+    process.terminate()
+    assert process.wait(20) == 130

@@ -1,0 +1,64 @@
+"""Commands in a folder whose own packages have the names of those that they need."""
+
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from tests.conftest import ROOT
+
+HIDING = ("conf", "models", "sweeps", "hydra", "omegaconf", "mlflow", "keras", "rich")
+SMALL = ("experiment=smoke", "data=imdb", "model=lstm", "trials=1", "epochs=1", "engine.workers=1")
+
+
+@pytest.fixture(params=["packages", "modules", "folders"])
+def crowded(request: pytest.FixtureRequest, tmp_path: Path) -> Path:
+    for name in HIDING:
+        if request.param == "modules":
+            (tmp_path / f"{name}.py").write_text("raise ImportError('not the one that is meant')\n")
+        else:
+            (tmp_path / name).mkdir()
+        if request.param == "packages":
+            (tmp_path / name / "__init__.py").write_text("raise ImportError('not the one that is meant')\n")
+    return tmp_path
+
+
+def command(name: str, *arguments: str) -> tuple[int, str]:
+    finished = subprocess.run(
+        [sys.executable, "-m", f"pipelines.{name}", *arguments],
+        env={**os.environ, "PYTHONPATH": str(ROOT)},
+        stdout=subprocess.PIPE,
+        stderr=subprocess.STDOUT,
+        text=True,
+        check=False,
+    )
+    return finished.returncode, finished.stdout
+
+
+@pytest.mark.parametrize(
+    ("line", "message"),
+    [
+        ("sweep trials=0", "error: trials=0: must be at least 1\n"),
+        ("sweep --cfg job -p trials", "12\n"),
+    ],
+)
+@pytest.mark.usefixtures("crowded")
+def test_a_sweep_reads_its_own_configuration(line: str, message: str) -> None:
+    assert command(*line.split())[1] == message
+
+
+@pytest.mark.long
+@pytest.mark.usefixtures("crowded")
+def test_every_command_works() -> None:
+    Path("mine.py").write_text("from models.lstm import build\n")  # a builder of the user's own is still found
+    status, output = command("sweep", *SMALL, "model.build=mine.build")
+    assert status == 0, output
+    for name in ("report", "sync"):
+        status, output = command(name)
+        assert status == 0, output
+    for name, refusal in (("predict", "no champion and no candidate"), ("confirm", "sweep: has no value")):
+        assert refusal in command(name)[1]
+    assert "one run's id is needed" in command("reproduce")[1]
+    assert "port=0: must be at least 1" in command("ui", "port=0")[1]

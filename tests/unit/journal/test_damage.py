@@ -1,0 +1,106 @@
+"""Journals that were edited, cut or mixed up: each is read, or refused in one line that names the place."""
+
+import json
+from pathlib import Path
+from tempfile import TemporaryDirectory
+from typing import Any
+
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from sweeps import journal
+from sweeps.analysis import confirmation
+from sweeps.analysis.summary import SweepSummary
+from sweeps.journal import SweepRecord
+from sweeps.journal.events import to_entry
+from sweeps.report import tables
+from sweeps.terminal import ending, progress_so_far, results
+from tests import records
+
+ENTRIES = [to_entry(event) for event in records.events(trials=3, epochs=2, failing=lambda trial: trial == 2)]
+ENDED = next(number for number, entry in enumerate(ENTRIES) if entry["event"] == "trial_ended")
+
+
+def written(directory: Path, entries: list[Any]) -> Path:
+    (directory / journal.FILE).write_text("".join(json.dumps(entry) + "\n" for entry in entries))
+    return directory
+
+
+@pytest.mark.parametrize(
+    ("change", "reason"),
+    [
+        ({"objective": None}, "trial 0 is completed and has no objective"),
+        ({"best_epoch": 9}, "best_epoch is 9, and trial 0 ran 2"),
+        ({"status": "paused"}, "status is 'paused'"),
+        ({"trial": 7}, "trial 7 has not started"),
+        ({"trial": "0"}, "trial is '0'"),
+        ({"time": float("nan")}, "time is nan"),
+        ({"test": {"test/accuracy": None}}, "test is {'test/accuracy': None}"),
+        ({"reason": ["\x1b[31m"]}, r"reason is ['\x1b[31m']"),
+    ],
+)
+def test_a_field_that_cannot_be_is_named(change: dict[str, object], reason: str, tmp_path: Path) -> None:
+    entries = [*ENTRIES[:ENDED], ENTRIES[ENDED] | change, *ENTRIES[ENDED + 1 :]]
+    with pytest.raises(journal.JournalError) as error:
+        journal.read(written(tmp_path, entries))
+    assert str(error.value).startswith(f"{tmp_path / journal.FILE}, line {ENDED + 1} is damaged: {reason}")
+
+
+@pytest.mark.parametrize("line", ["[" * 100_000, "7", "null", '"text"', '{"event": 7}', '{"event": "epoch_ended"}'])
+def test_a_line_that_is_no_event_is_named(line: str, tmp_path: Path) -> None:
+    written(tmp_path, ENTRIES[:1])
+    with (tmp_path / journal.FILE).open("a") as file:
+        file.write(f"{line}\n")
+    with pytest.raises(journal.JournalError, match=r"journal\.jsonl, line 2 is damaged: .") as error:
+        journal.read(tmp_path)
+    assert "Error" not in str(error.value)
+
+
+scalars = st.none() | st.booleans() | st.integers() | st.floats() | st.text(max_size=5)
+values = st.recursive(
+    scalars, lambda inner: st.lists(inner, max_size=2) | st.dictionaries(st.text(), inner, max_size=2)
+)
+
+
+def damaged(data: st.DataObject) -> list[Any]:
+    """Return the entries with one to three of them changed, left out, doubled or exchanged."""
+    entries = [dict(entry) for entry in ENTRIES]
+    for _ in range(data.draw(st.integers(1, 3))):
+        number, other = (data.draw(st.integers(0, len(entries) - 1)) for _ in range(2))
+        match data.draw(st.sampled_from(["change", "change", "leave out", "double", "exchange", "drop a field"])):
+            case "change":
+                entries[number][data.draw(st.sampled_from(sorted(entries[number])))] = data.draw(values)
+            case "drop a field":
+                entries[number].pop(data.draw(st.sampled_from(sorted(entries[number]))))
+            case "leave out" if number:
+                del entries[number]
+            case "double":
+                entries.insert(other, dict(entries[number]))
+            case "exchange":
+                entries[number], entries[other] = entries[other], entries[number]
+        if not all(entries):
+            break
+    return entries
+
+
+@settings(max_examples=200)
+@given(st.data())
+def test_a_damaged_journal_is_refused_in_one_line_or_can_be_shown(data: st.DataObject) -> None:
+    with TemporaryDirectory() as folder:
+        written(Path(folder), damaged(data))
+        message = shown(Path(folder))
+        assert message.startswith(folder) or not message
+        assert message.isprintable()
+
+
+def shown(directory: Path) -> str:
+    """Derive everything that commands say about a sweep, without its figures, or return why that is refused."""
+    try:
+        record = SweepRecord.of(directory, journal.read(directory))
+    except journal.JournalError as error:
+        return str(error)
+    results(record), ending(record), progress_so_far(record), confirmation.outcomes(record)
+    summary = SweepSummary.of(record)
+    tables.leaderboard(summary), tables.endings(summary), tables.failures(summary)
+    return ""

@@ -1,0 +1,34 @@
+"""A model that cannot be built is refused before anything is recorded."""
+
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+
+from conf.schema import ConfigError, Job
+from sweeps.errors import TrialFailedError
+from sweeps.session import first_build
+from sweeps.trials.spec import OnEpoch, TrialResult, TrialSpec
+from tests.fakes import FakeEngine, WorkerDiedError, learn, plan
+
+
+def test_the_baseline_of_each_sweep_is_built(composed: Callable[..., Job]) -> None:
+    job, engine = composed(), FakeEngine(learn)
+    plans = [plan(job), plan(job, Path("outputs/sweep/reuters"), "reuters")]
+    first_build.check(plans, engine)
+    assert [dict(spec.values) for spec in engine.specs] == [one.space.defaults() for one in plans]
+
+
+def test_a_model_that_fails_is_refused_and_a_worker_that_dies_is_not_its_fault(composed: Callable[..., Job]) -> None:
+    def fail(spec: TrialSpec, on_epoch: OnEpoch) -> TrialResult:
+        raise TrialFailedError("model.build=a.b: must return a keras.Model, not NoneType")
+
+    def die(spec: TrialSpec, on_epoch: OnEpoch) -> TrialResult:
+        raise WorkerDiedError
+
+    plans = [plan(composed())]
+    with pytest.raises(
+        ConfigError, match=r"^imdb: the model with the defaults \(.*lstm_units=100.*\) fails: model.build"
+    ):
+        first_build.check(plans, FakeEngine(fail))
+    first_build.check(plans, FakeEngine(die))
