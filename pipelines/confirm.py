@@ -22,7 +22,7 @@ from rich.console import Console
 
 from conf.schema import ConfigError
 from pipelines.command import execute, read_options, show_help, whole_number
-from pipelines.data import word_index
+from pipelines.data import serving
 from sweeps.session import trust
 from sweeps.session.confirm import COMMAND, Request, confirm
 from sweeps.session.session import Session
@@ -37,7 +37,7 @@ def main() -> None:
 
 def run(request: Request, console: Console) -> bool:
     """Run a confirmation; returns whether every trial completed."""
-    session = Session(console, word_index.find)
+    session = Session(console, serving.of)
     records = confirm(request, session)
     session.check_logged()
     return all(len(record.completed) == record.budget for record in records)

@@ -25,7 +25,7 @@ from conf import stored
 from conf.compose import compose
 from conf.schema import Job
 from pipelines.command import execute
-from pipelines.data import word_index
+from pipelines.data import serving
 from sweeps.journal import SweepRecord
 from sweeps.session import checks, trust
 from sweeps.session import reproduce as repetition
@@ -49,7 +49,7 @@ def run(jobs: Sequence[Job], console: Console) -> list[SweepRecord]:
 
     Raises `SweepError` at the end if not everything is in the store.
     """
-    session = Session(console, word_index.find)
+    session = Session(console, serving.of)
     spaces = [checks.check(job.config) for job in jobs]
     records = []
     for job, space in zip(jobs, spaces, strict=True):

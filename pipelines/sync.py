@@ -19,7 +19,7 @@ from rich.console import Console
 from conf import stored
 from conf.schema import ConfigError
 from pipelines.command import execute, show_help
-from pipelines.data import word_index
+from pipelines.data import serving
 from sweeps import journal
 from sweeps.errors import SweepError
 from sweeps.journal import SweepRecord
@@ -98,7 +98,7 @@ def sync(directory: Path, uri: str | None, console: Console) -> bool:
             if record.ended is not None:
                 report.ensure_written(record)
         if complete:
-            session = Session(console, word_index.find)
+            session = Session(console, serving.of)
             registered = [session.register(uri, recorded_plan(config, record), record) for record in records]
             complete = all(registered)
     progress = f"{directory}: {', '.join(progress_so_far(record) for record in records)}"

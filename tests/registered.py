@@ -8,19 +8,19 @@ from typing import Any
 
 import numpy as np
 
-from conf.schema import Job, Values
+from conf.schema import Data, Job, Values
 from pipelines.data.corpus import Corpus, Documents
 from sweeps import driver, journal
 from sweeps.driver import Search
 from sweeps.journal import Event, SweepRecord
 from sweeps.plan import Plan
 from sweeps.search.ask_tell import Proposal
+from sweeps.text_encoder import OFFSET, START, UNKNOWN
 from sweeps.tracking import store
 from sweeps.tracking.registration import Candidate
-from sweeps.tracking.served_model import OFFSET, START, UNKNOWN
 from sweeps.tracking.tracker import Tracker
 from sweeps.trials import training
-from sweeps.trials.spec import Dataset, Split
+from sweeps.trials.spec import Dataset, Serving, Split
 from tests import tiny
 from tests.conftest import composed_job
 from tests.fakes import FakeEngine, Trial, plan
@@ -70,6 +70,12 @@ def texts() -> list[str]:
     return [" ".join(by_id.get(id_, "") for id_ in ids) for ids in load().test.x.tolist()]
 
 
+def serving(_: str, settings: Data) -> Serving:
+    encoder = {"tokens": "words", "num_words": tiny.WORDS, "maxlen": tiny.MAXLEN, "keep": "last", "unlisted": "skip"}
+    labels = settings.text.labels or [str(label) for label in range(tiny.CLASSES)]
+    return Serving(encoder, word_index(), labels, lambda _: texts())
+
+
 def planned(directory: Path, job: Job | None = None) -> Plan:
     """Plan a sweep whose data count as real ones."""
     job = job or composed_job(*TINY)
@@ -102,4 +108,4 @@ def candidate(
     chosen = record.best if trial is None else record.trials[trial]
     assert chosen is not None
     spec = planned.spec(chosen.trial, chosen.values, 0, chosen.epochs)
-    return Candidate(chosen, spec, why, planned.config.datasets["imdb"].text.labels, word_index)
+    return Candidate(chosen, spec, why, lambda: serving("imdb", planned.config.datasets["imdb"]))

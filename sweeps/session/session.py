@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, NamedTuple
 
 from conf import stored
-from conf.schema import ConfigError, Engine, Job, Text
+from conf.schema import ConfigError, Data, Engine, Job
 from sweeps import driver, files, journal
 from sweeps.errors import SweepError
 from sweeps.journal import Event, SweepRecord
@@ -24,6 +24,7 @@ from sweeps.session.plans import plans_of
 from sweeps.tracking import store
 from sweeps.trials import gpus
 from sweeps.trials.native_logs import without_native_logs
+from sweeps.trials.spec import Serving
 
 if TYPE_CHECKING:
     from rich.console import Console
@@ -33,8 +34,8 @@ if TYPE_CHECKING:
 
 LAST_LOGGING = 5  # seconds that the store gets after Ctrl-C
 
-# Returns the JSON of a dataset's word index; called only for a model that is not registered yet.
-WordIndex = Callable[[str, Text], bytes]
+# Returns what serves the models of a dataset; called only for a model that is not registered yet.
+ServingOf = Callable[[str, Data], Serving]
 
 
 class Sweep(NamedTuple):
@@ -65,9 +66,9 @@ def workers(config: Engine) -> Iterator[DaskEngine]:
 class Session:
     """The sweeps of one command, shown on its console and in MLflow."""
 
-    def __init__(self, console: Console, word_index: WordIndex) -> None:
+    def __init__(self, console: Console, serving: ServingOf) -> None:
         self.console = console
-        self._word_index = word_index
+        self._serving = serving
         self._unlogged: list[Path] = []  # directories of sweeps that the store does not have whole
 
     def check_logged(self) -> None:
@@ -161,10 +162,10 @@ class Session:
 
         if record.ended is None or record.ended.status != "completed" or plan.source != "archive":
             return True
-        choice, text = confirmation.choice(record), plan.config.datasets[plan.dataset].text
+        choice, settings = confirmation.choice(record), plan.config.datasets[plan.dataset]
         if choice is None:
             return True
-        if text.words is None and text.url is None:
+        if not settings.files and settings.text.words is None and settings.text.url is None:
             # Nobody could ask such a model anything; only another sweep can give it a word index.
             self.console.print(f"not registered: datasets.{plan.dataset}.text names no word index", soft_wrap=True)
             return True
@@ -173,8 +174,7 @@ class Session:
             trial=trial,
             spec=plan.spec(trial.trial, trial.values, 0, trial.epochs),
             why=choice.why,
-            labels=text.labels,
-            words=lambda: self._word_index(plan.dataset, text),
+            serving=lambda: self._serving(plan.dataset, settings),
         )
         try:
             version = registration.register(uri, record, candidate)

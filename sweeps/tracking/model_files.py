@@ -16,26 +16,33 @@ from typing import Any
 
 import yaml
 
+from sweeps import text_encoder
 from sweeps.errors import SweepError
 
 SERVED = Path(__file__).with_name("served_model.py")
-# SHA-256 of the code that earlier versions of this project served; their models still load.
+ENCODER = Path(text_encoder.__file__)
+# SHA-256 of the code that earlier versions of this project served; their models still load, with a word index alone.
 EARLIER = {
     "79193943496b555703b4efc66831a0d26f65d3b0c30d80ce0aa79b2f9961dbc0",
     "1ae39f1e0760aeed0a22bc7bcbd46c128159606a04ba53299c7edcba19308673",
     "19ca8706b41461de555633c69161801ce45229d6c480a59c219c5b3c9ad922dc",
+    "cf4fd9c63b5e9f3b787fff11692dd2d50ab34aa1984eaab37345bfcdeea09116",
 }
 CODE = ("served_model.py", "served.py")  # the names of that file
-REQUIREMENTS = ("keras", "mlflow", "numpy", "tensorflow")
+REQUIREMENTS = ("keras", "mlflow", "numpy", "tensorflow")  # and tokenizers, for subwords
 TAGS = {"sweep", "trial", "epochs", "data.digest"}  # of every version that this project registers
 MIB = 2**20
 NETWORK, WORDS = "artifacts/network.keras", "artifacts/words.json"
+ARTIFACTS = {"network": NETWORK, "vocabulary": "artifacts/vocabulary.json", "encoder": "artifacts/text_encoder.py"}
+EARLIER_ARTIFACTS = {"network": NETWORK, "words": WORDS}
 SIZES = {  # file -> bytes that it may have at most
     **dict.fromkeys(CODE, MIB),
     **dict.fromkeys(("MLmodel", "conda.yaml", "python_env.yaml", "requirements.txt"), MIB),
     **dict.fromkeys(("input_example.json", "serving_input_example.json"), MIB),
     "registered_model_meta": MIB,  # MLflow puts it there when it loads a model by its name
     WORDS: 256 * MIB,
+    ARTIFACTS["vocabulary"]: 256 * MIB,
+    ARTIFACTS["encoder"]: MIB,
     NETWORK: 16 * 1024 * MIB,
 }
 IN_NETWORK = ["config.json", "metadata.json", "model.weights.h5"]
@@ -79,7 +86,8 @@ def check_names(sizes: Mapping[str, int | None]) -> None:
             raise ForeignModelError(f"{name} is none of its files")
         if size is not None and size > SIZES[name]:
             raise ForeignModelError(f"{name} has {size:,} bytes, more than {SIZES[name]:,}")
-    for name in ("MLmodel", NETWORK, WORDS):
+    artifacts = EARLIER_ARTIFACTS if WORDS in sizes else ARTIFACTS
+    for name in ("MLmodel", *artifacts.values()):
         if name not in sizes:
             raise ForeignModelError(f"{name} is missing")
 
@@ -91,33 +99,42 @@ def check(folder: Path) -> None:
         raise ForeignModelError(f"{links[0].name} is a link")
     files = {entry.relative_to(folder).as_posix(): entry for entry in entries if not entry.is_dir()}
     check_names({name: file.stat().st_size for name, file in files.items()})
+    artifacts = EARLIER_ARTIFACTS if WORDS in files else ARTIFACTS
     try:
-        code = _check_description(yaml.safe_load(files["MLmodel"].read_bytes()))
-        _check_words(json.loads(files[WORDS].read_bytes()))
+        code = _check_description(yaml.safe_load(files["MLmodel"].read_bytes()), artifacts)
+        _check_vocabulary(files[WORDS if WORDS in files else ARTIFACTS["vocabulary"]])
         _check_network(files[NETWORK])
         _check_requirements(folder / "requirements.txt")
-        digest = hashlib.sha256((folder / code).read_bytes()).hexdigest()
+        _check_code(folder / code, files.get(ARTIFACTS["encoder"]))
     except ForeignModelError:
         raise
     except (yaml.YAMLError, ValueError, RecursionError, zipfile.BadZipFile, OSError) as error:
         raise ForeignModelError(f"its files cannot be read: {error}") from error
-    if digest not in EARLIER | {hashlib.sha256(SERVED.read_bytes()).hexdigest()}:
-        raise ForeignModelError(f"{code} is other code")
 
 
-def _check_description(description: Any) -> str:
+def _check_code(code: Path, encoder: Path | None) -> None:
+    """Raise `ForeignModelError` unless the files are those of one version of this project, to the last byte."""
+    if encoder is None and _digest(code) in EARLIER:
+        return
+    for file, own in ((code, SERVED), (encoder, ENCODER)):
+        if file is None or _digest(file) != _digest(own):
+            raise ForeignModelError(f"{(file or code).name} is other code")
+
+
+def _digest(file: Path) -> str:
+    return hashlib.sha256(file.read_bytes()).hexdigest()
+
+
+def _check_description(description: Any, artifacts: Mapping[str, str]) -> str:
     """Check the content of MLmodel; return the name of the file with the code."""
     _check_keys("MLmodel", description, DESCRIPTIONS | {"flavors"}, FIXED)
     _check_keys("flavors of MLmodel", description["flavors"], {"python_function"}, {})
     flavor = description["flavors"]["python_function"]
     _check_keys("MLmodel", flavor, FLAVOR_DESCRIPTIONS, FIXED_IN_FLAVOR)
-    match flavor.get("artifacts"):
-        case {"network": {"path": str(network)}, "words": {"path": str(words)}, **more} if not more:
-            same = (network, words) == (NETWORK, WORDS)
-        case _:
-            same = False
-    if not same:
-        raise ForeignModelError(f"MLmodel names other artifacts than {NETWORK} and {WORDS}")
+    named = flavor.get("artifacts")
+    paths = {key: value.get("path") for key, value in named.items()} if _is_of_mappings(named) else None
+    if paths != artifacts:
+        raise ForeignModelError(f"MLmodel names other artifacts than {', '.join(artifacts.values())}")
     _check_settings(flavor.get("config"))
     code = Path(str(flavor.get("model_code_path"))).name  # MLflow, too, takes only the name
     if code not in CODE:
@@ -135,17 +152,29 @@ def _check_keys(where: str, mapping: Any, free: set[str], fixed: Mapping[str, An
             raise ForeignModelError(f"{where} has {key}={shown}")
 
 
+def _is_of_mappings(value: Any) -> bool:
+    return isinstance(value, dict) and all(isinstance(each, dict) for each in value.values())
+
+
 def _check_settings(settings: Any) -> None:
+    """Raise `ForeignModelError` unless the settings are labels, and those of an encoder or of an earlier version's."""
     match settings:
-        case {"labels": [*labels], "num_words": int(), "maxlen": int(maxlen)} if len(settings) == 3:
-            if all(isinstance(label, str) for label in labels) and 0 < maxlen <= 10**6:
-                return
-    raise ForeignModelError("MLmodel has other settings than labels, num_words and maxlen")
+        case {"labels": [*labels], "encoder": {"num_words": int(), "maxlen": int(maxlen), **more}, **others}:
+            known = not others and more.keys() == {"tokens", "keep", "unlisted"}
+        case {"labels": [*labels], "num_words": int(), "maxlen": int(maxlen), **others}:
+            known = not others
+        case _:
+            raise ForeignModelError("MLmodel has other settings than labels and an encoder's")
+    if not known or not all(isinstance(label, str) for label in labels) or not 0 < maxlen <= 10**6:
+        raise ForeignModelError("MLmodel has other settings than labels and an encoder's")
 
 
-def _check_words(ranks: Any) -> None:
-    if not isinstance(ranks, dict) or not all(type(rank) is int for rank in ranks.values()):
-        raise ForeignModelError(f"{WORDS} is no word index")
+def _check_vocabulary(path: Path) -> None:
+    """Raise `ForeignModelError` unless the file holds ranks of words, or a tokenizer of Hugging Face's."""
+    content = json.loads(path.read_bytes())
+    is_tokenizer = isinstance(content, dict) and isinstance(content.get("model"), dict)
+    if not is_tokenizer and not (isinstance(content, dict) and all(type(rank) is int for rank in content.values())):
+        raise ForeignModelError(f"{path.name} is no vocabulary")
 
 
 def _check_network(path: Path) -> None:
@@ -159,6 +188,7 @@ def _check_network(path: Path) -> None:
 
 
 def _check_requirements(path: Path) -> None:
+    packages = "|".join((*REQUIREMENTS, "tokenizers"))
     for line in path.read_text(encoding="utf-8").splitlines() if path.exists() else ():
-        if not re.fullmatch(rf"({'|'.join(REQUIREMENTS)})==[\w.+!]+", line):
+        if not re.fullmatch(rf"({packages})==[\w.+!]+", line):
             raise ForeignModelError(f"requirements.txt asks for {line}")

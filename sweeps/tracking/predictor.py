@@ -39,9 +39,9 @@ class Prediction(NamedTuple):
 
     label: str
     probability: float
-    words: int  # of the text
+    words: int  # of the text: its tokens
     unknown: int  # words that the model does not know
-    unread: int  # known words before the last ones, which are all that the model reads
+    unread: int  # words that are cut off, because the text is too long
     probabilities: dict[str, float]  # label -> probability
 
     @property
@@ -55,7 +55,7 @@ class Prediction(NamedTuple):
         elif self.unknown:
             notes.append(f"{self.unknown} of {self.words} words unknown")
         if self.unread:
-            notes.append(f"only its end is read, not the first {self.unread} words")
+            notes.append(f"too long: {self.unread} of its words are not read")
         return "; ".join(notes)
 
 

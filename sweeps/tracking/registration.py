@@ -6,15 +6,14 @@ A sweep's best trial is a `candidate`; the configuration that beats the baseline
 
 from __future__ import annotations
 
-import json
 import math
 import os
 import tempfile
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from importlib import metadata
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, NamedTuple
+from typing import TYPE_CHECKING, NamedTuple
 
 import mlflow
 import mlflow.pyfunc
@@ -38,7 +37,7 @@ from sweeps.tracking.failures import first_line
 from sweeps.tracking.store import without_password
 from sweeps.trials.checkpoints import Checkpoints
 from sweeps.trials.native_logs import without_native_logs
-from sweeps.trials.spec import Dataset, TrialSpec
+from sweeps.trials.spec import Dataset, Serving, TrialSpec
 
 if TYPE_CHECKING:
     import keras
@@ -69,8 +68,7 @@ class Candidate(NamedTuple):
     trial: TrialRecord
     spec: TrialSpec
     why: Mapping[str, str]  # tags that tell why it was chosen
-    labels: Sequence[str]  # a name for each class; without them the classes are numbers
-    words: Callable[[], bytes]  # returns the JSON of a word index (word -> rank); only called for a new model
+    serving: Callable[[], Serving]  # only called for a new model
 
 
 class Version(NamedTuple):
@@ -87,7 +85,7 @@ class Version(NamedTuple):
 def register(uri: str, record: SweepRecord, candidate: Candidate) -> Version:
     """Put the chosen model of a sweep or a confirmation into the registry, as a version with its alias.
 
-    Raises `NotRegisteredError`, and whatever `candidate.words` raises.
+    Raises `NotRegisteredError`, and whatever `candidate.serving` raises.
     """
     registration = _Registration(MlflowClient(uri, registry_uri=uri), record, candidate)
     try:
@@ -205,18 +203,16 @@ class _Registration:
         return complete
 
     def _log(self, run: Run) -> LoggedModel:
-        words = self._candidate.words()
+        serving = self._candidate.serving()
         data, network = self._rebuild()
         model = self._client.create_logged_model(
             run.info.experiment_id, self.name, run.info.run_id, tags=self._identity
         )
-        labels = list(self._candidate.labels) or [str(label) for label in range(data.num_classes)]
-        settings = {"labels": labels, "num_words": data.num_words, "maxlen": data.maxlen}
         with tempfile.TemporaryDirectory() as scratch:
             path = Path(scratch, "model")
-            _save(network, words, settings, Model(model_id=model.model_id, run_id=run.info.run_id), path)
+            _save(network, serving, Model(model_id=model.model_id, run_id=run.info.run_id), path)
             self._client.log_model_artifacts(model.model_id, str(path))
-        _test(self._client.tracking_uri, model, _texts(data, words), data.test.y, self._candidate.trial)
+        _test(self._client.tracking_uri, model, serving.test_texts(data), data.test.y, self._candidate.trial)
         self._client.finalize_logged_model(model.model_id, "READY")
         return model
 
@@ -255,32 +251,29 @@ def _as_default_store(uri: str) -> Iterator[None]:
             os.environ["MLFLOW_TRACKING_URI"] = before
 
 
-def _save(network: keras.Model, words: bytes, settings: dict[str, Any], model: Model, path: Path) -> None:
+def _save(network: keras.Model, serving: Serving, model: Model, path: Path) -> None:
     with tempfile.TemporaryDirectory() as scratch:
-        files = {"network": Path(scratch, "network.keras"), "words": Path(scratch, "words.json")}
+        files = {name: Path(scratch, Path(file).name) for name, file in model_files.ARTIFACTS.items()}
         network.save(files["network"])
-        files["words"].write_bytes(words)
+        files["vocabulary"].write_bytes(serving.vocabulary)
+        files["encoder"].write_bytes(model_files.ENCODER.read_bytes())
         mlflow.pyfunc.save_model(
             path,
             python_model=str(model_files.SERVED),
             artifacts={name: str(file) for name, file in files.items()},
-            model_config=settings,
+            model_config={"labels": list(serving.labels), "encoder": dict(serving.encoder)},
             # Without inputs, as MLflow would take the first column of a table for the texts; the served code checks.
             signature=ModelSignature(outputs=ANSWER),
             input_example=[EXAMPLE],
             # Otherwise MLflow would take 15 s to find them by loading the model in another process.
-            pip_requirements=[f"{package}=={metadata.version(package)}" for package in model_files.REQUIREMENTS],
+            pip_requirements=_requirements(serving.encoder["tokens"]),
             mlflow_model=model,
         )
 
 
-def _texts(data: Dataset, words: bytes) -> list[str]:
-    """Return texts that the served model should encode exactly as the documents of the test split."""
-    from sweeps.tracking import served_model
-
-    by_id = {rank + served_model.OFFSET: word for word, rank in json.loads(words).items()}
-    by_id[served_model.UNKNOWN] = by_id.get(data.num_words, "")  # the most frequent of the rare words
-    return [" ".join(by_id.get(id_, "") for id_ in document) for document in data.test.x.tolist()]
+def _requirements(tokens: str) -> list[str]:
+    subwords = () if tokens in ("words", "characters") else ("tokenizers",)
+    return [f"{package}=={metadata.version(package)}" for package in (*model_files.REQUIREMENTS, *subwords)]
 
 
 def _test(uri: str, model: LoggedModel, texts: list[str], labels: NDArray[np.int64], trial: TrialRecord) -> None:

@@ -1,12 +1,14 @@
 """A classifier as MLflow serves it: the label of each text, its probability, and how much of the text was understood.
 
-MLflow keeps this file beside the model and runs it wherever that is loaded, so it imports nothing of this project.
-Nothing is pickled: Keras's own format, opened in its safe mode, holds the network, and JSON the word index.
+MLflow keeps this file beside the model and runs it wherever that is loaded, so it imports nothing of this project. The
+encoder that turned texts into ids in training lies beside it, as the file that it was. Nothing is pickled: Keras's own
+format, opened in its safe mode, holds the network, and JSON the vocabulary.
 """
 
-import json
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Mapping
+from importlib.util import module_from_spec, spec_from_file_location
 from pathlib import Path
+from types import ModuleType
 from typing import Any
 
 import keras
@@ -18,9 +20,6 @@ from mlflow.pyfunc.model import PythonModel, PythonModelContext
 from numpy.typing import NDArray
 
 BATCH = 500
-START, UNKNOWN, OFFSET = 1, 2, 3  # as in `pipelines.data.dataset`
-# The words of Keras's archives were separated so: `keras.preprocessing.text.Tokenizer` with its defaults.
-SEPARATORS = str.maketrans(dict.fromkeys('!"#$%&()*+,-./:;<=>?@[\\]^_`{|}~\t\n', " "))
 
 
 class Classifier(PythonModel):
@@ -30,28 +29,38 @@ class Classifier(PythonModel):
 
     def load_context(self, context: PythonModelContext) -> None:
         self._network = keras.saving.load_model(context.artifacts["network"], safe_mode=True)
-        self._ranks = json.loads(Path(context.artifacts["words"]).read_bytes())
         self._labels = context.model_config["labels"]
-        self._num_words, self._maxlen = context.model_config["num_words"], context.model_config["maxlen"]
+        encoder = _module(context.artifacts["encoder"])
+        vocabulary = Path(context.artifacts["vocabulary"]).read_bytes()
+        self._encoder = encoder.TextEncoder(context.model_config["encoder"], vocabulary)
 
     def predict(self, context: PythonModelContext, model_input, params: Any = None) -> list[dict[str, Any]]:  # type: ignore[no-untyped-def]
-        documents = [split(text) for text in texts_of(model_input)]
-        if not documents:
+        texts = texts_of(model_input)
+        if not texts:
             return []
-        ids = [encode(words, self._ranks, self._num_words, self._maxlen) for words in documents]
-        probabilities = self._network.predict(np.array(ids, dtype=np.int32), batch_size=BATCH, verbose=0)
-        return [self._answer(*pair) for pair in zip(documents, probabilities, strict=True)]
+        probabilities = self._network.predict(self._encoder.encode(texts), batch_size=BATCH, verbose=0)
+        return [self._answer(*pair) for pair in zip(self._encoder.read(texts), probabilities, strict=True)]
 
-    def _answer(self, words: Sequence[str], probabilities: NDArray[np.float32]) -> dict[str, Any]:
+    def _answer(self, reading: Any, probabilities: NDArray[np.float32]) -> dict[str, Any]:
         best = int(probabilities.argmax())
         return {
             "label": self._labels[best],
             "probability": float(probabilities[best]),
-            "words": len(words),
-            "unknown": sum(not self._ranks.get(word, self._num_words) < self._num_words - OFFSET for word in words),
-            "unread": max(0, sum(word in self._ranks for word in words) - self._maxlen),
+            "words": reading.tokens,
+            "unknown": reading.unknown,
+            "unread": reading.unread,
             "probabilities": dict(zip(self._labels, map(float, probabilities), strict=True)),
         }
+
+
+def _module(path: str) -> ModuleType:
+    """Load a file as a module of its own, whatever other modules have its name."""
+    spec = spec_from_file_location("served_encoder", path)
+    assert spec is not None
+    assert spec.loader is not None
+    module = module_from_spec(spec)
+    spec.loader.exec_module(module)
+    return module
 
 
 def texts_of(given: Any) -> list[str]:
@@ -83,26 +92,6 @@ def _column(table: pd.DataFrame | Mapping[Any, Any]) -> Any:
         shown = ", ".join(map(str, names)) or "none"
         raise MlflowException.invalid_parameter_value(f"one column must be named text; there are: {shown}")
     return table[wanted[0]]
-
-
-def split(text: str) -> list[str]:
-    """Return the words between spaces; Keras took other white space for part of a word."""
-    return [word for word in text.lower().translate(SEPARATORS).split(" ") if word]
-
-
-def encode(words: Sequence[str], ranks: Mapping[str, int], num_words: int, maxlen: int) -> list[int]:
-    """Return the `maxlen` ids that the same words have in the archives.
-
-    A rare word is id 2. A word that the index does not have is left out, as it was from the test documents.
-    """
-    ids = [START, *_ids(words, ranks, num_words)][-maxlen:]
-    return [0] * (maxlen - len(ids)) + ids
-
-
-def _ids(words: Sequence[str], ranks: Mapping[str, int], num_words: int) -> Iterator[int]:
-    for word in words:
-        if word in ranks:
-            yield ranks[word] + OFFSET if ranks[word] < num_words - OFFSET else UNKNOWN
 
 
 set_model(Classifier())

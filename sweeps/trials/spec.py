@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 from conf.schema import Values
@@ -33,7 +33,16 @@ class Dataset(NamedTuple):
     num_classes: int
     digest: str  # identifies the exact content of the arrays
     source: str  # archive (real documents) | standin (generated ones)
-    audit: Audit
+    audit: Audit | None = None
+
+
+class Serving(NamedTuple):
+    """Everything that a network needs beside it to answer raw texts by name."""
+
+    encoder: Mapping[str, Any]  # the settings of `sweeps.text_encoder.TextEncoder`
+    vocabulary: bytes  # its vocabulary
+    labels: Sequence[str]  # a name for each class
+    test_texts: Callable[[Dataset], list[str]]  # returns texts that the encoder turns into the test split's documents
 
 
 class Checkpoint(NamedTuple):

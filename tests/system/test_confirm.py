@@ -10,7 +10,7 @@ from rich.console import Console
 
 from conf.schema import ConfigError, Job
 from pipelines import confirm, sweep
-from pipelines.data import word_index
+from pipelines.data import serving
 from sweeps.journal import SweepRecord
 from sweeps.session import confirm as confirming
 from sweeps.session.session import Session
@@ -41,7 +41,7 @@ def test_a_sweep_is_confirmed_from_the_store_alone_and_goes_on_by_the_same_comma
     searched_here: SweepRecord, cluster: str, composed: Callable[..., Job]
 ) -> None:
     console = Console(file=io.StringIO(), width=160)
-    session = Session(console, word_index.find)
+    session = Session(console, serving.of)
     asked = [f"sweep={searched_here.started.sweep}", "top=2", "seeds=2", "tracking.uri=sqlite:///mlflow.db"]
     Path("outputs").rename("elsewhere")
     with pytest.raises(ConfigError, match=f"^engine.scheduler={cluster}: recorded by .*; if you trust it, add engine"):

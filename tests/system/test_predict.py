@@ -15,10 +15,11 @@ from typing import Any
 from urllib.error import HTTPError
 from urllib.request import Request, urlopen
 
+import keras
 import mlflow.pyfunc
 import pytest
 from mlflow import MlflowClient
-from mlflow.models import ModelSignature
+from mlflow.models import Model, ModelSignature
 from mlflow.types import ColSpec, DataType, Schema
 
 from conf.schema import ConfigError
@@ -29,6 +30,7 @@ from sweeps.plan import Plan
 from sweeps.tracking import model_files, predictor, registration
 from sweeps.tracking.predictor import ModelVersion, Prediction
 from sweeps.tracking.registration import register
+from sweeps.trials.spec import Serving
 from tests.conftest import ROOT
 from tests.registered import candidate, logged
 from tests.servers import free_port, processes, wait_until_it_answers
@@ -61,7 +63,7 @@ def test_texts_are_classified_as_lines_of_json(uri: str, capsys: pytest.CaptureF
         "",
         "no words: this is the model's answer to an empty text",
         "2 of 3 words unknown",
-        "only its end is read, not the first 8 words",
+        "too long: 8 of its words are not read",
     ]
 
 
@@ -179,9 +181,25 @@ def other_store(uri: str, tmp_path: Path) -> str:
 def test_a_model_of_an_earlier_version_still_answers(
     trained: Plan, other_store: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    signature = ModelSignature(Schema([ColSpec(DataType.string)]))
-    monkeypatch.setattr(registration, "ModelSignature", lambda **_: signature)
-    earlier = logged_before(trained, other_store, monkeypatch, ROOT / "tests" / "earlier" / "served_model.py")
+    code = ROOT / "tests" / "earlier" / "served_model.py"
+
+    def save(network: keras.Model, serving: Serving, model: Model, path: Path) -> None:
+        network.save("network.keras")
+        Path("words.json").write_bytes(serving.vocabulary)
+        settings = {key: serving.encoder[key] for key in ("num_words", "maxlen")}
+        mlflow.pyfunc.save_model(
+            path,
+            python_model=str(code),
+            artifacts={"network": "network.keras", "words": "words.json"},
+            model_config={"labels": list(serving.labels), **settings},
+            signature=ModelSignature(Schema([ColSpec(DataType.string)])),
+            input_example=[registration.EXAMPLE],
+            pip_requirements=["keras==3.15.1"],
+            mlflow_model=model,
+        )
+
+    monkeypatch.setattr(registration, "_save", save)
+    earlier = logged_before(trained, other_store, monkeypatch, code)
     (answer,) = predictor.classify(other_store, earlier, ["word3 word4"])
     assert answer.words == 2
 
@@ -292,7 +310,7 @@ def test_the_command_classifies_standard_input(uri: str) -> None:
         (Prediction("a", 1.0, 3, 3, 0, {}), "none of its words is known"),
         (
             Prediction("a", 1.0, 300, 2, 198, {}),
-            "2 of 300 words unknown; only its end is read, not the first 198 words",
+            "2 of 300 words unknown; too long: 198 of its words are not read",
         ),
         (Prediction("a", 1.0, 3, 0, 0, {}), ""),
     ],

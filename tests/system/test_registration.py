@@ -33,7 +33,7 @@ from sweeps.trials import building, evaluation, training
 from sweeps.trials.spec import EpochReport, OnEpoch, Predictions, TrialResult, TrialSpec
 from tests import tiny
 from tests.fakes import FakeEngine
-from tests.registered import TINY, candidate, load, logged, planned, swept, texts, word_index
+from tests.registered import TINY, candidate, load, logged, planned, serving, swept, texts, word_index
 from tests.tracked import client
 
 pytestmark = pytest.mark.usefixtures("fresh_store")
@@ -51,7 +51,7 @@ def logged_models() -> int:
 def registered_by_session(plan: Plan, record: SweepRecord) -> tuple[bool, str]:
     """Whether a session had nothing left to do, and what it printed."""
     console = Console(file=io.StringIO(), width=200)
-    done = Session(console, lambda dataset, text: word_index()).register(store.uri(None), plan, record)
+    done = Session(console, serving).register(store.uri(None), plan, record)
     assert isinstance(console.file, io.StringIO)
     return done, console.file.getvalue()
 
@@ -81,7 +81,7 @@ def test_the_chosen_model_is_a_candidate_that_does_what_was_logged(
     assert evaluation.scores(probabilities, load().test.y) == pytest.approx(best.test, rel=1e-6)
     assert {answer["label"] for answer in answers} <= {"first", "second", "third"}
     names = {path.name for path in folder.rglob("*") if path.is_file()}
-    assert {"network.keras", "served_model.py", "requirements.txt", "input_example.json", "words.json"} <= names
+    assert {"network.keras", "served_model.py", "requirements.txt", "input_example.json", "vocabulary.json"} <= names
     assert [name for name in names if name.endswith((".pkl", ".pickle", ".cloudpickle"))] == []
     assert {line.partition("==")[0] for line in (folder / "requirements.txt").read_text().split()} == {
         *model_files.REQUIREMENTS
@@ -333,8 +333,8 @@ def test_without_its_word_index_nothing_is_registered_until_it_is_there(trained:
 
     record = logged(trained)
     with pytest.raises(ConfigError, match="it is nowhere"):
-        register(store.uri(None), record, candidate(trained, record)._replace(words=nowhere))
+        register(store.uri(None), record, candidate(trained, record)._replace(serving=nowhere))
     assert (versions(), logged_models()) == ([], 0)
     assert register(store.uri(None), record, candidate(trained, record)).new
     # It is not asked for again.
-    assert not register(store.uri(None), record, candidate(trained, record)._replace(words=nowhere)).new
+    assert not register(store.uri(None), record, candidate(trained, record)._replace(serving=nowhere)).new

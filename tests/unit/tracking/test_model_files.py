@@ -13,14 +13,16 @@ from sweeps.tracking import model_files
 from sweeps.tracking.model_files import ForeignModelError
 from tests.conftest import ROOT
 
+ENCODER = {"tokens": "words", "num_words": 20, "maxlen": 5, "keep": "last", "unlisted": "skip"}
 FLAVOR: dict[str, Any] = {
     "artifacts": {
         "network": {"path": "artifacts/network.keras", "uri": "elsewhere/network.keras"},
-        "words": {"path": "artifacts/words.json", "uri": "elsewhere/words.json"},
+        "vocabulary": {"path": "artifacts/vocabulary.json", "uri": "elsewhere/vocabulary.json"},
+        "encoder": {"path": "artifacts/text_encoder.py", "uri": "elsewhere/text_encoder.py"},
     },
     "cloudpickle_version": "3.1.2",
     "code": None,
-    "config": {"labels": ["bad", "good"], "maxlen": 5, "num_words": 20},
+    "config": {"labels": ["bad", "good"], "encoder": ENCODER},
     "env": {"conda": "conda.yaml", "virtualenv": "python_env.yaml"},
     "loader_module": "mlflow.pyfunc.loaders.code_model",
     "model_code_path": "elsewhere/served_model.py",
@@ -54,19 +56,44 @@ def model(tmp_path: Path) -> Path:
     (folder / "artifacts").mkdir(parents=True)
     describe(folder)
     write_network(folder, *model_files.IN_NETWORK)
-    (folder / "artifacts" / "words.json").write_text('{"word": 1}')
+    (folder / "artifacts" / "vocabulary.json").write_text('{"word": 1}')
     shutil.copy(model_files.SERVED, folder)
+    shutil.copy(model_files.ENCODER, folder / "artifacts")
     (folder / "requirements.txt").write_text("keras==3.15.1\ntensorflow==2.21.0")
     return folder
 
 
+EARLIER: dict[str, Any] = {
+    "artifacts": {
+        "network": {"path": "artifacts/network.keras", "uri": "elsewhere/network.keras"},
+        "words": {"path": "artifacts/words.json", "uri": "elsewhere/words.json"},
+    },
+    "config": {"labels": ["bad", "good"], "maxlen": 5, "num_words": 20},
+}
+
+
+def as_earlier(model: Path) -> None:
+    """Turn the model into one that an earlier version of this project saved."""
+    describe(model, flavor=EARLIER)
+    shutil.copy(ROOT / "tests" / "earlier" / "served_model.py", model)
+    (model / "artifacts" / "vocabulary.json").rename(model / "artifacts" / "words.json")
+    (model / "artifacts" / "text_encoder.py").unlink()
+
+
 def test_a_model_of_this_version_and_of_an_earlier_one_is_known(model: Path) -> None:
     model_files.check(model)
-    shutil.copy(ROOT / "tests" / "earlier" / "served_model.py", model)
+    as_earlier(model)
     model_files.check(model)
     (model / "served_model.py").rename(model / "served.py")
-    describe(model, flavor={"model_code_path": "/home/x/sweeps/served.py"})
+    describe(model, flavor={**EARLIER, "model_code_path": "/home/x/sweeps/served.py"})
     model_files.check(model)
+
+
+def test_code_of_this_version_is_not_loaded_with_the_files_of_an_earlier_one(model: Path) -> None:
+    as_earlier(model)
+    shutil.copy(model_files.SERVED, model)
+    with pytest.raises(ForeignModelError, match="is other code"):
+        model_files.check(model)
 
 
 def other_code(model: Path) -> None:
@@ -75,16 +102,18 @@ def other_code(model: Path) -> None:
 
 
 def link(model: Path) -> None:
-    (model / "artifacts" / "words.json").unlink()
-    (model / "artifacts" / "words.json").symlink_to("/etc/passwd")
+    (model / "artifacts" / "vocabulary.json").unlink()
+    (model / "artifacts" / "vocabulary.json").symlink_to("/etc/passwd")
 
 
 FOREIGN: dict[str, tuple[Callable[[Path], object], str]] = {
     "other code": (other_code, "served_model.py is other code"),
+    "another encoder": (lambda m: (m / "artifacts/text_encoder.py").write_text("x"), "text_encoder.py is other code"),
+    "no encoder": (lambda m: (m / "artifacts/text_encoder.py").unlink(), r"artifacts/text_encoder\.py is missing"),
     "a pickle": (lambda m: (m / "python_model.pkl").write_bytes(b""), r"python_model\.pkl is none of its files"),
     "more code": (lambda m: (m / "artifacts" / "x.py").write_text(""), r"artifacts/x\.py is none of its files"),
     "no network": (lambda m: (m / "artifacts" / "network.keras").unlink(), r"artifacts/network\.keras is missing"),
-    "a link": (link, r"words\.json is a link"),
+    "a link": (link, r"vocabulary\.json is a link"),
     "another loader": (lambda m: describe(m, flavor={"loader_module": "os"}), "MLmodel has loader_module=os"),
     "code paths": (lambda m: describe(m, flavor={"code": "artifacts"}), "MLmodel has code=artifacts"),
     "a pickled model": (lambda m: describe(m, flavor={"python_model": "x.pkl"}), r"MLmodel has python_model=x\.pkl"),
@@ -104,15 +133,15 @@ FOREIGN: dict[str, tuple[Callable[[Path], object], str]] = {
     ),
     "other settings": (lambda m: describe(m, flavor={"config": {"labels": [1], "maxlen": 5}}), "other settings"),
     "huge settings": (
-        lambda m: describe(m, flavor={"config": {**FLAVOR["config"], "maxlen": 10**9}}),
+        lambda m: describe(m, flavor={"config": {"labels": ["bad"], "encoder": {**ENCODER, "maxlen": 10**9}}}),
         "other settings",
     ),
     "no YAML": (lambda m: (m / "MLmodel").write_text("{"), "cannot be read"),
     "an object in YAML": (lambda m: (m / "MLmodel").write_text("!!python/object/apply:os.system [id]"), "cannot be"),
     "no mapping": (lambda m: (m / "MLmodel").write_text("[]"), "MLmodel is no mapping"),
     "a large MLmodel": (lambda m: (m / "MLmodel").write_bytes(b" " * (2**20 + 1)), "MLmodel has 1,048,577 bytes"),
-    "no word index": (lambda m: (m / "artifacts" / "words.json").write_text("[1]"), "is no word index"),
-    "nested words": (lambda m: (m / "artifacts" / "words.json").write_text("[" * 10**5), "cannot be read"),
+    "no word index": (lambda m: (m / "artifacts" / "vocabulary.json").write_text("[1]"), "is no vocabulary"),
+    "nested words": (lambda m: (m / "artifacts" / "vocabulary.json").write_text("[" * 10**5), "cannot be read"),
     "no network file": (lambda m: (m / "artifacts" / "network.keras").write_text("PK"), "cannot be read"),
     "a network with more": (
         lambda m: write_network(m, *model_files.IN_NETWORK, "assets/x.pkl"),

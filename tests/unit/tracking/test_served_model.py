@@ -6,30 +6,11 @@ from types import SimpleNamespace
 import numpy as np
 import pandas as pd
 import pytest
-from hypothesis import given
-from hypothesis import strategies as st
-from keras.src.legacy.preprocessing.text import text_to_word_sequence
 from mlflow.exceptions import MlflowException
 
-from pipelines.data import dataset
-from sweeps.tracking import served_model
+from sweeps.tracking import model_files, served_model
 
 RANKS = {f"w{rank}": rank for rank in range(1, 30)}
-NUM_WORDS = 20
-
-
-@given(st.lists(st.integers(1, 29), max_size=15), st.integers(1, 12))
-def test_words_are_encoded_as_the_archives_documents_are(ranks: list[int], maxlen: int) -> None:
-    (expected,) = dataset.encode([ranks], num_words=NUM_WORDS, maxlen=maxlen)
-    words = [f"w{rank}" for rank in ranks]
-    assert served_model.encode(words, RANKS, NUM_WORDS, maxlen) == expected.tolist()
-    # A word that the index does not have is left out, as Keras's tokenizer did.
-    assert served_model.encode(["new", *words, "newer"], RANKS, NUM_WORDS, maxlen) == expected.tolist()
-
-
-@given(st.text(st.characters(codec="utf-8")) | st.text("aB'.!?-\t\n\r \xa0\x85é"))
-def test_text_is_cut_into_words_as_keras_cut_it(text: str) -> None:
-    assert served_model.split(text) == text_to_word_sequence(text)
 
 
 class Recorder:
@@ -42,13 +23,13 @@ class Recorder:
 
 @pytest.fixture
 def classifier(tmp_path, monkeypatch: pytest.MonkeyPatch) -> served_model.Classifier:
-    (tmp_path / "words.json").write_text(json.dumps(RANKS))
+    (tmp_path / "vocabulary.json").write_text(json.dumps(RANKS))
     monkeypatch.setattr(served_model.keras.saving, "load_model", lambda _, safe_mode: Recorder())
     model = served_model.Classifier()
-    settings = {"labels": ["bad", "good"], "num_words": NUM_WORDS, "maxlen": 5}
-    model.load_context(
-        SimpleNamespace(artifacts={"network": "", "words": tmp_path / "words.json"}, model_config=settings)
-    )
+    encoder = {"tokens": "words", "num_words": 20, "maxlen": 5, "keep": "last", "unlisted": "skip"}
+    artifacts = {"network": "", "vocabulary": tmp_path / "vocabulary.json", "encoder": model_files.ENCODER}
+    settings = {"labels": ["bad", "good"], "encoder": encoder}
+    model.load_context(SimpleNamespace(artifacts=artifacts, model_config=settings))
     return model
 
 
