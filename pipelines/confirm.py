@@ -74,7 +74,8 @@ def _stored_options(directory: Path) -> dict[str, str]:
         options = json.loads(path.read_text(encoding="utf-8"))
     except (ValueError, RecursionError) as error:
         raise ConfigError(f"{path}: not the options of a confirmation: {error}") from error
-    if not isinstance(options, dict) or not options.keys() <= set(OPTIONS):
+    known = {*OPTIONS, *trust.named(f"{key}=" for key in options)} if isinstance(options, dict) else set()
+    if not isinstance(options, dict) or not options.keys() <= known:
         raise ConfigError(f"{path}: not the options of a confirmation: {', '.join(OPTIONS)}")
     return {key: str(value) for key, value in options.items()}
 

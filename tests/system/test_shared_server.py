@@ -60,7 +60,7 @@ def test_the_chosen_model_is_registered_through_it(server: str, trained: Plan) -
     record = logged(trained, server)
     assert record.best is not None
     version = register(server, record, candidate(trained, record))
-    assert version == ("lstm-imdb", "1", "candidate", record.best.trial, True)
+    assert version[:5] == ("lstm-imdb", "1", "candidate", record.best.trial, True)
     assert register(server, record, candidate(trained, record)) == version._replace(new=False)
 
 
@@ -105,11 +105,10 @@ def test_the_database_itself_is_a_store_too_and_its_password_is_not_shown(
 
 
 def test_a_database_that_refuses_is_named_at_once_in_the_same_line_everywhere(database: str) -> None:
-    shown = f"postgresql://{database.partition('@')[2]}"
-    for uri, name, reason in (
-        (database.replace(PASSWORD, "wrong"), "postgres", 'password authentication failed for user "mlflow"'),
-        (database.replace("//mlflow:", "//nobody:"), "postgres", 'password authentication failed for user "nobody"'),
-        (database.removesuffix("postgres") + "absent", "absent", 'database "absent" does not exist'),
+    for uri, reason in (
+        (database.replace(PASSWORD, "wrong"), 'password authentication failed for user "mlflow"'),
+        (database.replace("//mlflow:", "//nobody:"), 'password authentication failed for user "nobody"'),
+        (database.removesuffix("postgres") + "absent", 'database "absent" does not exist'),
     ):
         began = time.monotonic()
         tracker = Tracker(uri)
@@ -121,5 +120,5 @@ def test_a_database_that_refuses_is_named_at_once_in_the_same_line_everywhere(da
                 opening(uri)
             assert str(other.value) == str(error.value)
         assert time.monotonic() - began < 20
-        assert str(error.value).startswith(f"tracking.uri={shown.removesuffix('postgres')}{name}: connection failed: ")
+        assert str(error.value).startswith(f"tracking.uri={store.without_password(uri)}: connection failed: ")
         assert reason in str(error.value)
