@@ -321,6 +321,7 @@ class Search:
             held_out=plan.held_out,
             environment=environment.here(self.plan.functions),
             sizes=dict(plan.sizes),
+            audit=plan.audit.as_dict() if plan.audit else {},
             store=plan.store,
             confirms=confirmation.sweep if confirmation else "",
             finalists=confirmation.finalists if confirmation else {},

@@ -13,6 +13,7 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from conf.schema import RESUMABLE, Config, Value
+from sweeps.audit import Audit
 from sweeps.search.space import Space
 from sweeps.trials.spec import TrialSpec
 
@@ -55,6 +56,7 @@ class Plan(NamedTuple):
     load: str = LOAD
     function: str = RUN
     sizes: Mapping[str, int] = MappingProxyType({})  # examples of train, validation and test
+    audit: Audit | None = None  # of the data
     confirmation: Confirmation | None = None
 
     def spec(self, trial: int, values: Mapping[str, Value], initial_epoch: int, epochs: int) -> TrialSpec:

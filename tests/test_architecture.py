@@ -39,7 +39,7 @@ MAY_IMPORT = {
     "sweeps.trials": {"models"},
     "sweeps.analysis": {"sweeps.journal", "sweeps.search.space", "sweeps.search.builders", "sweeps.trials.predictions"},
     "sweeps.report": {"sweeps.analysis", "sweeps.journal", "sweeps.search.space"},
-    "sweeps.tracking": {"sweeps.journal", "sweeps.trials"},
+    "sweeps.tracking": {"sweeps.journal", "sweeps.text_encoder", "sweeps.trials"},
     "sweeps.environment": {"sweeps.journal", "sweeps.search.annotations", "sweeps.trials.gpus"},
     "sweeps.plan": {"sweeps.search.space", "sweeps.trials.spec"},
     "sweeps.finalists": {"sweeps.plan", "sweeps.journal", "sweeps.search.ask_tell"},
@@ -49,6 +49,7 @@ MAY_IMPORT = {
     "sweeps.terminal": {"sweeps.console", "sweeps.analysis", "sweeps.journal", "sweeps.plan", "sweeps.estimate"},
     "sweeps.session": {"sweeps"},
     "pipelines.data": {"sweeps.trials.spec", "sweeps.text_encoder"},
+    "pipelines.data.__main__": {"pipelines.command", "pipelines.data", "sweeps", "conf"},
     "pipelines": {"pipelines.command", "pipelines.data", "sweeps", "conf"},
 }
 NETWORKS = {f"sweeps.trials.{name}" for name in ("building", "training", "evaluation")}

@@ -7,9 +7,11 @@ from dataclasses import dataclass
 from typing import NamedTuple
 
 from conf import stored
+from sweeps import audit as audits
 from sweeps.analysis import importance, space_findings, statistics
 from sweeps.analysis.importance import Importances
 from sweeps.analysis.space_findings import Finding
+from sweeps.audit import Audit
 from sweeps.journal import SweepRecord, SweepStarted, TrialRecord
 from sweeps.search import space
 from sweeps.search.space import Hyperparameter
@@ -48,6 +50,11 @@ class SweepSummary:
         findings = space_findings.findings(record, model, optimizer, importances)
         silence = space_findings.silence(record, len(searched))
         return cls(record, tuple(ranking), searched, importances, tuple(findings), silence)
+
+    @property
+    def audit(self) -> Audit | None:
+        """The audit of the data; None for a sweep of an earlier version."""
+        return audits.of(self.started.audit) if self.started.audit else None
 
     @property
     def started(self) -> SweepStarted:

@@ -50,6 +50,7 @@ class SweepStarted:
     environment: Environment = field(default_factory=Environment)
     store: str = ""  # the address of the MLflow store that has the runs
     sizes: Mapping[str, int] = field(default_factory=dict)  # examples of train, validation and test
+    audit: Mapping[str, Any] = field(default_factory=dict)  # of the data, see `sweeps.audit.of`
     confirms: str = ""  # of a confirmation: the sweep whose finalists it trains again
     finalists: Mapping[str, float] = field(default_factory=dict)  # trial -> val/accuracy in the search, best first
     format: int = FORMAT

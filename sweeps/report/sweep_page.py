@@ -5,6 +5,7 @@ from __future__ import annotations
 import time
 from typing import NamedTuple
 
+from sweeps.analysis import data_findings
 from sweeps.analysis.summary import SweepSummary
 from sweeps.journal import SweepRecord
 from sweeps.report import conclusions, html, provenance, tables
@@ -30,6 +31,8 @@ def build(record: SweepRecord) -> Report:
         sweep=sweep,
         started=record.started,
         conclusions=conclusions,
+        data_findings=data_findings,
+        suggestions=list(data_findings.suggestions(sweep.audit, record.started.dataset)) if sweep.audit else [],
         command=f"python -m pipelines.confirm sweep={record.started.sweep}",
         leaders=tables.leaders(rows, SHOWN),
         leaderboard=rows,

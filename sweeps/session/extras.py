@@ -5,6 +5,7 @@ from __future__ import annotations
 from functools import cache
 from typing import TYPE_CHECKING
 
+from sweeps import audit
 from sweeps.journal import SweepRecord, TrialRecord
 from sweeps.tracking.extras import Extras, ExtrasOf
 
@@ -39,6 +40,7 @@ def from_reports() -> ExtrasOf:
 
         page = report.ensure_written(record)
         scores = confirmation.metrics(confirmation.outcomes(record)) if record.started.confirms else {}
-        return Extras(metrics=scores, files={report.FILE: page.read_bytes()} if page else {}, note=note)
+        facts = audit.of(record.started.audit).metrics() if record.started.audit else {}
+        return Extras(metrics={**facts, **scores}, files={report.FILE: page.read_bytes()} if page else {}, note=note)
 
     return extras_of

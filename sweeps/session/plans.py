@@ -30,6 +30,7 @@ def plans_of(job: Job, search_space: Space, directory: Path) -> list[Plan]:
                 source=encoded.source,
                 digest=encoded.digest,
                 directory=directory / dataset,
+                audit=encoded.audit,
                 sizes={part: len(getattr(encoded, part).y) for part in ("train", "validation", "test")},
             )
         )

@@ -249,6 +249,9 @@ class Session:
         )
         if unused:
             self.console.print(unused, soft_wrap=True)
+        for plan in plans:
+            for note in plan.audit.notes if plan.audit else ():
+                self.console.print(f"{plan.dataset}: {note}", soft_wrap=True)
 
     def _finish_logging(self, tracker: Tracker, searches: Sequence[driver.Search], limit: float | None) -> bool:
         from sweeps.report import write as report
