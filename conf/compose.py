@@ -101,24 +101,27 @@ def _without_hydra(overrides: list[str]) -> list[str]:
 def _jobs_with_flags(config_name: str, line: list[str]) -> list[Job]:
     """Let Hydra's own main function interpret its flags: `--help`, `--cfg`, `--config-dir` and the others."""
     collected: list[Job | ConfigError] = []
+    composes = all(re.match("(-cd|--config-(dir|path|name))(=|$)|[^-]", argument) for argument in line)
+    listed = [argument for argument in line if composes and LISTED.match(argument)]  # as in `_jobs`
 
     @hydra.main(version_base="1.3", config_path="pkg://conf", config_name=config_name)
     def collect(cfg: DictConfig) -> None:
         overrides = OmegaConf.to_container(HydraConfig.get().overrides.task, resolve=False)
         assert isinstance(overrides, list)
         try:
-            collected.append(job(cfg, overrides))
+            collected.append(job(cfg, overrides + listed))
         except ConfigError as error:  # raised here, Hydra would print lines of its own around it
             collected.append(error)
 
     # Without this Hydra prints its errors itself and exits.
     os.environ["HYDRA_FULL_ERROR"] = "1"
     before = sys.argv
+    # Side by side: argparse does not take overrides both before and after a flag.
+    given = [argument for argument in line if re.match("~|[^-][^=]*=", argument)]
+    flags = [argument for argument in line if argument not in given]
     with tempfile.TemporaryDirectory() as scratch:  # for the files that Hydra writes about a multirun
-        # Beside another override: argparse does not take overrides both before and after a flag.
-        overrides = [n for n, argument in enumerate(line) if "=" in argument and not argument.startswith("-")]
-        place = overrides[0] if overrides else len(line)
-        sys.argv = [before[0], *line[:place], f"hydra.sweep.dir={scratch}", *line[place:]]
+        kept = [argument for argument in given if argument not in listed]
+        sys.argv = [before[0], *flags, f"hydra.sweep.dir={scratch}", *kept]
         try:
             with _usage_in_one_line():
                 collect()

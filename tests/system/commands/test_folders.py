@@ -52,7 +52,8 @@ def test_a_sweep_reads_its_own_configuration(line: str, message: str) -> None:
 @pytest.mark.long
 @pytest.mark.usefixtures("crowded")
 def test_every_command_works() -> None:
-    Path("mine.py").write_text("from models.lstm import build\n")  # a builder of the user's own is still found
+    builder = (ROOT / "models" / "lstm.py").read_text()  # which imports from `models`
+    Path("mine.py").write_text(builder)  # a builder of the user's own is still found
     status, output = command("sweep", *SMALL, "model.build=mine.build")
     assert status == 0, output
     for name in ("report", "sync"):
