@@ -44,6 +44,16 @@ FREE_KEYS = re.compile(r"^\+{0,2}(?=((model|optimizer)\.space|tuner)\.)")
 # A hyperparameter that is given a list.
 LISTED = re.compile(r"^\+\+(model|optimizer)\.space\.[^.=]+=\[.*\]$")
 
+# What OmegaConf says -> what that means on a command line.
+MEANINGS = {
+    "^Cannot merge (DictConfig|ListConfig)": (
+        "a list and a mapping cannot be merged; a choice is written {kind: Choice, values: [1, 2], default: 1}"
+    ),
+    r"^Cannot assign \w+ to Dict|is not a subclass of": "must be a mapping, {key: value}",
+    "is not Optional$": "must have a value, not null",
+    "does not support deletion$": "must be there; to change it, give its keys other values",
+}
+
 
 def compose(config_name: str = "sweep") -> list[Job]:
     """Return the jobs that `sys.argv` asks for: one, or several with `-m`; none for `--help`, `--cfg` and the like.
@@ -256,8 +266,7 @@ def explain(error: Exception) -> str:
         value = f", given {override[1].lstrip('+')}" if override else ""
         return f"{cause.full_key}: no such key{value}{_near_keys(cause)}"
     if isinstance(cause, ValidationError):
-        reason = str(cause.msg).splitlines()[0] if cause.msg else _reason(cause)
-        return f"{first_line if '=' in first_line else cause.full_key}: {reason}"
+        return f"{first_line if '=' in first_line else cause.full_key}: {_reason(cause)}"
     if isinstance(cause, OmegaConfBaseException) and cause.full_key:
         return f"{first_line if '=' in first_line else cause.full_key}: {_reason(cause)}"
     if ambiguous := re.match(r"Ambiguous value for argument '(?:\+\+)?(.*?)=(.*)'$", str(error).splitlines()[0]):
@@ -268,9 +277,10 @@ def explain(error: Exception) -> str:
 
 
 def _reason(cause: OmegaConfBaseException) -> str:
-    reason = str(cause).splitlines()[0]
-    if re.match("Cannot merge (DictConfig|ListConfig)", reason):
-        return "a list and a mapping cannot be merged; a choice is written {kind: Choice, values: [1, 2], default: 1}"
+    reason = str(cause.msg or cause).splitlines()[0]
+    for pattern, meaning in MEANINGS.items():
+        if re.search(pattern, reason):
+            return meaning
     failed = re.fullmatch(r"\w+ raised while resolving interpolation: \W?(.*?)\W?", reason)
     return failed[1] if failed else reason
 

@@ -307,3 +307,16 @@ def test_a_flag_may_stand_anywhere_among_the_overrides(flag: list[str], tmp_path
 def test_a_list_with_a_flag_that_cannot_take_it_is_refused(flags: list[str], tmp_path: Path) -> None:
     message = mistake(f"--config-dir={tmp_path}", "model=lstm", *flags, "model.space.lstm_units=[50,100]")
     assert "a choice is written {kind: Choice, values: [1, 2], default: 1}" in message
+
+
+@pytest.mark.parametrize(
+    ("argument", "message"),
+    [
+        ("model.space=3", "model.space=3: must be a mapping, {key: value}"),
+        ("tracking=x", "tracking=x: must be a mapping, {key: value}"),
+        ("tracking=null", "tracking=null: must have a value, not null"),
+        ("~model.space", "model.space: must be there; to change it, give its keys other values"),
+    ],
+)
+def test_a_value_that_the_place_of_a_mapping_cannot_hold_is_refused_in_our_words(argument: str, message: str) -> None:
+    assert mistake("model=lstm", argument) == message
