@@ -32,7 +32,7 @@ from numpy.typing import NDArray
 from sweeps.errors import SweepError
 from sweeps.journal import SweepRecord, TrialRecord
 from sweeps.metrics import is_better
-from sweeps.tracking import model_files
+from sweeps.tracking import filters, model_files
 from sweeps.tracking.client import UNAVAILABLE, search_runs
 from sweeps.tracking.failures import first_line
 from sweeps.tracking.store import without_password
@@ -111,7 +111,7 @@ class _Registration:
 
     def register(self) -> Version:
         alias = ALIASES[self._record.started.kind]
-        versions = list(self._client.search_model_versions(f"name = '{self.name}'"))
+        versions = list(self._client.search_model_versions(filters.equals("name", self.name)))
         known = next((version for version in versions if self._identity.items() <= version.tags.items()), None)
         own = known or self._create_version()
         number = self._client.get_registered_model(self.name).aliases.get(alias, own.version)
@@ -187,7 +187,7 @@ class _Registration:
 
     def _run(self) -> Run:
         sweep, trial = self._record.started.sweep, self._candidate.trial.trial
-        condition = f"tags.sweep = '{sweep}' and tags.trial = '{trial}'"
+        condition = f"{filters.equals('tags.sweep', sweep)} and {filters.equals('tags.trial', str(trial))}"
         runs = search_runs(self._client, condition)
         if not runs:
             raise NotRegisteredError(f"the run of trial {trial} of {sweep} is not in MLflow")
@@ -195,7 +195,9 @@ class _Registration:
 
     def _find_logged(self, run: Run) -> LoggedModel | None:
         """Return the model if an earlier attempt logged all of it, and delete what other attempts left unfinished."""
-        models = self._client.search_logged_models([run.info.experiment_id], f"source_run_id = '{run.info.run_id}'")
+        models = self._client.search_logged_models(
+            [run.info.experiment_id], filters.equals("source_run_id", run.info.run_id)
+        )
         complete = None
         for model in models:
             if model.status != "READY":
