@@ -125,6 +125,8 @@ class SweepRuns:
             run, kind = StoredRun.of(stored), stored.data.tags.get("kind")
             if kind == self._started.kind and self._parent is None:
                 self._parent, self._experiment = run, stored.info.experiment_id
+            elif kind in (child, naming.TRIAL) and not stored.data.tags.get("trial", "").isdecimal():
+                log.warning("run %s has the tags of a trial of %s, but no number", run.id, self._started.sweep)
             elif kind in (child, naming.TRIAL) and self._trials.adopt(int(stored.data.tags["trial"]), run):
                 if kind != child:
                     client.set_tag(run.id, "kind", child)

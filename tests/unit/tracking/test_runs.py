@@ -366,3 +366,14 @@ def test_a_store_that_refuses_the_view_costs_a_warning(
     assert address is not None
     assert comparison_page.TAG not in address
     assert "searchFilter" in address
+
+
+@pytest.mark.usefixtures("fresh_store")
+@pytest.mark.parametrize("number", [None, "best"])
+def test_a_run_of_somebody_else_with_the_tags_of_a_sweep_is_left_as_it_is(number: str | None) -> None:
+    job = small(1, 1)
+    tags = {"sweep": "sweep/imdb", "kind": "trial", **({"trial": number} if number else {})}
+    run = client().create_run("0", tags=tags).info.run_id
+    tracked(job)
+    assert client().get_run(run).info.lifecycle_stage == "active"
+    assert len(runs("trial")) == 2
