@@ -68,13 +68,18 @@ class Session:
     def __init__(self, console: Console, word_index: WordIndex) -> None:
         self.console = console
         self._word_index = word_index
-        self._unlogged: list[Path] = []  # directories of sweeps that the store does not have whole
+        # Directories of sweeps that the store does not have whole, and of those whose model it does not have.
+        self._unlogged: list[Path] = []
+        self._unregistered: list[Path] = []
 
     def check_logged(self) -> None:
-        """Raise `SweepError` if something of the sweeps so far is not in their store."""
-        if self._unlogged:
-            directories = shlex.join(map(str, self._unlogged))
-            raise SweepError(f"not everything could be logged; to log the rest: python -m pipelines.sync {directories}")
+        """Raise `SweepError` if something of the sweeps so far, or a model that they chose, is not in their store."""
+        missing = list(dict.fromkeys([*self._unlogged, *self._unregistered]))
+        if missing:
+            what = (
+                "not everything could be logged; to log the rest" if self._unlogged else "not registered; to try again"
+            )
+            raise SweepError(f"{what}: python -m pipelines.sync {shlex.join(map(str, missing))}")
 
     def search(self, job: Job, space: Space) -> list[SweepRecord]:
         """Run a job's sweeps, one for each dataset, and register the models that they choose."""
@@ -181,6 +186,7 @@ class Session:
         except (registration.NotRegisteredError, ConfigError) as error:
             message = f"not registered, python -m pipelines.sync tries again: {error}"
             self.console.print(message, soft_wrap=True, style="red")
+            self._unregistered.append(record.directory.parent)
             return False
         if version.new:
             alias = registration.ALIASES[record.started.kind]

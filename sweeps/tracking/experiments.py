@@ -49,7 +49,8 @@ class Experiments:
             logged = search_runs(client, filters.equals("tags.sweep", sweep.sweep))
             experiment = logged[0].info.experiment_id if logged else self.of(client, sweep)
             if self._uri.startswith("http"):  # the server may allow one to read alone
-                client.set_experiment_tag(experiment, *KIND)
+                name, kind = KIND
+                client.set_experiment_tag(experiment, name, client.get_experiment(experiment).tags.get(name, kind))
         except UNAVAILABLE as error:
             raise failures.of(self._uri, error) from error
 

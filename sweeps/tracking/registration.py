@@ -129,6 +129,8 @@ class _Registration:
         """
         tags, (name, value) = holder.tags, self._objective()
         newer = int(own.version) > int(holder.version)
+        if "sweep" not in tags:
+            return False, f"version {holder.version} has that alias, and is none of this project's"
         if tags.get("sweep") == self._identity["sweep"]:  # it went on and chose again
             return newer, ""
         which = f"version {holder.version}"
@@ -194,12 +196,16 @@ class _Registration:
         return runs[0]
 
     def _find_logged(self, run: Run) -> LoggedModel | None:
-        """Return the model if an earlier attempt logged all of it, and delete what other attempts left unfinished."""
+        """Return the model if an earlier attempt logged all of it, and delete what other attempts left unfinished.
+
+        Models that somebody else has logged to the run, or is about to, are left alone.
+        """
         models = self._client.search_logged_models(
             [run.info.experiment_id], filters.equals("source_run_id", run.info.run_id)
         )
+        own = {name: self._identity[name] for name in ("sweep", "trial")}
         complete = None
-        for model in models:
+        for model in (model for model in models if own.items() <= model.tags.items()):
             if model.status != "READY":
                 self._client.delete_logged_model(model.model_id)
             elif self._identity.items() <= model.tags.items():

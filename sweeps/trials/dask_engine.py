@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import atexit
 import gc
 import importlib
 import logging
@@ -21,6 +22,7 @@ from typing import Any
 import dask
 from distributed import Client, Future, KilledWorker, LocalCluster, get_worker, wait
 from distributed.comm import connect
+from distributed.deploy.spec import close_clusters
 from distributed.security import Security
 
 from conf.schema import ConfigError
@@ -266,6 +268,11 @@ def _local_cluster(config: EngineConfig) -> LocalCluster:
         )
     except (OSError, RuntimeError, ValueError) as error:
         raise SweepError(f"the workers cannot be started: {reason_of(error)}") from error
+    except KeyboardInterrupt:
+        # Both complain of workers that are starting, which end with this process.
+        atexit.unregister(close_clusters)
+        logging.getLogger("asyncio").setLevel(logging.CRITICAL + 1)
+        raise
 
 
 def _allow_open_files(needed: int, workers: int) -> None:

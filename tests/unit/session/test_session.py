@@ -1,5 +1,6 @@
 """The end of a command whose sweeps the store does not have whole."""
 
+import io
 from pathlib import Path
 
 import pytest
@@ -9,7 +10,9 @@ from pipelines import confirm, sweep
 from sweeps.errors import SweepError
 from sweeps.session.confirm import Request
 from sweeps.session.session import Session
+from sweeps.tracking import registration
 from tests.conftest import composed_job
+from tests.registered import TINY, logged, planned, swept, word_index
 
 LINE = r"^not everything could be logged; to log the rest: python -m pipelines\.sync 'outputs/a b'$"
 
@@ -29,3 +32,18 @@ def test_so_does_a_confirmation(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(confirm, "confirm", lambda request, session: unlogged(session))
     with pytest.raises(SweepError, match=LINE):
         confirm.run(Request("a"), Console())
+
+
+@pytest.mark.usefixtures("fresh_store")
+def test_a_model_that_could_not_be_registered_ends_the_command_with_an_error(monkeypatch: pytest.MonkeyPatch) -> None:
+    def refused(*_: object) -> registration.Version:
+        raise registration.NotRegisteredError("the store is away")
+
+    session = Session(Console(file=io.StringIO()), lambda dataset, text: word_index())
+    plan = planned(Path("outputs/a b/imdb"), composed_job(*TINY))
+    swept(plan)
+    record = logged(plan)
+    monkeypatch.setattr(registration, "register", refused)
+    assert not session.register(plan.store, plan, record)
+    with pytest.raises(SweepError, match=r"^not registered; to try again: python -m pipelines\.sync 'outputs/a b'$"):
+        session.check_logged()
