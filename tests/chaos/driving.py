@@ -63,7 +63,7 @@ def _disturb(
     while True:
         happened = outcome.mishaps.total()
         kind = case.mishap if happened == 0 or chance.random() < 0.3 else chance.choice(list(sessions.strikes))
-        instant = began + chance.uniform(*sessions.span) * (1 + happened / 3)  # or it might never come to an end
+        instant = began + chance.uniform(*sessions.span) * 1.25**happened  # or it might never come to an end
         quiet = happened >= sessions.most or (len(struck) == 1 and chance.random() < 0.5) or len(struck) > 1
         if process.wait(began + AT_MOST if quiet else instant):
             return struck
