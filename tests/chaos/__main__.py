@@ -26,8 +26,7 @@ from sweeps import runtime
 from sweeps.tracking import store
 from tests.chaos import claims, clock, mishaps, quick, trained
 from tests.chaos.cases import TUNERS, Case, Outcome
-from tests.chaos.differences import COUNTED, parted
-from tests.chaos.processes import result
+from tests.chaos.differences import COUNTED
 
 FAULTS = (
     "trials lost",
@@ -94,15 +93,9 @@ def main(runs: int = 200, rounds: int = 2) -> int:
         for outcome in outcomes:
             if outcome.case.is_quick and outcome.case.directories:
                 outcome.faults |= claims.counted(outcome)  # others have used the same store since
-                outcome.faults["sweeps that parted"] += _parted(outcome)
             counts += outcome.faults
     show(outcomes, counts, time.monotonic() - began)
     return 0 if not any(counts[name] for name in FAULTS) else 1
-
-
-def _parted(outcome: Outcome) -> bool:
-    (directory,) = outcome.case.directories
-    return result(lambda: str(parted(outcome.case, directory))) == "True"
 
 
 def show(outcomes: list[Outcome], counts: Counter[str], seconds: float) -> None:

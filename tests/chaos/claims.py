@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import signal
 from collections import Counter
 from collections.abc import Mapping
 
@@ -40,6 +41,8 @@ CAUSES: Mapping[str, tuple[str, ...]] = {
 
 def check(process: Process, struck: Mapping[str, float], outcome: Outcome) -> None:
     """Count what a process claims that is not so, at an instant at which no other works on the sweep."""
+    if process.status == -signal.SIGINT:  # Python's own end, with its own words, before the command has begun
+        return
     for text, kinds in CAUSES.items():
         wrong = [line for _, line in process.lines if text in line and not line.startswith("  ")]
         if wrong and not set(kinds) & struck.keys():

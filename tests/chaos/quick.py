@@ -22,9 +22,10 @@ from sweeps.trials.engine import Finished, Message, Started
 from sweeps.trials.spec import EpochReport, TrialSpec
 from tests.chaos import clock
 from tests.chaos.cases import Case, Outcome
+from tests.chaos.differences import parted
 from tests.chaos.driving import Sessions, until_done
 from tests.chaos.mishaps import strikes
-from tests.chaos.processes import Process
+from tests.chaos.processes import Process, result
 from tests.fakes import learn
 
 LONGEST = 2.5  # seconds until something happens to a process at the latest
@@ -88,9 +89,12 @@ def run(case: Case) -> Outcome:
 
     first = [*case.arguments, f"tracking.uri={case.store}"]
     try:
-        return until_done(case, Sessions(start, first, strikes(case), (0.0, LONGEST)))
+        outcome = until_done(case, Sessions(start, first, strikes(case), (0.0, LONGEST)))
     finally:
         clock.correct()
+    (directory,) = case.directories
+    outcome.faults["sweeps that parted"] += result(lambda: str(parted(case, directory))) == "True"
+    return outcome
 
 
 def _call(case: Case, command: str, arguments: list[str]) -> None:
