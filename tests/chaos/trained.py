@@ -30,6 +30,9 @@ from tests.servers import free_port
 OF_COMMANDS = ("killed", "interrupted", "unread", "renamed", "hung up", "terminated")
 OF_SERVERS, OF_CLUSTERS, OF_CLONES = "server emptied", "stranger joined", "two at once"
 SPAN = (5.0, 25.0)  # seconds after the start of a process until something happens
+# `mlflow run` makes the store before it starts anything of this project, and two that do so at once break each other's
+# tables; it has to be called again.
+MLFLOWS_OWN = "in _initialize_tables"
 SMALL = ("experiment=smoke", "trials=3", "stopping=none")
 
 
@@ -133,12 +136,20 @@ def _two_at_once(case: Case) -> Outcome:
     clone = replace(case, store=store.of_file(case.folder / "mlflow.db"))
     outcome = Outcome(clone)
     parameters = [part for argument in (*SMALL, "engine.workers=1") for part in ("-P", argument)]
-    processes = [program(case.folder, ".venv/bin/mlflow", "run", ".", *parameters, code=case.folder) for _ in range(2)]
+
+    def start() -> Process:
+        return program(case.folder, ".venv/bin/mlflow", "run", ".", *parameters, code=case.folder)
+
+    processes = [start(), start()]
     outcome.mishaps[case.mishap] += 1
     for process in processes:
         while not process.wait(time.monotonic() + 0.1):
             for other in processes:  # or one that prints much would wait for its reader
                 other.wait(time.monotonic())
+        if MLFLOWS_OWN in process.output and len(processes) < 5:
+            outcome.mishaps["two at once, broken by MLflow"] += 1
+            processes.append(start())
+            continue
         claims.check(process, {}, outcome)
         if process.status != 0:
             outcome.add("sessions that failed", process.output)
