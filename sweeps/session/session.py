@@ -48,7 +48,10 @@ class Sweep(NamedTuple):
 @contextmanager
 def workers(config: Engine) -> Iterator[DaskEngine]:
     """Open the engine; its workers load TensorFlow while this process does."""
-    from sweeps.trials.dask_engine import open_engine
+    try:
+        from sweeps.trials.dask_engine import open_engine
+    except ValueError as error:  # Dask reads the user's files of settings when it is imported
+        raise ConfigError(" ".join(str(error).split())) from error
 
     gpus.forget()
     with open_engine(config) as engine:
@@ -155,7 +158,7 @@ class Session:
             logged = self._finish_logging(tracker, searches, limit)
         if lost := engine.lost_workers:
             self.console.print(
-                f"[red]{lost} workers were lost and did not come back[/red]; the others ran their trials"
+                f"[red]{lost} of the workers did not come back after they were lost[/red]; the others ran their trials"
             )
         return [search.record for search in searches], tracker, logged
 
@@ -283,4 +286,4 @@ def places(config: Engine, workers: int) -> tuple[str, str]:
     available = gpus.gpus() if config.name == "local" else gpus.Gpus(())
     count = len(available.ids)
     on_gpus = f" on {count} GPU{'s' if count > 1 else ''}" if count else ""
-    return f"{workers} workers{on_gpus}", available.unused
+    return f"{workers} worker{'s' if workers != 1 else ''}{on_gpus}", available.unused
