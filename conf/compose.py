@@ -44,6 +44,16 @@ FREE_KEYS = re.compile(r"^\+{0,2}(?=((model|optimizer)\.space|tuner)\.)")
 # A hyperparameter that is given a list.
 LISTED = re.compile(r"^\+\+(model|optimizer)\.space\.[^.=]+=\[.*\]$")
 
+# What OmegaConf says -> what that means on a command line.
+MEANINGS = {
+    "^Cannot merge (DictConfig|ListConfig)": (
+        "a list and a mapping cannot be merged; a choice is written {kind: Choice, values: [1, 2], default: 1}"
+    ),
+    r"^Cannot assign \w+ to Dict|is not a subclass of": "must be a mapping, {key: value}",
+    "is not Optional$": "must have a value, not null",
+    "does not support deletion$": "must be there; to change it, give its keys other values",
+}
+
 
 def compose(config_name: str = "sweep") -> list[Job]:
     """Return the jobs that `sys.argv` asks for: one, or several with `-m`; none for `--help`, `--cfg` and the like.
@@ -102,24 +112,27 @@ def _without_hydra(overrides: list[str]) -> list[str]:
 def _jobs_with_flags(config_name: str, line: list[str]) -> list[Job]:
     """Let Hydra's own main function interpret its flags: `--help`, `--cfg`, `--config-dir` and the others."""
     collected: list[Job | ConfigError] = []
+    composes = all(re.match("(-cd|--config-(dir|path|name))(=|$)|[^-]", argument) for argument in line)
+    listed = [argument for argument in line if composes and LISTED.match(argument)]  # as in `_jobs`
 
     @hydra.main(version_base="1.3", config_path="pkg://conf", config_name=config_name)
     def collect(cfg: DictConfig) -> None:
         overrides = OmegaConf.to_container(HydraConfig.get().overrides.task, resolve=False)
         assert isinstance(overrides, list)
         try:
-            collected.append(job(cfg, overrides))
+            collected.append(job(cfg, overrides + listed))
         except ConfigError as error:  # raised here, Hydra would print lines of its own around it
             collected.append(error)
 
     # Without this Hydra prints its errors itself and exits.
     os.environ["HYDRA_FULL_ERROR"] = "1"
     before = sys.argv
+    # Side by side: argparse does not take overrides both before and after a flag.
+    given = [argument for argument in line if re.match("~|[^-][^=]*=", argument)]
+    flags = [argument for argument in line if argument not in given]
     with tempfile.TemporaryDirectory() as scratch:  # for the files that Hydra writes about a multirun
-        # Beside another override: argparse does not take overrides both before and after a flag.
-        overrides = [n for n, argument in enumerate(line) if "=" in argument and not argument.startswith("-")]
-        place = overrides[0] if overrides else len(line)
-        sys.argv = [before[0], *line[:place], f"hydra.sweep.dir={scratch}", *line[place:]]
+        kept = [argument for argument in given if argument not in listed]
+        sys.argv = [before[0], *flags, f"hydra.sweep.dir={scratch}", *kept]
         try:
             with _usage_in_one_line():
                 collect()
@@ -258,8 +271,7 @@ def explain(error: Exception) -> str:
         value = f", given {override[1].lstrip('+')}" if override else ""
         return f"{cause.full_key}: no such key{value}{_near_keys(cause)}"
     if isinstance(cause, ValidationError):
-        reason = str(cause.msg).splitlines()[0] if cause.msg else _reason(cause)
-        return f"{first_line if '=' in first_line else cause.full_key}: {reason}"
+        return f"{first_line if '=' in first_line else cause.full_key}: {_reason(cause)}"
     if isinstance(cause, OmegaConfBaseException) and cause.full_key:
         return f"{first_line if '=' in first_line else cause.full_key}: {_reason(cause)}"
     if ambiguous := re.match(r"Ambiguous value for argument '(?:\+\+)?(.*?)=(.*)'$", str(error).splitlines()[0]):
@@ -270,9 +282,10 @@ def explain(error: Exception) -> str:
 
 
 def _reason(cause: OmegaConfBaseException) -> str:
-    reason = str(cause).splitlines()[0]
-    if re.match("Cannot merge (DictConfig|ListConfig)", reason):
-        return "a list and a mapping cannot be merged; a choice is written {kind: Choice, values: [1, 2], default: 1}"
+    reason = str(cause.msg or cause).splitlines()[0]
+    for pattern, meaning in MEANINGS.items():
+        if re.search(pattern, reason):
+            return meaning
     failed = re.fullmatch(r"\w+ raised while resolving interpolation: \W?(.*?)\W?", reason)
     return failed[1] if failed else reason
 

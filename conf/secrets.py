@@ -9,12 +9,14 @@ import os
 import re
 import sys
 from base64 import b64encode
+from functools import partial
 from typing import Any, NamedTuple, TextIO
 from urllib.parse import unquote, unquote_plus
 
 # Names of values in an address's query.
 SECRET = re.compile(
-    r"pass(word|wd|phrase)|pwd|secret|token|signature|credential|(api|access)[-_]?key|^(pass|sig|key|auth|odbc_connect)$",
+    r"pass(word|wd|phrase)|pwd|secret|token|signature|credential|authorization|bearer|jwt"
+    r"|(api|access|account|auth|private|shared)[-_]?key|^(pass|sig|sas|key|auth|odbc_connect)$",
     re.IGNORECASE,
 )
 # Hydra's interpolation of an environment variable, which may have a default.
@@ -141,6 +143,9 @@ def _parts(address: str) -> Parts:
     secrets: list[str] = []
     if separator:
         rest = _without_secrets(scheme, rest, secrets)
+    elif login := re.match(r"(/*[^\s:/?#@]*):([^\s@]+)(?=@)", scheme):  # its scheme is forgotten
+        secrets.append(login[2])
+        scheme = login[1] + scheme[login.end() :]
     kept = re.sub(r"(?<=[:=])\0(\d+)\0(?=@|&|$)", lambda match: f"${{oc.env:{variables[int(match[1])][1]}}}", rest)
     unmasked = MASK.sub(lambda match: _variable(variables[int(match[1])], secrets), f"{scheme}{separator}{kept}")
     return Parts(unmasked, tuple(secrets))
@@ -158,15 +163,19 @@ def _without_secrets(scheme: str, rest: str, secrets: list[str]) -> str:
     if start < end and not MASK.fullmatch(rest[start:end]):
         secrets.append(rest[start:end])
         rest = rest[: start - 1] + rest[end:]
-    place, question_mark, query = rest.partition("?")
-    kept = []
-    for item in query.split("&"):
-        name, equals, value = item.partition("=")
-        if not equals or not SECRET.search(unquote_plus(name)) or MASK.fullmatch(value):
-            kept.append(item)
-        else:
+    place, mark, query = re.fullmatch("([^?#]*)([?#]?)(.*)", rest, re.DOTALL).groups()  # type: ignore[union-attr]
+    kept = [item for item in map(partial(_without_secret, secrets=secrets), query.split("&")) if item is not None]
+    return place + (mark + "&".join(kept) if kept else "")
+
+
+def _without_secret(item: str, secrets: list[str]) -> str | None:
+    """Return an item of a query up to its secret, which reaches to the next `&`; None if it is one from its start."""
+    for part in re.finditer("(?:^|[;?#])([^;?#=]+)=", item):
+        value = item[part.end() :]
+        if SECRET.search(unquote_plus(part[1])) and not MASK.fullmatch(value):
             secrets.append(value)
-    return place + (question_mark + "&".join(kept) if kept else "")
+            return item[: part.start()] if part.start() else None
+    return item
 
 
 def _password(scheme: str, rest: str) -> tuple[int, int]:

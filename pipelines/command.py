@@ -6,6 +6,7 @@ import logging
 import os
 import signal
 import sys
+import threading
 from collections.abc import Callable, Sequence
 from typing import Any, NoReturn
 
@@ -18,6 +19,8 @@ from sweeps.errors import SweepError
 INTERRUPTED = 130  # exit status
 SIGNALS = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)  # Ctrl-C, the end of a job, the end of its terminal
 Handler = Callable[[int, Any], object]
+
+_interrupted = threading.Event()
 
 
 def execute(action: Callable[[Console], bool], *, on_signal: Handler | None = None) -> NoReturn:
@@ -36,10 +39,14 @@ def execute(action: Callable[[Console], bool], *, on_signal: Handler | None = No
     handle_signals(on_signal or interrupt)
     try:
         succeeded = action(Console())
-    except (ConfigError, SweepError, OSError) as error:
-        sys.exit(f"error: {escaped(str(error))}")
     except KeyboardInterrupt:
         sys.exit(INTERRUPTED)
+    except Exception as error:
+        if _interrupted.is_set():  # a library in which it struck has raised an error of its own instead
+            sys.exit(INTERRUPTED)
+        if not isinstance(error, ConfigError | SweepError | OSError):
+            raise
+        sys.exit(f"error: {escaped(str(error))}")
     sys.exit(0 if succeeded else 1)
 
 
@@ -57,6 +64,7 @@ def interrupt(number: int, _: object) -> NoReturn:
         signal.signal(other, signal.SIG_IGN)
     if number != signal.SIGHUP:  # which comes twice, from the shell and from the terminal
         signal.signal(number, lambda *_: os._exit(INTERRUPTED))
+    _interrupted.set()
     raise KeyboardInterrupt
 
 

@@ -24,7 +24,8 @@ from conf.schema import ConfigError
 from pipelines.command import execute, read_options, show_help, whole_number
 from pipelines.data import serving
 from sweeps.session import trust
-from sweeps.session.confirm import COMMAND, Request, confirm
+from sweeps.session.confirm import Request, confirm
+from sweeps.session.outputs import COMMAND
 from sweeps.session.session import Session
 from sweeps.tracking import store
 

@@ -29,6 +29,7 @@ if TYPE_CHECKING:
     from sweeps.tracking.reader import StoredSweep, StoredSweeps
 
 REPORTS = Path("reports")
+OVERVIEW = REPORTS / "index.html"
 KINDS = ("sweep", "confirm")
 OPTIONS = ("sweep", "tracking.uri")
 
@@ -53,10 +54,13 @@ def read_arguments(arguments: Sequence[str]) -> Arguments:
 
 def write_reports(arguments: Arguments, console: Console) -> bool:
     """Write the pages; returns whether all of them could be written."""
+    from sweeps.report import html
     from sweeps.tracking.reader import StoredSweeps
 
-    stored_sweeps = StoredSweeps(arguments.uri)
     name = arguments.sweep
+    if name is None:
+        html.refuse_foreign(OVERVIEW)
+    stored_sweeps = StoredSweeps(arguments.uri)
     sweeps = stored_sweeps.sweeps(*KINDS) if name is None else stored_sweeps.chosen(name, *KINDS)
     if not sweeps:
         raise ConfigError(f"tracking.uri={arguments.uri}: no sweep was recorded there")
@@ -68,10 +72,12 @@ def write_reports(arguments: Arguments, console: Console) -> bool:
 
 def _write_page(stored_sweeps: StoredSweeps, sweep: StoredSweep, console: Console) -> SweepRecord | None:
     """Write the page of a sweep; one that cannot be read is named, and the others still have their pages."""
+    from sweeps.report import html
     from sweeps.report import write as report
 
     folder = REPORTS / sweep.name
     try:
+        html.refuse_foreign(folder / report.FILE)
         record = stored_sweeps.record(sweep)
     except SweepError as error:
         console.print(f"error: {error}", soft_wrap=True, style="red")
@@ -86,8 +92,8 @@ def _write_overview(records: Sequence[SweepRecord], console: Console) -> None:
     from sweeps.report import write as report
 
     pages = {record.started.sweep: f"{quote(record.started.sweep)}/{report.FILE}" for record in records}
-    files.write_text(REPORTS / "index.html", overview_page.render(overview_page.build(records), pages))
-    console.print(f"{REPORTS / 'index.html'}: models and datasets", soft_wrap=True)
+    files.write_text(OVERVIEW, overview_page.render(overview_page.build(records), pages))
+    console.print(f"{OVERVIEW}: models and datasets", soft_wrap=True)
 
 
 if __name__ == "__main__":

@@ -161,7 +161,8 @@ def idle(record: SweepRecord, plan: Plan, reason: str) -> str:
 def results(record: SweepRecord) -> Table:
     """The best trials by the objective, and the baseline, with the hyperparameters that differ between trials."""
     ranking = record.ranking()
-    title = f"{_heading(record)}: {len(ranking)} trials completed, {len(record.failed)} failed"
+    trials = "trial" if len(ranking) == 1 else "trials"
+    title = f"{_heading(record)}: {len(ranking)} {trials} completed, {len(record.failed)} failed"
     if record.started.source == "standin":
         title += "; generated STAND-IN data, not the real corpus"
     tests = metrics.shown_in("terminal")

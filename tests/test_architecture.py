@@ -1,6 +1,7 @@
 """The rules of the house that can be read off the imports."""
 
 import ast
+import re
 from collections.abc import Iterator
 from graphlib import CycleError, TopologicalSorter
 from pathlib import Path
@@ -173,3 +174,9 @@ def test_no_module_works_at_import(module: str) -> None:
     found = list(work(ast.parse(FILES[module].read_text())))
     assert len(found) == len(allowed.get(module, []))
     assert all(map(str.startswith, found, allowed.get(module, [])))
+
+
+def test_a_value_becomes_a_part_of_a_search_of_mlflow_in_one_place() -> None:
+    written = re.compile(r"(tags|attributes|params|metrics|datasets)\.[^\n]*= ?['\"]\{")
+    places = {path.name for path in (ROOT / "sweeps").rglob("*.py") if written.search(path.read_text(encoding="utf-8"))}
+    assert places <= {"filters.py"}

@@ -13,6 +13,7 @@ from sweeps.journal.events import SweepStarted as SweepStarted
 from sweeps.journal.events import TrialEnded as TrialEnded
 from sweeps.journal.events import TrialStarted as TrialStarted
 from sweeps.journal.file import FILE as FILE
+from sweeps.journal.file import LOCK as LOCK
 from sweeps.journal.file import Journal as Journal
 from sweeps.journal.file import JournalError as JournalError
 from sweeps.journal.file import locked as locked

@@ -9,6 +9,7 @@ from __future__ import annotations
 import fcntl
 import json
 import os
+import re
 import socket
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -20,6 +21,10 @@ from sweeps.journal.events import EpochEnded, Event, LaterFormatError, SweepStar
 from sweeps.journal.record import SweepRecord, TrialRecord
 
 FILE = "journal.jsonl"
+LOCK = "lock"
+BEGINNING = b'{"event": "sweep_started"'
+OWNER = re.compile(r"process \d+ on ")  # the beginning of a lock
+LONGEST_OWNER = 200  # characters that are read of it
 
 
 class JournalError(SweepError):
@@ -28,14 +33,20 @@ class JournalError(SweepError):
 
 @contextmanager
 def locked(directory: Path) -> Iterator[None]:
-    """Hold a directory of sweeps for this process; raises `JournalError` while another process holds it."""
-    with (directory / "lock").open("a+") as lock:
+    """Hold a directory of sweeps for this process.
+
+    Raises `JournalError` while another process holds it, and for a file of another program that has the lock's name.
+    """
+    path = directory / LOCK
+    with path.open("a+", errors="replace") as lock:
+        lock.seek(0)
+        owner = lock.read(LONGEST_OWNER).strip()
+        if owner and not OWNER.match(owner):
+            raise JournalError(f"{path}: not the lock of a sweep; move it away")
         try:
             fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except BlockingIOError as error:
-            lock.seek(0)
-            owner = lock.read().strip() or "another process"
-            raise JournalError(f"{directory} is in use by {owner}") from error
+            raise JournalError(f"{directory} is in use by {owner or 'another process'}") from error
         lock.truncate(0)
         lock.write(f"process {os.getpid()} on {socket.gethostname()}")
         lock.flush()
@@ -51,7 +62,11 @@ class Journal:
         # Unbuffered: text that could not be written must not follow later, behind a half-written line.
         self._file = self._path.open("a+b", buffering=0)
         self._file.seek(0)
-        self._file.truncate(self._file.read().rfind(b"\n") + 1)
+        written = self._file.read()
+        if not (written.startswith(BEGINNING) or BEGINNING.startswith(written)):
+            self.close()
+            raise JournalError(f"{self._path}: not the journal of a sweep; move it away")
+        self._file.truncate(written.rfind(b"\n") + 1)
         sync_directory(directory)  # otherwise a power cut could lose the file itself
 
     def append(self, event: Event) -> None:

@@ -10,8 +10,10 @@ from typing import Any, NamedTuple
 from jinja2 import Environment, FileSystemLoader, StrictUndefined
 
 from sweeps.analysis.wording import number, percent
+from sweeps.errors import SweepError
 
 TEMPLATES = Path(__file__).parent / "templates"
+SIGN = b"--best: #"  # in the style of all pages
 
 
 class Figure(NamedTuple):
@@ -38,6 +40,12 @@ def render(template: str, **content: Any) -> str:
     )  # fmt: skip
     environment.filters |= {"embedded": _embedded, "number": number, "percent": percent, "date": _date}
     return environment.get_template(template).render(**content)
+
+
+def refuse_foreign(path: Path) -> None:
+    """Raise `SweepError` if there is a page that is none of this project's: it must not be written over."""
+    if path.exists() and SIGN not in path.read_bytes():
+        raise SweepError(f"{path}: not a page of this command; move it away")
 
 
 def _embedded(png: bytes) -> str:

@@ -25,7 +25,8 @@ def note(record: SweepRecord) -> str:
             lines.append(f"* best: {_scores(record.best, started.objective, searched)}")
         if record.baseline is not None:
             lines.append(f"* baseline: {_scores(record.baseline, started.objective)}")
-        lines.append(f"* {len(record.completed)} trials completed, {len(record.failed)} failed")
+        trials = "trial" if len(record.completed) == 1 else "trials"
+        lines.append(f"* {len(record.completed)} {trials} completed, {len(record.failed)} failed")
     lines.append(f"* searched: {', '.join(searched) or 'nothing'}")
     return "\n".join(lines)
 

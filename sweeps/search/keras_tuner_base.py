@@ -52,7 +52,7 @@ class BaseOracle(keras_tuner.Oracle):
     @property
     def description(self) -> str:
         """The tuner's use of its budget, for the user to read before it runs."""
-        return f"{self.max_trials} trials"
+        return f"{self.max_trials} trial{'s' if self.max_trials != 1 else ''}"
 
     def expect(self, values: Mapping[str, Value]) -> None:
         """Announce the recorded values of the next proposal, so that a replay need not compute them."""

@@ -161,7 +161,7 @@ def _limits_of_keywords(group: str, part: Buildable, data_keywords: tuple[str, .
     keywords = {name: limits[name] for name in limits if name not in data_keywords}
     for name, entry in part.space.items():
         if name not in keywords:
-            takes = ", ".join(keywords)
+            takes = ", ".join(keywords) or "no hyperparameters"
             raise ConfigError(
                 f"{group}.space.{name}: {part.build} takes {takes}; given {entry}{did_you_mean(str(name), keywords)}"
             )

@@ -23,8 +23,6 @@ from sweeps.tracking import store
 if TYPE_CHECKING:
     from rich.console import Console
 
-COMMAND = "confirm.json"  # in the directory of a confirmation: the request that it was started with
-
 
 class Request(NamedTuple):
     """The sweeps to confirm, and with how many configurations and seeds."""
@@ -59,7 +57,7 @@ def confirm(request: Request, session: Session) -> list[SweepRecord]:
         ]
         sweeps = [Sweep(plan, _oracle(plan), journal.read(plan.directory)) for plan in plans]
         files.write_text(directory / stored.FILE, job.yaml)
-        files.write_text(directory / COMMAND, json.dumps(_options(request)))
+        files.write_text(directory / outputs.COMMAND, json.dumps(_options(request)))
         with workers(config.engine) as engine:
             confirmed, tracker, logged = session.conduct(sweeps, engine, sweeps[0].oracle.description)
         for plan, record in zip(plans, confirmed, strict=True):

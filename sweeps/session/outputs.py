@@ -3,19 +3,21 @@
 from __future__ import annotations
 
 import secrets
-import shutil
 import time
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from os.path import samestat
 from pathlib import Path
 
+from conf import stored
 from conf.schema import ConfigError
 from sweeps import journal
 from sweeps.journal import JournalError, SweepStarted
 from sweeps.tracking import store
 
 OUTPUTS = Path("outputs")
+COMMAND = "confirm.json"  # in the directory of a confirmation: the request that it was started with
+WRITTEN_FIRST = (stored.FILE, COMMAND, journal.LOCK)  # before any sweep begins
 
 
 def new_directory(model: str) -> Path:
@@ -27,7 +29,8 @@ def new_directory(model: str) -> Path:
 def held(directory: Path) -> Iterator[None]:
     """Hold a directory for this process, and make it if it is not there.
 
-    A directory that was made here, and in which no sweep began, is removed again; one that was there never is.
+    A directory that was made here, and in which no sweep began, is removed again, unless others have put something
+    into it; one that was there never is.
     """
     is_new = not directory.exists()
     directory.mkdir(parents=True, exist_ok=True)
@@ -37,7 +40,14 @@ def held(directory: Path) -> Iterator[None]:
             yield
         finally:
             if is_new and directory.is_dir() and samestat(directory.stat(), made) and not has_begun(directory):
-                shutil.rmtree(directory)
+                _remove(directory)
+
+
+def _remove(directory: Path) -> None:
+    for name in WRITTEN_FIRST:
+        (directory / name).unlink(missing_ok=True)
+    with suppress(OSError):  # it is not empty
+        directory.rmdir()
 
 
 def has_begun(directory: Path) -> bool:

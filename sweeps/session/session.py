@@ -49,7 +49,10 @@ class Sweep(NamedTuple):
 @contextmanager
 def workers(config: Engine) -> Iterator[DaskEngine]:
     """Open the engine; its workers load TensorFlow while this process does."""
-    from sweeps.trials.dask_engine import open_engine
+    try:
+        from sweeps.trials.dask_engine import open_engine
+    except ValueError as error:  # Dask reads the user's files of settings when it is imported
+        raise ConfigError(" ".join(str(error).split())) from error
 
     gpus.forget()
     with open_engine(config) as engine:
@@ -69,13 +72,18 @@ class Session:
     def __init__(self, console: Console, serving: ServingOf) -> None:
         self.console = console
         self._serving = serving
-        self._unlogged: list[Path] = []  # directories of sweeps that the store does not have whole
+        # Directories of sweeps that the store does not have whole, and of those whose model it does not have.
+        self._unlogged: list[Path] = []
+        self._unregistered: list[Path] = []
 
     def check_logged(self) -> None:
-        """Raise `SweepError` if something of the sweeps so far is not in their store."""
-        if self._unlogged:
-            directories = shlex.join(map(str, self._unlogged))
-            raise SweepError(f"not everything could be logged; to log the rest: python -m pipelines.sync {directories}")
+        """Raise `SweepError` if something of the sweeps so far, or a model that they chose, is not in their store."""
+        missing = list(dict.fromkeys([*self._unlogged, *self._unregistered]))
+        if missing:
+            what = (
+                "not everything could be logged; to log the rest" if self._unlogged else "not registered; to try again"
+            )
+            raise SweepError(f"{what}: python -m pipelines.sync {shlex.join(map(str, missing))}")
 
     def search(self, job: Job, space: Space) -> list[SweepRecord]:
         """Run a job's sweeps, one for each dataset, and register the models that they choose."""
@@ -151,7 +159,7 @@ class Session:
             logged = self._finish_logging(tracker, searches, limit)
         if lost := engine.lost_workers:
             self.console.print(
-                f"[red]{lost} workers were lost and did not come back[/red]; the others ran their trials"
+                f"[red]{lost} of the workers did not come back after they were lost[/red]; the others ran their trials"
             )
         return [search.record for search in searches], tracker, logged
 
@@ -181,6 +189,7 @@ class Session:
         except (registration.NotRegisteredError, ConfigError) as error:
             message = f"not registered, python -m pipelines.sync tries again: {error}"
             self.console.print(message, soft_wrap=True, style="red")
+            self._unregistered.append(record.directory.parent)
             return False
         if version.new:
             alias = registration.ALIASES[record.started.kind]
@@ -280,4 +289,4 @@ def places(config: Engine, workers: int) -> tuple[str, str]:
     available = gpus.gpus() if config.name == "local" else gpus.Gpus(())
     count = len(available.ids)
     on_gpus = f" on {count} GPU{'s' if count > 1 else ''}" if count else ""
-    return f"{workers} workers{on_gpus}", available.unused
+    return f"{workers} worker{'s' if workers != 1 else ''}{on_gpus}", available.unused

@@ -6,7 +6,7 @@ from mlflow import MlflowClient
 from mlflow.entities import Run
 
 from sweeps.journal import INTERRUPTED
-from sweeps.tracking import driver_process
+from sweeps.tracking import driver_process, filters
 from sweeps.tracking.client import search_runs
 from sweeps.tracking.naming import REASON
 
@@ -15,10 +15,11 @@ RUNNING = "attributes.status = 'RUNNING'"
 
 def close(client: MlflowClient) -> None:
     """End these runs as KILLED, at the time of their last sign of life."""
-    here = f"{RUNNING} and tags.`{driver_process.TAG}host` = '{driver_process.identity()['host']}'"
+    host = filters.equals(f"tags.`{driver_process.TAG}host`", driver_process.identity()["host"])
+    here = f"{RUNNING} and {host}"
     for kind in ("sweep", "confirm"):
-        for sweep in search_runs(client, f"{here} and tags.kind = '{kind}'"):
-            if _is_abandoned(sweep):
+        for sweep in search_runs(client, f"{here} and {filters.equals('tags.kind', kind)}"):
+            if "sweep" in sweep.data.tags and _is_abandoned(sweep):
                 _kill(client, sweep, sweep.info.run_id, _close_trials(client, sweep))
     for project in search_runs(client, f"{here} and tags.kind = 'project'"):
         _kill(client, project, project.info.run_id, None)
@@ -27,7 +28,7 @@ def close(client: MlflowClient) -> None:
 def _close_trials(client: MlflowClient, sweep: Run) -> int:
     """Return the time of the last sign of life of the sweep's trials, in milliseconds."""
     ended = int(sweep.info.start_time)
-    children = search_runs(client, f"{RUNNING} and tags.sweep = '{sweep.data.tags['sweep']}'")
+    children = search_runs(client, f"{RUNNING} and {filters.equals('tags.sweep', sweep.data.tags['sweep'])}")
     for trial in (run for run in children if "trial" in run.data.tags):
         histories = [client.get_metric_history(trial.info.run_id, name) for name in trial.data.metrics]
         last = max((point.timestamp for history in histories for point in history), default=trial.info.start_time)

@@ -44,9 +44,9 @@ def connect(uri: str, *, create: bool = False) -> MlflowClient:
     try:
         client = MlflowClient(uri, registry_uri=uri)
         client.search_experiments(max_results=1)
+        moved_artifacts.follow(uri)
     except UNAVAILABLE as error:
         raise failures.of(uri, error) from error
-    moved_artifacts.follow(uri)
     return client
 
 

@@ -18,6 +18,7 @@ from typing import Any, NamedTuple
 from urllib.parse import quote
 
 from sweeps.metrics import row, shown_in
+from sweeps.tracking import filters
 
 TAG = "mlflow.sharedViewState."  # prefix
 NAME = "Compare trials"
@@ -44,7 +45,7 @@ class Comparison(NamedTuple):
     @property
     def condition(self) -> str:
         """The filter for the sweep's own trials."""
-        return f"{FINALISTS if self.finalists else TRIALS} and tags.sweep = '{self.sweep}'"
+        return f"{FINALISTS if self.finalists else TRIALS} and {filters.equals('tags.sweep', self.sweep)}"
 
     @property
     def order(self) -> tuple[str, bool]:
@@ -78,7 +79,11 @@ def of_experiment(newest: Comparison, when: int) -> SavedComparison:
 
     They are those with the data and the objective of the newest sweep; `when` is its start, in milliseconds.
     """
-    alike = f"{TRIALS} and tags.objective = '{newest.objective}' and datasets.digest = '{newest.digest}'"
+    objective, data = (
+        filters.equals("tags.objective", newest.objective),
+        filters.equals("datasets.digest", newest.digest),
+    )
+    alike = f"{TRIALS} and {objective} and {data}"
     state = _packed(_state(alike, "FIRST_20_RUNS", newest))
     entry = {"name": NAME, "createdAt": when, "updatedAt": when, "state": state}
     return SavedComparison(f"{TAG}compare-trials", json.dumps(entry))

@@ -54,6 +54,10 @@ def _ensure_file(uri: str, path: Path) -> None:
     try:
         _wait_for_others(uri)
     except AbsentError:
+        if any(path.with_name(path.name + suffix).exists() for suffix in PARTS):
+            # SQLite would take the log of a database that was removed for the new one's.
+            aside = _move_aside(path)
+            log.warning("%s was removed, but not all that belongs to it; the rest is %s-… from here on", path, aside)
         _create(path)
     except UnfinishedError:
         aside = _move_aside(path)

@@ -36,7 +36,7 @@ def identity() -> dict[str, str]:
 def known_dead(driver: Mapping[str, str]) -> bool:
     """Whether the process with this `identity` ran on this machine and has died; False if that cannot be known."""
     here = identity()
-    if driver.keys() != here.keys() or driver["host"] != here["host"]:
+    if driver.keys() != here.keys() or driver["host"] != here["host"] or not driver["pid"].isdecimal():
         return False
     if driver["boot_id"] != here["boot_id"]:
         return True

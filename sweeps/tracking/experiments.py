@@ -13,7 +13,7 @@ from mlflow.entities import Experiment, RunTag
 from mlflow.exceptions import MlflowException
 from mlflow.utils.file_utils import local_file_uri_to_path
 
-from sweeps.tracking import driver_process, failures, store
+from sweeps.tracking import driver_process, failures, filters, store
 from sweeps.tracking.client import NO_SUCH_RUN, UNAVAILABLE, search_runs
 from sweeps.tracking.failures import StoreRefusesError
 
@@ -46,10 +46,11 @@ class Experiments:
     def check(self, client: MlflowClient, sweep: Sweep) -> None:
         """Raise `StoreRefusesError` if the runs of a sweep could not be logged, `StoreAwayError` if not now."""
         try:
-            logged = search_runs(client, f"tags.sweep = '{sweep.sweep}'")
+            logged = search_runs(client, filters.equals("tags.sweep", sweep.sweep))
             experiment = logged[0].info.experiment_id if logged else self.of(client, sweep)
             if self._uri.startswith("http"):  # the server may allow one to read alone
-                client.set_experiment_tag(experiment, *KIND)
+                name, kind = KIND
+                client.set_experiment_tag(experiment, name, client.get_experiment(experiment).tags.get(name, kind))
         except UNAVAILABLE as error:
             raise failures.of(self._uri, error) from error
 

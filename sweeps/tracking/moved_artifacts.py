@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+import logging
 import sqlite3
 from contextlib import closing
 from pathlib import Path
 from urllib.parse import unquote
 
 from sweeps.tracking import store
+
+log = logging.getLogger(__name__)
 
 FOLDER = "mlruns"  # beside the database
 ADDRESSES = (
@@ -27,9 +30,9 @@ def follow(uri: str) -> None:
         return
     with closing(sqlite3.connect(path, timeout=20)) as connection, connection:
         for old in _roots(connection):
-            is_uri = old.startswith("file:")
-            if not Path(unquote(old.removeprefix("file://")) if is_uri else old).exists():
-                _replace(connection, old, here.as_uri() if is_uri else str(here))
+            if not _path(old).exists() and _came_along(connection, old, here):
+                _replace(connection, old, here.as_uri() if old.startswith("file:") else str(here))
+                log.warning("%s was moved: the addresses of its files are corrected, from %s", path, _path(old))
 
 
 def _roots(connection: sqlite3.Connection) -> set[str]:
@@ -37,6 +40,17 @@ def _roots(connection: sqlite3.Connection) -> set[str]:
     locations = [row[0] or "" for row in connection.execute("SELECT artifact_location FROM experiments")]
     roots = {location.rpartition("/")[0] for location in locations}
     return {root for root in roots if root.endswith(f"/{FOLDER}") and root.startswith(("/", "file:///"))}
+
+
+def _path(address: str) -> Path:
+    return Path(unquote(address.removeprefix("file://")) if address.startswith("file:") else address)
+
+
+def _came_along(connection: sqlite3.Connection, old: str, here: Path) -> bool:
+    """Whether the files of some run are here: those of others may be on a drive that is not there now."""
+    addresses = [row[0] or "" for row in connection.execute("SELECT artifact_uri FROM runs")]
+    inside = [_path(address).relative_to(_path(old)) for address in addresses if address.startswith(f"{old}/")]
+    return any((here / place).exists() for place in inside)
 
 
 def _replace(connection: sqlite3.Connection, old: str, new: str) -> None:

@@ -14,7 +14,7 @@ from conf.schema import ConfigError, did_you_mean
 from sweeps import journal
 from sweeps.errors import SweepError
 from sweeps.journal import SweepRecord
-from sweeps.tracking import failures, store
+from sweeps.tracking import failures, filters, store
 from sweeps.tracking.client import NO_SUCH_RUN, UNAVAILABLE, connect, search_runs
 from sweeps.tracking.naming import PARENT
 
@@ -41,7 +41,9 @@ class StoredSweeps:
     def sweeps(self, *kinds: str) -> list[StoredSweep]:
         """Return all sweeps of these kinds, newest first."""
         try:
-            runs = [(kind, run) for kind in kinds for run in search_runs(self._client, f"tags.kind = '{kind}'")]
+            runs = [
+                (kind, run) for kind in kinds for run in search_runs(self._client, filters.equals("tags.kind", kind))
+            ]
         except UNAVAILABLE as error:
             raise failures.of(self.uri, error) from error
         sweeps = [

@@ -31,7 +31,7 @@ from numpy.typing import NDArray
 from sweeps.errors import SweepError
 from sweeps.journal import SweepRecord, TrialRecord
 from sweeps.metrics import is_better
-from sweeps.tracking import model_files
+from sweeps.tracking import filters, model_files
 from sweeps.tracking.client import UNAVAILABLE, search_runs
 from sweeps.tracking.failures import first_line
 from sweeps.tracking.store import without_password
@@ -109,7 +109,7 @@ class _Registration:
 
     def register(self) -> Version:
         alias = ALIASES[self._record.started.kind]
-        versions = list(self._client.search_model_versions(f"name = '{self.name}'"))
+        versions = list(self._client.search_model_versions(filters.equals("name", self.name)))
         known = next((version for version in versions if self._identity.items() <= version.tags.items()), None)
         own = known or self._create_version()
         number = self._client.get_registered_model(self.name).aliases.get(alias, own.version)
@@ -127,6 +127,8 @@ class _Registration:
         """
         tags, (name, value) = holder.tags, self._objective()
         newer = int(own.version) > int(holder.version)
+        if "sweep" not in tags:
+            return False, f"version {holder.version} has that alias, and is none of this project's"
         if tags.get("sweep") == self._identity["sweep"]:  # it went on and chose again
             return newer, ""
         which = f"version {holder.version}"
@@ -185,17 +187,23 @@ class _Registration:
 
     def _run(self) -> Run:
         sweep, trial = self._record.started.sweep, self._candidate.trial.trial
-        condition = f"tags.sweep = '{sweep}' and tags.trial = '{trial}'"
+        condition = f"{filters.equals('tags.sweep', sweep)} and {filters.equals('tags.trial', str(trial))}"
         runs = search_runs(self._client, condition)
         if not runs:
             raise NotRegisteredError(f"the run of trial {trial} of {sweep} is not in MLflow")
         return runs[0]
 
     def _find_logged(self, run: Run) -> LoggedModel | None:
-        """Return the model if an earlier attempt logged all of it, and delete what other attempts left unfinished."""
-        models = self._client.search_logged_models([run.info.experiment_id], f"source_run_id = '{run.info.run_id}'")
+        """Return the model if an earlier attempt logged all of it, and delete what other attempts left unfinished.
+
+        Models that somebody else has logged to the run, or is about to, are left alone.
+        """
+        models = self._client.search_logged_models(
+            [run.info.experiment_id], filters.equals("source_run_id", run.info.run_id)
+        )
+        own = {name: self._identity[name] for name in ("sweep", "trial")}
         complete = None
-        for model in models:
+        for model in (model for model in models if own.items() <= model.tags.items()):
             if model.status != "READY":
                 self._client.delete_logged_model(model.model_id)
             elif self._identity.items() <= model.tags.items():

@@ -16,7 +16,7 @@ from mlflow.exceptions import MlflowException
 
 from conf.stored import builders
 from sweeps.journal import FILE, INTERRUPTED, Event, SweepRecord, SweepStarted
-from sweeps.tracking import comparison_page, driver_process, naming
+from sweeps.tracking import comparison_page, driver_process, filters, naming
 from sweeps.tracking.client import at_step_0, log_file, milliseconds, search_runs
 from sweeps.tracking.comparison_page import Comparison
 from sweeps.tracking.experiments import Experiments
@@ -121,11 +121,14 @@ class SweepRuns:
         child = naming.trial_kind(self._started)
         self._parent = None
         self._trials.forget()
-        for stored in search_runs(client, f"tags.sweep = '{self._started.sweep}'"):
-            run, kind = StoredRun.of(stored), stored.data.tags.get("kind")
+        for stored in search_runs(client, filters.equals("tags.sweep", self._started.sweep)):
+            run, tags = StoredRun.of(stored), stored.data.tags
+            kind, number = tags.get("kind"), tags.get("trial", "")
+            if kind != self._started.kind and not number.isdecimal():
+                continue  # somebody else's: this project's trials have numbers
             if kind == self._started.kind and self._parent is None:
                 self._parent, self._experiment = run, stored.info.experiment_id
-            elif kind in (child, naming.TRIAL) and self._trials.adopt(int(stored.data.tags["trial"]), run):
+            elif kind in (child, naming.TRIAL) and self._trials.adopt(int(number), run):
                 if kind != child:
                     client.set_tag(run.id, "kind", child)
             elif kind in (self._started.kind, child, naming.TRIAL):
@@ -172,7 +175,8 @@ class SweepRuns:
         started = self._started
         tags = naming.sweep_tags(started, project_run) | naming.code_tags(self._record) | driver_process.tags()
         if started.confirms:  # a confirmation's run is a child of the run of its sweep
-            for sweep in search_runs(client, f"tags.sweep = '{started.confirms}' and tags.kind = 'sweep'")[:1]:
+            condition = f"{filters.equals('tags.sweep', started.confirms)} and tags.kind = 'sweep'"
+            for sweep in search_runs(client, condition)[:1]:
                 tags[naming.PARENT], self._experiment = sweep.info.run_id, sweep.info.experiment_id
         return StoredRun.create(client, self._experiment, naming.sweep_name(started), tags, started.time)
 

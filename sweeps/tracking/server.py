@@ -22,6 +22,7 @@ from urllib.request import Request, urlopen
 
 from conf import secrets
 from conf.schema import ConfigError
+from sweeps.metrics import OBJECTIVES
 from sweeps.tracking import comparison_page, database, failures
 from sweeps.tracking.comparison_page import Comparison
 
@@ -65,12 +66,15 @@ def newest_comparison(address: str) -> str:
     """
     experiments = _ask(address, "experiments/search", {"max_results": 1000}).get("experiments", [])
     by_id = {experiment["experiment_id"]: experiment for experiment in experiments}
-    search = {"experiment_ids": list(by_id), "filter": "tags.kind = 'sweep'", "max_results": 1}
+    search = {"experiment_ids": list(by_id), "filter": "tags.kind = 'sweep'", "max_results": 100}
     runs = _ask(address, "runs/search", {**search, "order_by": ["attributes.start_time DESC"]}).get("runs", [])
-    if not runs:
+    tagged = [(run, {tag["key"]: tag["value"] for tag in run["data"].get("tags", [])}) for run in runs]
+    # A shared store may have runs of others with this kind.
+    ours = [(run, tags) for run, tags in tagged if "sweep" in tags and tags.get("objective") in OBJECTIVES]
+    if not ours:
         return "#/experiments"
-    experiment = by_id[runs[0]["info"]["experiment_id"]]
-    tags = {tag["key"]: tag["value"] for tag in runs[0]["data"]["tags"]}
+    run, tags = ours[0]
+    experiment = by_id[run["info"]["experiment_id"]]
     comparison = Comparison(tags["sweep"], tags["objective"])
     saved = comparison_page.tag_of(comparison.sweep) in {tag["key"] for tag in experiment.get("tags", [])}
     return comparison_page.address(experiment["experiment_id"], comparison, saved=saved)

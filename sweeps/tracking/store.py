@@ -26,7 +26,7 @@ def uri(configured: str | None, last: str | None = None) -> str:
     scheme = re.split(r"[:+]", address)[0]
     if scheme not in SCHEMES or "://" not in address or (scheme == "sqlite" and not SQLITE.match(address)):
         raise ConfigError(
-            f"tracking.uri={address}: must be sqlite:///path/to/mlflow.db, http(s)://host:port, "
+            f"tracking.uri={without_password(address)}: must be sqlite:///path/to/mlflow.db, http(s)://host:port, "
             "or a database's postgresql://…, mysql://…, mssql://…"
         )
     if scheme.startswith("http"):

@@ -20,6 +20,7 @@ from numpy.typing import NDArray
 from conf.schema import Values
 from models import fused_lstm
 from sweeps.errors import TrialFailedError
+from sweeps.trials import evaluation
 from sweeps.trials.evaluation import Confusion
 from sweeps.trials.native_logs import without_native_logs
 from sweeps.trials.spec import Dataset, OnEpoch, Split, TrialSpec
@@ -46,8 +47,9 @@ def prepare() -> int:
 
 
 def check(spec: TrialSpec, on_epoch: OnEpoch) -> None:
-    """Build and compile the model; raises what its trial would raise."""
-    compiled(spec)
+    """Build and compile the model, and let it answer two texts; raises what its trial would raise."""
+    data, model = compiled(spec)
+    evaluation.check_probabilities(np.asarray(model(data.train.x[:2])), f"model.build={spec.build}")
 
 
 def compiled(spec: TrialSpec) -> tuple[Dataset, keras.Model]:
@@ -111,7 +113,7 @@ def _checked(model: Any, where: str, data: Dataset) -> keras.Model:
         raise TrialFailedError(f"{where}: must return a keras.Model, not {type(model).__name__}")
     with warnings.catch_warnings(category=UserWarning, action="ignore"):  # of layers that are not built, in many lines
         answers = keras.tree.flatten(model(keras.KerasTensor((None, data.maxlen), dtype="int32")))
-    expected = f"must return one output, (batch, {data.num_classes}): a probability for each class"
+    expected = evaluation.EXPECTED.format(data.num_classes)
     if len(answers) != 1:
         raise TrialFailedError(f"{where}: {expected}; the model has {len(answers)} outputs")
     if tuple(answers[0].shape[1:]) != (data.num_classes,):

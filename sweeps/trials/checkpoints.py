@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 import zipfile
 from collections.abc import Collection
 from pathlib import Path
@@ -13,6 +14,7 @@ import numpy as np
 from sweeps import files
 from sweeps.trials.spec import Checkpoint
 
+OWN = re.compile(r"\d+-\d+\.npz(\.[0-9a-f]+\.part)?")  # a checkpoint, and what a killed save leaves
 GROUPS = ("variables", "optimizer", "best_weights")
 
 
@@ -48,10 +50,10 @@ class Checkpoints:
             return None
 
     def keep_only(self, needed: Collection[tuple[int, int]]) -> None:
-        """Delete every checkpoint but those of these pairs of trial and epochs."""
+        """Delete every checkpoint but those of these pairs of trial and epochs; any other file is somebody's own."""
         paths = {self._path(trial, epochs) for trial, epochs in needed}
         for path in self._directory.glob("*"):
-            if path not in paths:
+            if path not in paths and OWN.fullmatch(path.name) and path.is_file():
                 path.unlink()
 
     def _path(self, trial: int, epochs: int) -> Path:

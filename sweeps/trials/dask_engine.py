@@ -3,14 +3,17 @@
 from __future__ import annotations
 
 import asyncio
+import atexit
 import gc
 import importlib
 import logging
+import multiprocessing
 import os
 import queue
 import resource
 import signal
 import sys
+import tempfile
 import time
 import uuid
 from collections.abc import Callable, Iterator, Mapping
@@ -21,6 +24,7 @@ from typing import Any
 import dask
 from distributed import Client, Future, KilledWorker, LocalCluster, get_worker, wait
 from distributed.comm import connect
+from distributed.deploy.spec import close_clusters
 from distributed.security import Security
 
 from conf.schema import ConfigError
@@ -45,6 +49,9 @@ CERTIFICATES = (
     "DASK_DISTRIBUTED__COMM__TLS__CLIENT__CERT and DASK_DISTRIBUTED__COMM__TLS__CLIENT__KEY to their files"
 )
 SAME_SOFTWARE = "it needs this project and its packages as they are here"
+CHANGED = "the code or its packages changed while this command ran"
+TEMPORARY = 2**20  # bytes of temporary files that must have room
+STARTS = 3  # of workers that had no trial and too little memory, after which no other is awaited
 # Dask's settings for `engine=local`.
 EMBEDDED = {
     # Dask's own variables make the C library return memory at once, and a trial takes 3 to 9 % longer (2026-11-25).
@@ -74,8 +81,8 @@ EMBEDDED = {
 class DaskEngine:
     """A `sweeps.trials.engine.Engine` that runs each trial as a Dask task.
 
-    `starting` tells whether a worker's process is there that has yet to connect, and `software` is what a worker of
-    elsewhere must have.
+    `starting` tells whether a worker's process is there that has yet to connect, `software` is what a worker must have,
+    and `otherwise` says what it means if one has not.
     """
 
     def __init__(
@@ -85,9 +92,11 @@ class DaskEngine:
         limit: str = "",
         starting: Callable[[], bool] = lambda: False,
         software: Mapping[str, str] = MappingProxyType({}),
+        otherwise: str = SAME_SOFTWARE,
     ) -> None:
         self._client = client
         self._software = dict(software)
+        self._otherwise = otherwise
         self._limit = limit  # of a worker's memory, as configured
         self._starting = starting
         self._topic = f"trials-{uuid.uuid4().hex}"
@@ -185,7 +194,7 @@ class DaskEngine:
             return Failed(spec, reason, trace, lost=False)
         # The function was never called: no other trial could run there either, and this one is not at fault.
         unlike = _unlike_worker(self._client) or f"a worker cannot run trials: {reason_of(error)}"
-        raise SweepError(f"{unlike}; {SAME_SOFTWARE}") from error
+        raise SweepError(f"{unlike}; {self._otherwise}") from error
 
     def _why_died(self, address: str) -> str:
         """Return why a worker's process ended that nobody here has ended."""
@@ -205,6 +214,8 @@ class DaskEngine:
     def _look_for_workers(self) -> None:
         """Raise `SweepError` if no worker has been there for a minute and none is starting."""
         workers, now = self.workers, time.monotonic()
+        if not workers and not self._where and len(self._over_memory) >= STARTS:
+            raise SweepError(f"engine.memory={self._limit}: too little for a worker without a trial; {self._over()}")
         self._most_workers = max(workers, self._most_workers)
         if workers == self._most_workers:
             self._all_seen = now
@@ -212,11 +223,11 @@ class DaskEngine:
             self._workers_seen = now
         limit = WAIT_FOR_START if self._starting() else WAIT_FOR_WORKERS
         if now - self._workers_seen > limit:
-            raise SweepError(f"no worker is left, and none came within {limit} s{self._last_over_memory()}")
+            over = f"; {self._over()}, more than engine.memory={self._limit}" if self._over_memory else ""
+            raise SweepError(f"no worker is left, and none came within {limit} s{over}")
 
-    def _last_over_memory(self) -> str:
-        sizes = [memory.in_words(size) for size in self._over_memory.values()]
-        return f"; the last one took {sizes[-1]}, more than engine.memory={self._limit}" if sizes else ""
+    def _over(self) -> str:
+        return f"the last one took {memory.in_words([*self._over_memory.values()][-1])}"
 
     def _on_message(self, event: tuple[float, dict[str, Any]]) -> None:
         _, message = event
@@ -242,17 +253,20 @@ def open_engine(config: EngineConfig) -> Iterator[DaskEngine]:
 
 @contextmanager
 def _embedded(config: EngineConfig) -> Iterator[DaskEngine]:
+    software = identity()  # before a worker imports the code
     with dask.config.set(EMBEDDED), _local_cluster(config) as cluster, Client(cluster) as client:
 
         def starting() -> bool:
             return any(nanny.is_alive() for nanny in list(cluster.workers.values()))
 
-        yield DaskEngine(client, limit=config.memory or "", starting=starting)
+        limit = config.memory or ""
+        yield DaskEngine(client, limit=limit, starting=starting, software=software, otherwise=CHANGED)
 
 
 def _local_cluster(config: EngineConfig) -> LocalCluster:
     workers = _workers(config)
     _allow_open_files(FILES + FILES_OF_A_WORKER * workers, workers)
+    _check_system()
     try:
         return LocalCluster(
             n_workers=workers,
@@ -264,8 +278,27 @@ def _local_cluster(config: EngineConfig) -> LocalCluster:
             security=Security.temporary(),  # whoever else is on this machine has no certificate, and is not let in
             silence_logs=logging.CRITICAL,  # the journal has a trial's error; its worker need not print it too
         )
-    except (OSError, RuntimeError, ValueError) as error:
+    except Exception as error:  # a setting of the user's for Dask may raise any
         raise SweepError(f"the workers cannot be started: {reason_of(error)}") from error
+    except KeyboardInterrupt:
+        # Both complain of workers that are starting, which end with this process.
+        atexit.unregister(close_clusters)
+        logging.getLogger("asyncio").setLevel(logging.CRITICAL + 1)
+        raise
+
+
+def _check_system() -> None:
+    """Raise `SweepError` if the system lacks what workers need, of which Dask would not say what and where."""
+    try:
+        multiprocessing.get_context("spawn").Lock()
+    except OSError as error:
+        raise SweepError(f"/dev/shm: {error.strerror}; workers need semaphores there") from error
+    try:
+        with tempfile.TemporaryFile() as file:
+            file.write(bytes(TEMPORARY))
+    except OSError as error:
+        where = f"the temporary folder {tempfile.tempdir or ''}".rstrip()
+        raise SweepError(f"{where}: {error.strerror}; make room for 1 MB there or set TMPDIR") from error
 
 
 def _allow_open_files(needed: int, workers: int) -> None:

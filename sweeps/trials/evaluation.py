@@ -10,10 +10,12 @@ import numpy as np
 import tensorflow as tf
 from numpy.typing import NDArray
 
+from sweeps.errors import TrialFailedError
 from sweeps.metrics import METRICS, Answers
 from sweeps.trials.spec import Split
 
 BATCH = 500
+EXPECTED = "must return one output, (batch, {}): a probability for each class"
 
 
 def predict(model: keras.Model, split: Split) -> NDArray[np.float32]:
@@ -21,6 +23,19 @@ def predict(model: keras.Model, split: Split) -> NDArray[np.float32]:
     model.steps_per_execution = 1  # with more, Keras would trace as many copies of the network into one graph
     probabilities: NDArray[np.float32] = model.predict(batches(split, BATCH), verbose=0)
     return probabilities
+
+
+def check_probabilities(answers: NDArray[np.float32], where: str) -> None:
+    """Raise `TrialFailedError` unless each row of answers, (n, num_classes), is a distribution.
+
+    Others can be trained, as Keras scales them, but every loss and probability that is shown would be wrong.
+    """
+    sums = answers.sum(axis=1)
+    if (answers < 0).any() or not np.allclose(sums, 1, atol=0.01):
+        worst = sums[np.argmax(np.abs(sums - 1))]
+        expected = EXPECTED.format(answers.shape[1])
+        span = f"from {answers.min():.2g} to {answers.max():.2g}"
+        raise TrialFailedError(f"{where}: {expected}; its answers go {span}, and those to a text sum to {worst:.2g}")
 
 
 def scores(probabilities: NDArray[np.float32], labels: NDArray[np.int64]) -> dict[str, float]:

@@ -11,7 +11,7 @@ from contextlib import contextmanager
 
 @contextmanager
 def without_native_logs() -> Iterator[None]:
-    """Hold back what native code writes to standard error; it is shown only if the block raises.
+    """Hold back what native code writes to standard error; it is shown only if the block raises an error.
 
     TF_CPP_MIN_LOG_LEVEL has no effect on what is logged while TensorFlow loads ("Could not find cuda drivers").
     """
@@ -21,7 +21,7 @@ def without_native_logs() -> Iterator[None]:
         os.dup2(held_back.fileno(), 2)
         try:
             yield
-        except BaseException:
+        except Exception:
             held_back.seek(0)
             os.write(terminal, held_back.read())
             raise

@@ -90,6 +90,7 @@ def _run(spec: TrialSpec, on_epoch: OnEpoch) -> TrialResult:
     if best_epoch < len(curve):
         model.set_weights(ending.best_weights)
     probabilities = evaluation.predict(model, data.test)
+    evaluation.check_probabilities(probabilities, f"model.build={spec.build}")
     return TrialResult(
         curves=progress.curves,
         objective=curve[best_epoch - 1],

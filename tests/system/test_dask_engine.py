@@ -6,6 +6,7 @@ import signal
 import socket
 import ssl
 import subprocess
+import tempfile
 import threading
 import time
 import urllib.request
@@ -563,6 +564,52 @@ def test_workers_that_cannot_be_started_are_one_line(monkeypatch: pytest.MonkeyP
         open_engine(EngineConfig("local", workers=1)),
     ):
         pass
+
+
+def test_what_the_system_lacks_for_workers_is_named(monkeypatch: pytest.MonkeyPatch) -> None:
+    def refused(*_: Any, **__: Any) -> Any:
+        raise OSError(28, "No space left on device")
+
+    for name, message in (
+        ("tempfile.TemporaryFile", rf"^the temporary folder {tempfile.gettempdir()}: No space .* set TMPDIR"),
+        ("multiprocessing.context.BaseContext.Lock", r"^/dev/shm: No space left on device; workers need semaphores"),
+    ):
+        with monkeypatch.context() as patch:
+            patch.setattr(name, refused)
+            with pytest.raises(SweepError, match=message), open_engine(EngineConfig("local", workers=1)):
+                pass
+
+
+def test_a_setting_of_dasks_that_is_none_is_one_line() -> None:
+    with (
+        dask.config.set({"distributed.comm.timeouts.connect": "soon"}),
+        pytest.raises(SweepError, match=r"^the workers cannot be started: KeyError: Invalid time unit: soon"),
+        open_engine(EngineConfig("local", workers=1)),
+    ):
+        pass
+
+
+def test_workers_that_never_have_the_memory_to_begin_end_the_sweep_at_once(
+    local: DaskEngine, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(DaskEngine, "workers", 0)
+    monkeypatch.setattr(local, "_over_memory", {f"tcp://127.0.0.1:{n}": 52_000_000 for n in range(2)})
+    assert local.next(0.01) is None
+    local._over_memory["tcp://127.0.0.1:3"] = 53_000_000
+    with pytest.raises(
+        SweepError, match=r"^engine\.memory=\S*: too little .* without a trial; the last one took 53 MB"
+    ):
+        local.next(0.01)
+
+
+@pytest.mark.long
+def test_a_worker_that_comes_back_to_changed_code_costs_no_trial(
+    local: DaskEngine, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setitem(local._software, "text-sweeps", "01234567")
+    local.submit("tests.specs.slow", spec())
+    with pytest.raises(SweepError, match=r"other code of this project.*while this command ran"):
+        messages_until_idle(local)
 
 
 def test_a_scheduler_that_does_not_answer_is_named(monkeypatch: pytest.MonkeyPatch) -> None:

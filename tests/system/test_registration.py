@@ -34,7 +34,7 @@ from sweeps.trials.spec import EpochReport, OnEpoch, Predictions, TrialResult, T
 from tests import tiny
 from tests.fakes import FakeEngine
 from tests.registered import TINY, candidate, load, logged, planned, serving, swept, texts, word_index
-from tests.tracked import client
+from tests.tracked import client, runs
 
 pytestmark = pytest.mark.usefixtures("fresh_store")
 
@@ -97,6 +97,15 @@ def test_it_is_logged_and_registered_once(trained: Plan, monkeypatch: pytest.Mon
     again = SweepRecord.of(trained.directory, journal.read(trained.directory))
     assert register(store.uri(None), again, candidate(trained, again)) == version._replace(new=False)
     assert (len(versions()), logged_models()) == (1, 1)
+
+
+def test_a_model_that_somebody_else_is_logging_to_the_run_stays(trained: Plan) -> None:
+    record = logged(trained)
+    (run,) = (run for run in runs("trial") if run.data.tags["trial"] == str(record.best and record.best.trial))
+    other = client().create_logged_model(run.info.experiment_id, "mine", run.info.run_id)
+    register(store.uri(None), record, candidate(trained, record))
+    assert client().get_logged_model(other.model_id).status == "PENDING"
+    assert logged_models() == 2
 
 
 STEPS = (

@@ -12,6 +12,7 @@ from conf import stored
 from conf.schema import ConfigError, Job
 from pipelines import report, sync
 from sweeps import driver, files, journal
+from sweeps.errors import SweepError
 from sweeps.tracking import store
 from sweeps.tracking.reader import StoredSweeps
 from tests.conftest import composed_job
@@ -83,3 +84,19 @@ def test_a_report_that_a_store_has_missed_comes_with_the_sync(composed: Callable
     assert (directory / "imdb" / "report.html").is_file()
     (sweep,) = StoredSweeps(store.local()).sweeps("sweep")
     assert "report.html" in {artifact.path for artifact in MlflowClient(store.local()).list_artifacts(sweep.run)}
+
+
+def test_a_page_of_another_program_is_not_written_over(uri: str) -> None:
+    overview, page = Path("reports/index.html"), Path("reports/a/imdb/report.html")
+    page.parent.mkdir(parents=True)
+    page.write_text("<h1>Coverage</h1>")
+    complete, output = run(f"tracking.uri={uri}")
+    assert not complete
+    assert page.read_text() == "<h1>Coverage</h1>"
+    assert f"error: {page}: not a page of this command; move it away" in output
+    assert Path("reports/a/reuters/report.html").is_file()
+    assert not run(f"tracking.uri={uri}")[0]  # its own pages are written anew
+    overview.write_text("<h1>Coverage</h1>")
+    with pytest.raises(SweepError, match=rf"^{overview}: not a page of this command; move it away$"):
+        run(f"tracking.uri={uri}")
+    assert overview.read_text() == "<h1>Coverage</h1>"

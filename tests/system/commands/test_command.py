@@ -55,3 +55,25 @@ def test_a_command_outlives_its_terminal_below_nohup(command: Command) -> None:
         process.wait(0.5)
     process.terminate()
     assert process.wait(20) == 130
+
+
+IN_A_LIBRARY = """
+import signal
+from conf.schema import ConfigError
+from pipelines.command import execute
+
+def wait(console):
+    try:
+        signal.raise_signal(signal.SIGTERM)
+    except KeyboardInterrupt:
+        raise {error}("an error of the library's own")
+
+execute(wait)
+"""
+
+
+@pytest.mark.parametrize("error", ["AttributeError", "ConfigError"])
+def test_an_interruption_that_a_library_takes_for_an_error_is_no_error(error: str, start: Start) -> None:
+    process = start([sys.executable, "-c", IN_A_LIBRARY.format(error=error)])
+    assert process.communicate()[0] == ""
+    assert process.returncode == 130

@@ -49,11 +49,11 @@ WRONG = {
     # Wrong types.
     "trials=abc": ("trials=abc", "could not be converted to Integer"),
     "trials=1.5": ("trials=1.5", "could not be converted to Integer"),
-    "trials=null": ("trials=null", "not Optional"),
+    "trials=null": ("trials=null", "must have a value, not null"),
     "dry_run=maybe": ("dry_run=maybe", "not a valid bool"),
     "engine.workers=x": ("engine.workers=x", "could not be converted to Integer"),
     "datasets.imdb=3": ("datasets.imdb=3",),
-    "model.space=3": ("model.space=3", "Cannot assign int"),
+    "model.space=3": ("model.space=3", "must be a mapping"),
     # Out of range.
     "trials=0": ("trials=0: must be at least 1",),
     "epochs=-1": ("epochs=-1: must be at least 1",),

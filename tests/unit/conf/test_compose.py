@@ -291,3 +291,32 @@ def test_a_configuration_in_a_folder_of_the_users_own_is_composed(tmp_path: Path
     (tmp_path / "own" / "experiment" / "mine.yaml").write_text(experiment)
     (job,) = jobs(f"--config-dir={tmp_path / 'own'}", "experiment=mine", "epochs=7")
     assert (job.config.model.name, job.config.trials, job.config.epochs) == ("lstm", 3, 7)
+
+
+@pytest.mark.parametrize("flag", [["--config-dir={}"], ["--config-dir", "{}"], ["-cd", "{}"]])
+def test_a_flag_may_stand_anywhere_among_the_overrides(flag: list[str], tmp_path: Path) -> None:
+    own = [part.format(tmp_path) for part in flag]
+    listed = "model.space.lstm_units=[50,100]"
+    for line in (["model=lstm", *own, "epochs=7", listed], [listed, "model=lstm", "epochs=7", *own]):
+        (job,) = jobs(*line)
+        assert job.config.epochs == 7
+        assert job.config.model.space["lstm_units"] == {"kind": "Choice", "values": [50, 100], "default": 100}
+
+
+@pytest.mark.parametrize("flags", [["-m"], ["--cfg", "job"]])
+def test_a_list_with_a_flag_that_cannot_take_it_is_refused(flags: list[str], tmp_path: Path) -> None:
+    message = mistake(f"--config-dir={tmp_path}", "model=lstm", *flags, "model.space.lstm_units=[50,100]")
+    assert "a choice is written {kind: Choice, values: [1, 2], default: 1}" in message
+
+
+@pytest.mark.parametrize(
+    ("argument", "message"),
+    [
+        ("model.space=3", "model.space=3: must be a mapping, {key: value}"),
+        ("tracking=x", "tracking=x: must be a mapping, {key: value}"),
+        ("tracking=null", "tracking=null: must have a value, not null"),
+        ("~model.space", "model.space: must be there; to change it, give its keys other values"),
+    ],
+)
+def test_a_value_that_the_place_of_a_mapping_cannot_hold_is_refused_in_our_words(argument: str, message: str) -> None:
+    assert mistake("model=lstm", argument) == message

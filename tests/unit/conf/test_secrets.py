@@ -5,6 +5,7 @@ import pytest
 
 from conf import secrets
 from conf.schema import ConfigError, check_address
+from sweeps.tracking import store
 
 
 @pytest.fixture(autouse=True)
@@ -34,6 +35,10 @@ def nothing_known(monkeypatch: pytest.MonkeyPatch) -> None:
         ("mssql+pyodbc:///?odbc_connect=DRIVER%3Dx%3BPWD%3Dgeheim", "mssql+pyodbc:///"),
         ("https://h/x.npz?token=geheim&v=2", "https://h/x.npz?v=2"),
         ("https://h/x.npz?X-Amz-Signature=geheim", "https://h/x.npz"),
+        ("https://h/x.npz?a=1;password=ge;heim&v=2", "https://h/x.npz?a=1&v=2"),
+        ("https://h/x.npz#access_token=geheim", "https://h/x.npz"),
+        ("https://h/x.npz?v=2#token=geheim", "https://h/x.npz?v=2"),
+        ("https://h/x?authorization=geheim&jwt=geheim&private_key=geheim&sas=geheim&auth-key=geheim", "https://h/x"),
         ("http://u:ge/heim@h", "http://u@h"),
         ("postgresql://u:${oc.env:PW}@h/db", "postgresql://u:${oc.env:PW}@h/db"),
         ("postgresql://u:${oc.env:PW,geheim}@h/db", "postgresql://u:${oc.env:PW}@h/db"),
@@ -48,6 +53,7 @@ def nothing_known(monkeypatch: pytest.MonkeyPatch) -> None:
         ("http://[::1]:5000/a@b", "http://[::1]:5000/a@b"),
         ("postgresql://me@host:5432/db", "postgresql://me@host:5432/db"),
         ("sqlite:////a/b.db", "sqlite:////a/b.db"),
+        ("https://host/a;b=1?c=2#d", "https://host/a;b=1?c=2#d"),
         ("tcp://host:8786", "tcp://host:8786"),
         ("not an address", "not an address"),
         ("", ""),
@@ -57,6 +63,13 @@ def test_an_address_is_shown_without_its_secrets(address: str, public: str) -> N
     assert secrets.public(address) == public
     assert secrets.public(public) == public
     assert secrets.hidden(f"cannot open {address} now") == f"cannot open {public} now"
+
+
+@pytest.mark.parametrize("address", ["u:geheim@host/db", "//u:geheim@host/db"])
+def test_an_address_without_its_scheme_is_refused_without_its_password(address: str) -> None:
+    assert secrets.public(address) == address.replace(":geheim", "")
+    with pytest.raises(ConfigError, match=rf"^tracking\.uri={address.replace(':geheim', '')}: must be sqlite"):
+        store.uri(address)
 
 
 @pytest.mark.parametrize(

@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 from sweeps import journal
 from sweeps.analysis import confirmation
 from sweeps.analysis.summary import SweepSummary
-from sweeps.journal import SweepRecord
+from sweeps.journal import Journal, JournalError, SweepRecord
 from sweeps.journal.events import to_entry
 from sweeps.report import tables
 from sweeps.terminal import ending, progress_so_far, results
@@ -104,3 +104,18 @@ def shown(directory: Path) -> str:
     summary = SweepSummary.of(record)
     tables.leaderboard(summary), tables.endings(summary), tables.failures(summary)
     return ""
+
+
+@pytest.mark.parametrize("text", ['{"kind": "of another program"}', "x", " "])
+def test_the_only_line_of_another_programs_file_is_not_cut_off(text: str, tmp_path: Path) -> None:
+    (tmp_path / journal.FILE).write_text(text)
+    with pytest.raises(JournalError, match=r"journal\.jsonl: not the journal of a sweep; move it away$"):
+        Journal(tmp_path)
+    assert (tmp_path / journal.FILE).read_text() == text
+
+
+@pytest.mark.parametrize("text", ["", "{", '{"event": "sweep_started", "swe'])
+def test_a_half_written_first_line_is_begun_anew(text: str, tmp_path: Path) -> None:
+    (tmp_path / journal.FILE).write_text(text)
+    Journal(tmp_path).close()
+    assert (tmp_path / journal.FILE).read_text() == ""

@@ -17,6 +17,15 @@ def test_a_new_directory_in_which_no_sweep_began_is_not_left_behind(tmp_path: Pa
     assert not directory.exists()
 
 
+def test_a_file_that_somebody_else_put_into_a_new_directory_stays(tmp_path: Path) -> None:
+    directory = tmp_path / "lstm-1"
+    with outputs.held(directory):
+        (directory / "config.yaml").touch()
+        (directory / "notes.txt").touch()
+        (directory / "imdb").mkdir()
+    assert sorted(path.name for path in directory.iterdir()) == ["imdb", "notes.txt"]
+
+
 def test_a_directory_that_was_there_is_never_removed(tmp_path: Path) -> None:
     (tmp_path / "results.csv").write_text("a user's file")
     with pytest.raises(KeyboardInterrupt), outputs.held(tmp_path):
@@ -94,3 +103,13 @@ def test_a_directory_that_was_taken_away_is_no_second_error_and_another_in_its_p
         directory.mkdir()
         (directory / "notes.txt").touch()
     assert (directory / "notes.txt").exists()
+
+
+def test_a_file_that_is_no_lock_is_not_written_over(tmp_path: Path) -> None:
+    (tmp_path / "lock").write_text("the lock of another program")
+    with (
+        pytest.raises(journal.JournalError, match=r"lock: not the lock of a sweep; move it away$"),
+        outputs.held(tmp_path),
+    ):
+        pass
+    assert (tmp_path / "lock").read_text() == "the lock of another program"

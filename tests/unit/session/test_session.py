@@ -1,15 +1,22 @@
 """The end of a command whose sweeps the store does not have whole."""
 
+import io
+import os
+import subprocess
+import sys
 from pathlib import Path
 
 import pytest
 from rich.console import Console
 
+from conf.schema import Engine
 from pipelines import confirm, sweep
 from sweeps.errors import SweepError
 from sweeps.session.confirm import Request
-from sweeps.session.session import Session
-from tests.conftest import composed_job
+from sweeps.session.session import Session, places
+from sweeps.tracking import registration
+from tests.conftest import ROOT, composed_job
+from tests.registered import TINY, logged, planned, serving, swept
 
 LINE = r"^not everything could be logged; to log the rest: python -m pipelines\.sync 'outputs/a b'$"
 
@@ -29,3 +36,34 @@ def test_so_does_a_confirmation(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(confirm, "confirm", lambda request, session: unlogged(session))
     with pytest.raises(SweepError, match=LINE):
         confirm.run(Request("a"), Console())
+
+
+@pytest.mark.usefixtures("fresh_store")
+def test_a_model_that_could_not_be_registered_ends_the_command_with_an_error(monkeypatch: pytest.MonkeyPatch) -> None:
+    def refused(*_: object) -> registration.Version:
+        raise registration.NotRegisteredError("the store is away")
+
+    session = Session(Console(file=io.StringIO()), serving)
+    plan = planned(Path("outputs/a b/imdb"), composed_job(*TINY))
+    swept(plan)
+    record = logged(plan)
+    monkeypatch.setattr(registration, "register", refused)
+    assert not session.register(plan.store, plan, record)
+    with pytest.raises(SweepError, match=r"^not registered; to try again: python -m pipelines\.sync 'outputs/a b'$"):
+        session.check_logged()
+
+
+def test_a_malformed_file_of_dasks_settings_is_one_line(tmp_path: Path) -> None:
+    (tmp_path / "dask.yaml").write_text("distributed: [unclosed\n")
+    code = "from conf.schema import Engine; from sweeps.session import session"
+    code += "; session.workers(Engine('local')).__enter__()"
+    environment = {**os.environ, "PYTHONPATH": str(ROOT), "DASK_CONFIG": str(tmp_path)}
+    ended = subprocess.run([sys.executable, "-c", code], env=environment, capture_output=True, text=True, check=False)
+    last = ended.stderr.splitlines()[-1]
+    assert last.startswith("conf.schema.ConfigError: A dask config file at ")
+    assert str(tmp_path / "dask.yaml") in last
+
+
+@pytest.mark.parametrize(("workers", "expected"), [(1, "1 worker"), (2, "2 workers")])
+def test_workers_are_counted(workers: int, expected: str) -> None:
+    assert places(Engine("cluster", scheduler="tcp://h:1"), workers) == (expected, "")

@@ -100,10 +100,18 @@ def test_a_sweep_that_went_on_has_its_newest_choice(registry: Registry) -> None:
 
 
 @pytest.mark.parametrize("tags", [{}, {"data.digest": "d"}, {"data.digest": "d", "objective.value": "x"}])
-def test_a_holder_of_others_is_replaced(tags: dict[str, str], registry: Registry) -> None:
-    registry.add(tags)
+def test_a_holder_that_cannot_be_compared_is_replaced(tags: dict[str, str], registry: Registry) -> None:
+    registry.add({"sweep": "old/imdb", **tags})
     registry.aliases["candidate"] = "1"
     assert registered("a/imdb", 0.1, digest="d").alias == "candidate"
+
+
+def test_the_alias_of_a_model_that_is_none_of_this_project_stays_where_it_is(registry: Registry) -> None:
+    registry.add({"data.digest": "d"})
+    registry.aliases["candidate"] = "1"
+    version = registered("a/imdb", 0.9, digest="d")
+    assert (version.alias, version.note) == ("", "version 1 has that alias, and is none of this project's")
+    assert registry.aliases == {"candidate": "1"}
 
 
 def test_versions_without_a_named_objective_are_compared_by_their_scores(registry: Registry) -> None:

@@ -90,6 +90,15 @@ def test_an_unfinished_store_is_moved_aside_and_a_new_one_made(
             (tmp_path / f"mlflow.db{part}").unlink(missing_ok=True)
 
 
+def test_the_log_of_a_database_that_was_removed_does_not_get_into_the_new_one(
+    tmp_path: Path, empty_store: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(creation, "_create", lambda path: shutil.copy(empty_store, path))
+    (tmp_path / "mlflow.db-wal").write_bytes(b"transactions of a database that was removed")
+    opened(store.uri(None))
+    assert (tmp_path / "mlflow.db.unfinished-1-wal").read_bytes() == b"transactions of a database that was removed"
+
+
 def test_an_empty_file_is_unfinished_too(tmp_path: Path, empty_store: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(creation, "_create", lambda path: shutil.copy(empty_store, path))
     (tmp_path / "mlflow.db").touch()

@@ -1,6 +1,7 @@
 """A project folder that was moved with its store."""
 
 import shutil
+import sqlite3
 from pathlib import Path
 from urllib.parse import unquote
 
@@ -8,6 +9,8 @@ import pytest
 from mlflow import MlflowClient
 
 from sweeps.tracking import moved_artifacts, store
+from sweeps.tracking.client import connect
+from sweeps.tracking.failures import StoreAwayError
 from sweeps.tracking.reader import StoredSweeps
 from tests.tracked import catch_up, opened, runs, small, tracked
 
@@ -51,3 +54,26 @@ def test_artifacts_that_are_where_they_were_and_those_elsewhere_are_left_alone(t
     moved_artifacts.follow("http://127.0.0.1:9")
     moved_artifacts.follow(f"sqlite:///{tmp_path}/none.db")
     assert not (tmp_path / "none.db").exists()
+
+
+@pytest.mark.usefixtures("fresh_store")
+def test_artifacts_that_are_away_and_did_not_come_along_keep_their_addresses(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    (tmp_path / "mlruns" / "0").mkdir(parents=True)
+    client = MlflowClient(store.uri(None))
+    experiment = client.create_experiment("mine", "file:///drive/that/is/unplugged/mlruns/mine")
+    client.create_run(experiment)
+    moved_artifacts.follow(store.uri(None))
+    assert client.get_experiment(experiment).artifact_location == "file:///drive/that/is/unplugged/mlruns/mine"
+    assert not caplog.messages
+
+
+@pytest.mark.usefixtures("fresh_store")
+def test_a_store_that_cannot_be_corrected_is_named(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def locked(uri: str) -> None:
+        raise sqlite3.OperationalError("database is locked")
+
+    monkeypatch.setattr(moved_artifacts, "follow", locked)
+    with pytest.raises(StoreAwayError, match="does not answer: database is locked"):
+        connect(store.uri(None))

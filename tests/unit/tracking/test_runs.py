@@ -18,7 +18,7 @@ from sweeps.driver import Search
 from sweeps.errors import TrialFailedError
 from sweeps.journal import EpochEnded, Event, SweepRecord, TrialRecord
 from sweeps.metrics import CURVES
-from sweeps.tracking import comparison_page, store
+from sweeps.tracking import comparison_page, driver_process, store
 from sweeps.tracking.client import search_runs
 from sweeps.tracking.experiments import Experiments
 from sweeps.tracking.extras import Extras
@@ -39,6 +39,7 @@ from tests.tracked import (
     proposal,
     resumed,
     runs,
+    search_of,
     small,
     tracked,
     untracked,
@@ -366,3 +367,27 @@ def test_a_store_that_refuses_the_view_costs_a_warning(
     assert address is not None
     assert comparison_page.TAG not in address
     assert "searchFilter" in address
+
+
+def test_a_name_with_a_quote_is_found_again() -> None:
+    job = small(2, 1)
+    directory = Path("outputs/o'neil/imdb")
+    search = tracked(job, tracker=opened(job))  # another sweep in the same store
+    catch_up(opened(job), search.plan.directory)
+    tracker = opened(job)
+    quoted = search_of(job, tracker, directory=directory)
+    driver.run([quoted], FakeEngine())
+    assert tracker.close()
+    catch_up(opened(job), directory)
+    assert Counter(run.data.tags["sweep"] for run in runs("trial")) == {"sweep/imdb": 2, "o'neil/imdb": 2}
+
+
+@pytest.mark.parametrize(
+    "tags", [{"kind": "trial", "sweep": "sweep/imdb", "trial": "x"}, {"kind": "sweep"}, {"kind": "sweep", "pid": "x"}]
+)
+def test_a_strangers_run_that_looks_like_ours_is_left_alone(tags: dict[str, str]) -> None:
+    process = driver_process.tags() | {"driver.start": "0", "driver.pid": tags.get("pid", "1")}
+    run = client().create_run("0", tags=tags | process)
+    tracked(small(1, 1))
+    assert len(runs("trial")) == 1 + (tags["kind"] == "trial")
+    assert client().get_run(run.info.run_id).info.lifecycle_stage == "active"

@@ -82,6 +82,26 @@ def of_another_length(*, num_words: int, maxlen: int, num_classes: int) -> keras
     return keras.Model(words, layers.Dense(num_classes)(layers.Flatten()(layers.Embedding(num_words, 2)(words))))
 
 
+def logits(*, num_words: int, maxlen: int, num_classes: int) -> keras.Model:
+    answer = layers.Dense(num_classes)
+    return keras.Sequential([layers.Embedding(num_words, 4), layers.GlobalAveragePooling1D(), answer])
+
+
+def sigmoids(*, num_words: int, maxlen: int, num_classes: int) -> keras.Model:
+    return keras.Sequential([logits(num_words=num_words, maxlen=maxlen, num_classes=num_classes), layers.ReLU()])
+
+
+def infinite(*, num_words: int, maxlen: int, num_classes: int) -> keras.Model:
+    return keras.Sequential([sequential(num_words=num_words, maxlen=maxlen, num_classes=num_classes), Infinite()])
+
+
+class Infinite(layers.Layer):
+    """A layer whose answers are no numbers."""
+
+    def call(self, x: Any) -> Any:
+        return x / 0.0
+
+
 def optimizer_by_name() -> str:
     return "adam"
 
@@ -113,6 +133,18 @@ def test_a_model_that_cannot_be_trained_is_refused_in_one_line(build: Callable[.
     assert str(error.value).startswith(f"model.build={__name__}.{build.__name__}: ")
     assert str(error.value).endswith(message)
     assert "\n" not in str(error.value)
+
+
+@pytest.mark.parametrize("build", [logits, sigmoids, infinite])
+def test_answers_that_are_no_probabilities_are_refused_before_training_and_after(build: Callable[..., Any]) -> None:
+    trial = spec(build=f"{__name__}.{build.__name__}", epochs=1)
+    with pytest.raises(
+        TrialFailedError, match=r"build=\S+: must return .* a probability for each class; .* sum to \S+"
+    ):
+        building.check(trial, lambda report: None)
+    if build is not infinite:  # which diverges
+        with pytest.raises(TrialFailedError, match=r"build=\S+: must return .*; .* sum to \S+"):
+            training.run(trial, lambda report: None)
 
 
 def test_an_input_of_another_length_than_the_texts_is_refused() -> None:

@@ -135,3 +135,13 @@ def test_a_checkpoint_is_on_disk_before_it_has_its_name_and_then_its_name_is(
     monkeypatch.setattr("os.fsync", lambda descriptor: flushed.append(stored(tmp_path)))
     Checkpoints(tmp_path).save(1, 4, checkpoint())
     assert flushed == [[], ["1-4.npz"]]
+
+
+def test_only_checkpoints_are_deleted_and_what_an_interrupted_save_left(tmp_path: Path) -> None:
+    own = ("0-4.npz", "1-4.npz.0123abcd.part")
+    others = ("notes.txt", "mine.npz", "weights-1-4.npz", "1-4.npz.bak")
+    for name in (*own, *others):
+        (tmp_path / name).touch()
+    (tmp_path / "7-7.npz").mkdir()
+    Checkpoints(tmp_path).keep_only([])
+    assert {path.name for path in tmp_path.iterdir()} == {*others, "7-7.npz"}
