@@ -202,7 +202,7 @@ def test_nobody_without_the_certificate_is_let_in_and_no_page_is_served(
     local: DaskEngine, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     wait_until(lambda: local.workers == 2)
-    family = [psutil.Process(), *psutil.Process().children(recursive=True)]
+    family = [psutil.Process(), *embedded_workers()]
     ports = {c.laddr.port for p in family for c in p.net_connections() if c.status == psutil.CONN_LISTEN}
     scheduler = local._client.scheduler.address
     assert scheduler.startswith("tls://127.0.0.1:")
@@ -284,7 +284,7 @@ def test_an_error_that_cannot_be_sent_keeps_its_reason_and_its_cause(local: Dask
 
 def test_everything_listens_on_loopback_only(local: DaskEngine) -> None:
     wait_until(lambda: local.workers == 2)
-    family = [psutil.Process(), *psutil.Process().children(recursive=True)]
+    family = [psutil.Process(), *embedded_workers()]
     listening = [c.laddr.ip for p in family for c in p.net_connections() if c.status == psutil.CONN_LISTEN]
     assert len(listening) >= 5  # a scheduler, two nannies, two workers
     assert set(listening) == {"127.0.0.1"}
