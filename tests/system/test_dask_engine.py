@@ -589,19 +589,6 @@ def test_a_setting_of_dasks_that_is_none_is_one_line() -> None:
         pass
 
 
-def test_workers_that_never_have_the_memory_to_begin_end_the_sweep_at_once(
-    local: DaskEngine, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setattr(DaskEngine, "workers", 0)
-    monkeypatch.setattr(local, "_over_memory", {f"tcp://127.0.0.1:{n}": 52_000_000 for n in range(2)})
-    assert local.next(0.01) is None
-    local._over_memory["tcp://127.0.0.1:3"] = 53_000_000
-    with pytest.raises(
-        SweepError, match=r"^engine\.memory=\S*: too little .* without a trial; the last one took 53 MB"
-    ):
-        local.next(0.01)
-
-
 @pytest.mark.long
 def test_a_worker_that_comes_back_to_changed_code_costs_no_trial(
     local: DaskEngine, monkeypatch: pytest.MonkeyPatch
