@@ -51,7 +51,6 @@ CERTIFICATES = (
 SAME_SOFTWARE = "it needs this project and its packages as they are here"
 CHANGED = "the code or its packages changed while this command ran"
 TEMPORARY = 2**20  # bytes of temporary files that must have room
-STARTS = 3  # of workers that had no trial and too little memory, after which no other is awaited
 # Dask's settings for `engine=local`.
 EMBEDDED = {
     # Dask's own variables make the C library return memory at once, and a trial takes 3 to 9 % longer (2026-11-25).
@@ -214,8 +213,6 @@ class DaskEngine:
     def _look_for_workers(self) -> None:
         """Raise `SweepError` if no worker has been there for a minute and none is starting."""
         workers, now = self.workers, time.monotonic()
-        if not workers and not self._where and len(self._over_memory) >= STARTS:
-            raise SweepError(f"engine.memory={self._limit}: too little for a worker without a trial; {self._over()}")
         self._most_workers = max(workers, self._most_workers)
         if workers == self._most_workers:
             self._all_seen = now
@@ -223,11 +220,11 @@ class DaskEngine:
             self._workers_seen = now
         limit = WAIT_FOR_START if self._starting() else WAIT_FOR_WORKERS
         if now - self._workers_seen > limit:
-            over = f"; {self._over()}, more than engine.memory={self._limit}" if self._over_memory else ""
-            raise SweepError(f"no worker is left, and none came within {limit} s{over}")
+            raise SweepError(f"no worker is left, and none came within {limit} s{self._last_over_memory()}")
 
-    def _over(self) -> str:
-        return f"the last one took {memory.in_words([*self._over_memory.values()][-1])}"
+    def _last_over_memory(self) -> str:
+        sizes = [memory.in_words(size) for size in self._over_memory.values()]
+        return f"; the last one took {sizes[-1]}, more than engine.memory={self._limit}" if sizes else ""
 
     def _on_message(self, event: tuple[float, dict[str, Any]]) -> None:
         _, message = event

@@ -24,7 +24,7 @@ class Sessions(NamedTuple):
     start: Callable[[str, list[str]], Process]  # by the command's name and its arguments
     first: Sequence[str]  # arguments
     strikes: Mapping[str, Strike]  # what can happen, by its name
-    span: tuple[float, float]  # seconds after the start
+    span: tuple[float, float]  # seconds after the start, or after the first line
     most: int = 1000  # mishaps
 
 
@@ -63,6 +63,9 @@ def _disturb(
     while True:
         happened = outcome.mishaps.total()
         kind = case.mishap if happened == 0 or chance.random() < 0.3 else chance.choice(list(sessions.strikes))
+        if not ends(kind) and not struck:  # in mid-sweep: behind the line that names the journals and the store
+            process.wait_for_line(began + AT_MOST)
+            began = time.monotonic()
         instant = began + chance.uniform(*sessions.span) * 1.25**happened  # or it might never come to an end
         quiet = happened >= sessions.most or (len(struck) == 1 and chance.random() < 0.5) or len(struck) > 1
         if process.wait(began + AT_MOST if quiet else instant):

@@ -53,6 +53,11 @@ class Process:
                 time.sleep(LOOK)
         return True
 
+    def wait_for_line(self, until: float) -> None:
+        """Wait until it has printed a line, or has ended."""
+        while not self.lines and time.monotonic() < until and not self.wait(time.monotonic() + LOOK):
+            pass
+
     def send(self, number: int) -> None:
         if self.status is None:
             os.kill(self.pid, number)

@@ -202,7 +202,7 @@ def test_nobody_without_the_certificate_is_let_in_and_no_page_is_served(
     local: DaskEngine, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     wait_until(lambda: local.workers == 2)
-    family = [psutil.Process(), *psutil.Process().children(recursive=True)]
+    family = [psutil.Process(), *embedded_workers()]
     ports = {c.laddr.port for p in family for c in p.net_connections() if c.status == psutil.CONN_LISTEN}
     scheduler = local._client.scheduler.address
     assert scheduler.startswith("tls://127.0.0.1:")
@@ -284,7 +284,7 @@ def test_an_error_that_cannot_be_sent_keeps_its_reason_and_its_cause(local: Dask
 
 def test_everything_listens_on_loopback_only(local: DaskEngine) -> None:
     wait_until(lambda: local.workers == 2)
-    family = [psutil.Process(), *psutil.Process().children(recursive=True)]
+    family = [psutil.Process(), *embedded_workers()]
     listening = [c.laddr.ip for p in family for c in p.net_connections() if c.status == psutil.CONN_LISTEN]
     assert len(listening) >= 5  # a scheduler, two nannies, two workers
     assert set(listening) == {"127.0.0.1"}
@@ -587,19 +587,6 @@ def test_a_setting_of_dasks_that_is_none_is_one_line() -> None:
         open_engine(EngineConfig("local", workers=1)),
     ):
         pass
-
-
-def test_workers_that_never_have_the_memory_to_begin_end_the_sweep_at_once(
-    local: DaskEngine, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setattr(DaskEngine, "workers", 0)
-    monkeypatch.setattr(local, "_over_memory", {f"tcp://127.0.0.1:{n}": 52_000_000 for n in range(2)})
-    assert local.next(0.01) is None
-    local._over_memory["tcp://127.0.0.1:3"] = 53_000_000
-    with pytest.raises(
-        SweepError, match=r"^engine\.memory=\S*: too little .* without a trial; the last one took 53 MB"
-    ):
-        local.next(0.01)
 
 
 @pytest.mark.long
