@@ -158,9 +158,8 @@ class Session:
                 search.close()
             logged = self._finish_logging(tracker, searches, limit)
         if lost := engine.lost_workers:
-            self.console.print(
-                f"[red]{lost} of the workers did not come back after they were lost[/red]; the others ran their trials"
-            )
+            message = f"{lost} of the workers did not come back after they were lost; the others ran their trials"
+            self.console.print(message, soft_wrap=True, style="red")
         return [search.record for search in searches], tracker, logged
 
     def register(self, uri: str, plan: Plan, record: SweepRecord) -> bool:
