@@ -33,10 +33,12 @@ CAUSES: Mapping[str, tuple[str, ...]] = {
     "cannot run trials": ("stranger joined",),
     "interrupted": ("interrupted", "hung up", "terminated"),
     "is in use": (),
-    "was left unfinished": (),
+    "was left unfinished": STORE_AT_ONCE,
     "Traceback": (),
     "error:": (*STORE_AT_ONCE, "store emptied", "server emptied", "stranger joined"),
 }
+# These are also said by a later process: what removes a store may leave an empty file.
+LATER = ("was left unfinished", "there is no such store")
 
 
 def check(process: Process, struck: Mapping[str, float], outcome: Outcome) -> None:
@@ -45,7 +47,8 @@ def check(process: Process, struck: Mapping[str, float], outcome: Outcome) -> No
         return
     for text, kinds in CAUSES.items():
         wrong = [line for _, line in process.lines if text in line and not line.startswith("  ")]
-        if wrong and not set(kinds) & struck.keys():
+        happened = struck.keys() | ({outcome.case.mishap} if text in LATER else set())
+        if wrong and not happened & {*kinds}:
             outcome.add("false claims", f"{wrong[0]!r} after {', '.join(struck) or 'nothing'}\n{process.output}")
     last = max((when for kind, when in struck.items() if kind.startswith(("store", "server"))), default=0.0) + GRACE
     claimed = [line for when, line in process.lines if when > last and any(text in line for text in WHOLE)]
