@@ -30,6 +30,8 @@ def _hints(kind: Any) -> dict[str, Any]:
 
 def _fits(value: object, hint: Any) -> bool:
     origin, parts = get_origin(hint), get_args(hint)
+    if hint is Any:
+        return True
     if origin in (Union, UnionType):
         return any(_fits(value, part) for part in parts)
     if origin is Mapping:

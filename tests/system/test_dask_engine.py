@@ -1,5 +1,6 @@
 """Real Dask: the embedded cluster, and a scheduler with two worker processes on loopback."""
 
+import gc
 import os
 import re
 import signal
@@ -10,6 +11,7 @@ import tempfile
 import threading
 import time
 import urllib.request
+import warnings
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
@@ -551,6 +553,15 @@ def test_too_few_open_files_are_allowed_or_named(monkeypatch: pytest.MonkeyPatch
     assert raised == [(112, 4096)]
 
 
+@pytest.fixture
+def unopened() -> Iterator[None]:
+    """Collect the clusters that a test could not open: Dask cannot close them, and warns of them later otherwise."""
+    yield
+    with warnings.catch_warnings(action="ignore", category=ResourceWarning):
+        gc.collect()
+
+
+@pytest.mark.usefixtures("unopened")
 def test_workers_that_cannot_be_started_are_one_line(monkeypatch: pytest.MonkeyPatch) -> None:
     def full(*_: Any, **__: Any) -> str:
         raise OSError(28, "No space left on device", "temporary")
@@ -580,6 +591,7 @@ def test_what_the_system_lacks_for_workers_is_named(monkeypatch: pytest.MonkeyPa
                 pass
 
 
+@pytest.mark.usefixtures("unopened")
 def test_a_setting_of_dasks_that_is_none_is_one_line() -> None:
     with (
         dask.config.set({"distributed.comm.timeouts.connect": "soon"}),

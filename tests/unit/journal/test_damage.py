@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 from sweeps import journal
 from sweeps.analysis import confirmation
 from sweeps.analysis.summary import SweepSummary
-from sweeps.journal import Journal, JournalError, SweepRecord
+from sweeps.journal import Journal, JournalError, SweepRecord, SweepStarted
 from sweeps.journal.events import to_entry
 from sweeps.report import tables
 from sweeps.terminal import ending, progress_so_far, results
@@ -45,6 +45,13 @@ def test_a_field_that_cannot_be_is_named(change: dict[str, object], reason: str,
     with pytest.raises(journal.JournalError) as error:
         journal.read(written(tmp_path, entries))
     assert str(error.value).startswith(f"{tmp_path / journal.FILE}, line {ENDED + 1} is damaged: {reason}")
+
+
+def test_the_audit_of_the_data_is_read_as_it_was_written(tmp_path: Path) -> None:
+    audit = {"labels": ["a", "b"], "floor": 0.5, "of_label": {"train": [3, 4]}}
+    (started, *_) = journal.read(written(tmp_path, [ENTRIES[0] | {"audit": audit}]))
+    assert isinstance(started, SweepStarted)
+    assert started.audit == audit
 
 
 @pytest.mark.parametrize("line", ["[" * 100_000, "7", "null", '"text"', '{"event": 7}', '{"event": "epoch_ended"}'])
