@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field, fields
 from typing import Any
@@ -57,7 +58,9 @@ class Audit:
         return {f"data/{name}": float(getattr(self, name)) for name in MEASURED}
 
     def as_dict(self) -> dict[str, Any]:
-        return asdict(self)
+        """Return the fields as JSON has them, without tuples."""
+        fields_of_json: dict[str, Any] = json.loads(json.dumps(asdict(self)))
+        return fields_of_json
 
 
 def of(mapping: Mapping[str, Any]) -> Audit:

@@ -9,7 +9,6 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from pipelines.data import dataset
 from sweeps.text_encoder import BATCH, KEEP, Ranks, TextEncoder, encode
 from tests.corpora import REAL, needs_real_archives
 
@@ -65,8 +64,6 @@ def test_ranks_become_rows_of_ids(documents: list[list[int]], maxlen: int, keep:
     x = encode(documents, num_words=NUM_WORDS, maxlen=maxlen, keep=keep)
     assert (x.dtype, x.shape) == (np.int32, (len(documents), maxlen))
     assert x.tolist() == [plain_row(ranks, keep, maxlen) for ranks in documents]
-    if keep == "last":
-        np.testing.assert_array_equal(x, dataset.encode(documents, num_words=NUM_WORDS, maxlen=maxlen))
     np.testing.assert_array_equal(x, encode(Ranks.of(documents), num_words=NUM_WORDS, maxlen=maxlen, keep=keep))
 
 
@@ -171,5 +168,5 @@ def test_texts_made_of_the_archives_words_have_the_archives_ids(num_words: int) 
         documents = archive["x_test"].tolist()
     settings = {"tokens": "words", "num_words": num_words, "maxlen": 100, "keep": "last", "unlisted": "skip"}
     texts = [" ".join(by_rank[rank] for rank in document) for document in documents]
-    expected = dataset.encode(documents, num_words=num_words, maxlen=100)
+    expected = encode(documents, num_words=num_words, maxlen=100, keep="last")
     np.testing.assert_array_equal(TextEncoder(settings, index).encode(texts), expected)

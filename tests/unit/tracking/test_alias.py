@@ -9,7 +9,7 @@ import pytest
 from sweeps.journal import SweepRecord, TrialRecord
 from sweeps.tracking import registration
 from sweeps.tracking.registration import Candidate, register
-from sweeps.trials.spec import TrialSpec
+from sweeps.trials.spec import Serving, TrialSpec
 from tests import records
 
 
@@ -42,6 +42,10 @@ def registry(monkeypatch: pytest.MonkeyPatch) -> Registry:
     return registry
 
 
+def not_called() -> Serving:
+    raise AssertionError("the model is not logged here")
+
+
 def registered(
     sweep: str, value: float, *, test: float = 0.5, why: dict[str, str] | None = None, **started: Any
 ) -> Any:
@@ -52,7 +56,7 @@ def registered(
     trial.curves = {start.objective: [value]}
     record = SweepRecord(Path(), start)
     spec: Any = SimpleNamespace(spec=TrialSpec)
-    return register("sqlite:///x.db", record, Candidate(trial, spec, why or {}, [], lambda: b""))
+    return register("sqlite:///x.db", record, Candidate(trial, spec, why or {}, not_called))
 
 
 @pytest.mark.parametrize(("objective", "better", "worse"), [("val/accuracy", 0.8, 0.7), ("val/loss", 0.3, 0.4)])
