@@ -14,14 +14,14 @@ os.environ["TF_CPP_MIN_LOG_LEVEL"] = "3"
 os.environ["MLFLOW_DISABLE_TELEMETRY"] = "true"
 os.environ.setdefault("CUDA_VISIBLE_DEVICES", "")  # the same tests on every machine
 os.environ["TF_NUM_INTRAOP_THREADS"] = "1"  # trials that run in this process do as in a worker
-# Below `nohup` the commands that tests start would ignore it, and tests that send it would wait for ever.
-signal.signal(signal.SIGHUP, signal.SIG_DFL)
 
 from conf.compose import compose
 from conf.schema import Job
 from sweeps import runtime
 
 runtime.prepare()
+# Below `nohup` the commands that tests start would ignore it, and tests that send it would wait for ever.
+signal.signal(signal.SIGHUP, signal.SIG_DFL)
 
 ROOT = Path(__file__).parent.parent
 
