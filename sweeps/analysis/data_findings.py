@@ -88,8 +88,9 @@ def suggestions(audit: Audit, dataset: str) -> Iterator[Suggestion]:
         why = f"{audit.covering:,} different words make up 95 % of the text; pieces of words need fewer"
         yield Suggestion(f"{key}.tokens=bpe", why)
     elif audit.unknown > MANY_UNKNOWN and audit.covering > audit.num_words:
-        why = f"{_share(audit.unknown)} of the tokens are outside the vocabulary; {_rounded(audit.covering):,} words hold 95 %"
-        yield Suggestion(f"{key}.num_words={_rounded(audit.covering)}", why)
+        more = _rounded(audit.covering)
+        why = f"{_share(audit.unknown)} of the tokens are outside the vocabulary; {more:,} words hold 95 %"
+        yield Suggestion(f"{key}.num_words={more}", why)
     most = dict(zip(QUANTILES, audit.lengths, strict=True))
     if audit.cut > MANY_CUT:
         longer = min(_rounded(most[95] + 1), LONGEST)

@@ -11,7 +11,6 @@ from sweeps.audit import QUANTILES
 from sweeps.report.figures import style
 from sweeps.report.html import Figure
 
-WHOLE = FuncFormatter(lambda value, _: f"{value:,.0f}")  # that of a logarithmic axis writes formulas
 MOST_LABELS = 60  # that are drawn, the most frequent ones
 
 
@@ -24,7 +23,7 @@ def lengths(sweep: SweepSummary) -> Iterator[Figure]:
     axes.plot(audit.lengths, QUANTILES, color=style.BLUE, marker="o", markersize=4)
     axes.axvline(audit.maxlen, color=style.VERMILION, linestyle="--", label=f"maxlen={audit.maxlen}")
     axes.set(xlabel="tokens of a text", ylabel="texts that are not longer (%)", xscale="log")
-    axes.xaxis.set_major_formatter(WHOLE)
+    axes.xaxis.set_major_formatter(FuncFormatter(_whole))
     style.legend(axes)
     longest = dict(zip(QUANTILES, audit.lengths, strict=True))
     alt = f"Lengths of the train texts: half have at most {longest[50]} tokens, 95 % at most {longest[95]}"
@@ -43,8 +42,13 @@ def labels(sweep: SweepSummary) -> Iterator[Figure]:
     axes.barh(names, test, color=style.ORANGE, height=0.4, label="test")
     axes.invert_yaxis()
     axes.set(xlabel="texts", xscale="log" if max(train) > 100 * max(1, min(train)) else "linear")
-    axes.xaxis.set_major_formatter(WHOLE)
+    axes.xaxis.set_major_formatter(FuncFormatter(_whole))
     axes.tick_params(axis="y", labelsize=6 if len(names) > 20 else 9)
     style.legend(axes)
     alt = f"Texts of each label: {names[0]} has the most in train, {train[0]}, and {names[-1]} has {train[-1]}"
     yield Figure("data-labels", "Size of the labels", alt, style.png(figure))
+
+
+def _whole(value: float, _: int) -> str:
+    """Write a number on an axis; a logarithmic one would write formulas, which are not drawn."""
+    return f"{value:,.0f}"
