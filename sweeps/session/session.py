@@ -188,7 +188,8 @@ class Session:
         except (registration.NotRegisteredError, ConfigError) as error:
             message = f"not registered, python -m pipelines.sync tries again: {error}"
             self.console.print(message, soft_wrap=True, style="red")
-            self._unregistered.append(record.directory.parent)
+            if isinstance(error, registration.NotRegisteredError):  # a word index that is not here is no failure
+                self._unregistered.append(record.directory.parent)
             return False
         if version.new:
             alias = registration.ALIASES[record.started.kind]

@@ -170,7 +170,7 @@ MORE_WRONG = {
     "tracking.uri=http:/x": ("tracking.uri=http:/x: must be ",),
     "tracking.uri=file:///x": ("tracking.uri=file:///x: must be ",),
     "tracking.url=x": ("tracking.url: no such key", "did you mean 'uri'?"),
-    "tracking=3": ("tracking=3: Invalid type assigned",),
+    "tracking=3": ("tracking=3: must be a mapping",),
     # Hyperparameters.
     "model.space.lstm_units=abc": ("model.space.lstm_units=abc: must be an integer of at least 1",),
     "model.space.lstm_units=1.5": ("model.space.lstm_units=1.5: must be an integer of at least 1",),

@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 from rich.console import Console
 
-from conf.schema import Engine
+from conf.schema import ConfigError, Engine
 from pipelines import confirm, sweep
 from sweeps.errors import SweepError
 from sweeps.session.confirm import Request
@@ -51,6 +51,22 @@ def test_a_model_that_could_not_be_registered_ends_the_command_with_an_error(mon
     assert not session.register(plan.store, plan, record)
     with pytest.raises(SweepError, match=r"^not registered; to try again: python -m pipelines\.sync 'outputs/a b'$"):
         session.check_logged()
+
+
+@pytest.mark.usefixtures("fresh_store")
+def test_a_missing_word_index_is_told_and_is_no_failure(monkeypatch: pytest.MonkeyPatch) -> None:
+    def nowhere(*_: object) -> registration.Version:
+        raise ConfigError("datasets.imdb.text.words=null: it is nowhere")
+
+    console = Console(file=io.StringIO(), width=200)
+    session = Session(console, serving)
+    plan = planned(Path("outputs/a/imdb"), composed_job(*TINY))
+    swept(plan)
+    monkeypatch.setattr(registration, "register", nowhere)
+    assert not session.register(plan.store, plan, logged(plan))
+    session.check_logged()
+    assert isinstance(console.file, io.StringIO)
+    assert "not registered, python -m pipelines.sync tries again: datasets.imdb.text.words" in console.file.getvalue()
 
 
 def test_a_malformed_file_of_dasks_settings_is_one_line(tmp_path: Path) -> None:
