@@ -17,7 +17,16 @@ from pathlib import Path
 
 from sweeps.errors import SweepError
 from sweeps.files import sync_directory
-from sweeps.journal.events import EpochEnded, Event, LaterFormatError, SweepStarted, TrialEnded, from_entry, to_entry
+from sweeps.journal.events import (
+    EpochEnded,
+    Event,
+    LaterFormatError,
+    SweepStarted,
+    TrialEnded,
+    TrialStarted,
+    from_entry,
+    to_entry,
+)
 from sweeps.journal.record import SweepRecord, TrialRecord
 
 FILE = "journal.jsonl"
@@ -121,6 +130,10 @@ def _follow(record: SweepRecord | None, event: Event, directory: Path) -> SweepR
         if not isinstance(event, SweepStarted):
             raise ValueError(f"a journal begins with {SweepStarted.event}")
         return SweepRecord(directory, event)
+    if isinstance(event, TrialStarted) and record.trials:
+        searched = next(iter(record.trials.values())).values.keys()
+        if event.values.keys() != searched:
+            raise ValueError(f"trial {event.trial} has other hyperparameters than the first one: {', '.join(searched)}")
     if isinstance(event, EpochEnded | TrialEnded):
         trial = record.trials.get(event.trial)
         if trial is None:

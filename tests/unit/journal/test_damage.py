@@ -54,6 +54,14 @@ def test_the_audit_of_the_data_is_read_as_it_was_written(tmp_path: Path) -> None
     assert started.audit == audit
 
 
+@pytest.mark.parametrize("values", [{}, {"lstm_units": 3, "more": 1}])
+def test_a_trial_with_other_hyperparameters_is_named(values: dict[str, int], tmp_path: Path) -> None:
+    place = [number for number, entry in enumerate(ENTRIES) if entry["event"] == "trial_started"][1]
+    entries = [*ENTRIES[:place], ENTRIES[place] | {"values": values}, *ENTRIES[place + 1 :]]
+    with pytest.raises(journal.JournalError, match=rf"line {place + 1} is damaged: trial 1 has other hyperparameters"):
+        journal.read(written(tmp_path, entries))
+
+
 @pytest.mark.parametrize("line", ["[" * 100_000, "7", "null", '"text"', '{"event": 7}', '{"event": "epoch_ended"}'])
 def test_a_line_that_is_no_event_is_named(line: str, tmp_path: Path) -> None:
     written(tmp_path, ENTRIES[:1])

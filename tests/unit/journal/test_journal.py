@@ -45,7 +45,7 @@ STARTED = SweepStarted(
 finite = st.floats(allow_nan=False, allow_infinity=False)
 counts = st.integers(0, 10**6)
 metrics = st.dictionaries(st.text(), finite, max_size=4)
-values = st.dictionaries(st.text(), st.one_of(st.integers(), finite, st.text(), st.booleans()), max_size=4)
+values = st.fixed_dictionaries({"a": st.one_of(st.integers(), finite, st.text(), st.booleans())})
 trials = st.integers(0, 2)
 follow: st.SearchStrategy[Event] = st.one_of(
     st.builds(
@@ -91,7 +91,7 @@ follow: st.SearchStrategy[Event] = st.one_of(
 
 def in_order(later: list[Event]) -> list[Event]:
     """Start every trial that an event concerns before it, and number its epochs one after the other."""
-    ordered: list[Event] = [STARTED, *(TrialStarted(n, 1, {}, 1, 0, 1, time=0.0) for n in range(3))]
+    ordered: list[Event] = [STARTED, *(TrialStarted(n, 1, {"a": n}, 1, 0, 1, time=0.0) for n in range(3))]
     epochs = dict.fromkeys(range(3), 0)
     for event in later:
         if isinstance(event, TrialStarted):
