@@ -1,4 +1,4 @@
-"""What is in a dataset, and what that means for a sweep on it, before anything is trained.
+"""Show the content of a dataset, and its consequences for a sweep, before anything is trained.
 
     python -m pipelines.data data=reviews.csv                           a table of texts and labels
     python -m pipelines.data data=[reuters,imdb] datasets.imdb.maxlen=400

@@ -22,7 +22,7 @@ class Labelled(NamedTuple):
 
 
 class TokenCounts(NamedTuple):
-    """What is counted of train's documents before they are cut."""
+    """The counts of train's documents before they are cut."""
 
     lengths: NDArray[np.int64]  # (n,) tokens of each document
     counts: NDArray[

@@ -1,4 +1,4 @@
-"""What a registered model needs beside its network: the encoder of its texts, and the names of its labels."""
+"""The parts of a registered model beside its network: the encoder of its texts, and the names of its labels."""
 
 from __future__ import annotations
 

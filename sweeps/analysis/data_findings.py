@@ -1,4 +1,4 @@
-"""What a dataset's audit says, in whole sentences, and the overrides that it suggests."""
+"""The findings of a dataset's audit, in whole sentences, and the overrides that it suggests."""
 
 from __future__ import annotations
 

@@ -41,7 +41,7 @@ class Case:
 
 @dataclass
 class Outcome:
-    """What befell a sweep, and the faults that were seen meanwhile."""
+    """The mishaps of a sweep, and the faults that were seen meanwhile."""
 
     case: Case
     mishaps: Counter[str] = field(default_factory=Counter)

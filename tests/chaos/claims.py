@@ -1,4 +1,4 @@
-"""What a process says of itself: is it so?"""
+"""The claims of a process about itself, held against the store."""
 
 from __future__ import annotations
 

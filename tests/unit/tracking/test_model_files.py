@@ -148,8 +148,8 @@ FOREIGN: dict[str, tuple[Callable[[Path], object], str]] = {
         r"network\.keras holds assets/x\.pkl, config",
     ),
     "foreign packages": (
-        lambda m: (m / "requirements.txt").write_text("keras==3.15.1\n--index-url http://x\n"),
-        "requirements.txt asks for --index-url http://x",
+        lambda m: (m / "requirements.txt").write_text("keras==3.15.1\n-r others.txt\n"),
+        r"requirements\.txt asks for -r others\.txt",
     ),
 }
 
