@@ -143,17 +143,17 @@ class TextEncoder:
         """Return how much of each text is understood and read."""
         found = self._tokens.ranks(texts)
         known = (found.flat != UNLISTED) & (found.flat < self._num_words - OFFSET)
-        unknown = found.lengths - _sums(known, found.lengths)
+        unknown = found.lengths - sums(known, found.lengths)
         lengths = self._listed(found) if self._skips else found.lengths
         room = self._maxlen - (_head(self._maxlen, self._keep) > 0)  # the start token may be cut off as well
         unread = np.maximum(lengths - room, 0)
         return [Reading(*row) for row in zip(found.lengths.tolist(), unknown.tolist(), unread.tolist(), strict=True)]
 
     def _listed(self, found: Ranks) -> NDArray[np.int64]:
-        return _sums(found.flat != UNLISTED, found.lengths)
+        return sums(found.flat != UNLISTED, found.lengths)
 
 
-def _sums(flags: NDArray[np.bool_], lengths: NDArray[np.int64]) -> NDArray[np.int64]:
+def sums(flags: NDArray[np.bool_], lengths: NDArray[np.int64]) -> NDArray[np.int64]:
     """Return how many of each text's tokens have the flag."""
     sums: NDArray[np.int64] = np.concatenate([[0], np.cumsum(flags)])
     ends = np.cumsum(lengths)

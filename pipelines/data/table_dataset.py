@@ -20,7 +20,7 @@ from pipelines.data.corpus import Source
 from pipelines.data.splits import LEFT_OUT, PARTS, TEST, TRAIN, VALIDATION, Rows
 from pipelines.data.table_columns import Columns
 from pipelines.data.tables import Table
-from sweeps.text_encoder import OFFSET, TextEncoder, encode
+from sweeps.text_encoder import OFFSET, TextEncoder, encode, sums
 
 OTHER = "other"  # the label of those that `rare=merge` puts together
 SHOWN = 5  # labels that a note names
@@ -189,9 +189,7 @@ class _Encoding:
             self._done[part] += len(chosen)
         self._hashes[rows] = hashes(ids)
         self._lengths[rows] = ranks.lengths
-        unknown = np.concatenate([[0], np.cumsum(ranks.flat >= settings.num_words - OFFSET)])
-        ends = np.cumsum(ranks.lengths)
-        self._unknown[rows] = unknown[ends] - unknown[ends - ranks.lengths]
+        self._unknown[rows] = sums(ranks.flat >= settings.num_words - OFFSET, ranks.lengths)
 
     def finish(self) -> dict[str, int]:
         """Write the labels, and return the number of documents in each part."""
