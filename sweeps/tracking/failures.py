@@ -9,7 +9,9 @@ import ssl
 import tempfile
 from collections.abc import Iterator
 
-from sqlalchemy.exc import DBAPIError, SQLAlchemyError
+from mlflow.exceptions import MlflowException
+from mlflow.protos.databricks_pb2 import RESOURCE_DOES_NOT_EXIST, ErrorCode
+from sqlalchemy.exc import DBAPIError, IntegrityError, SQLAlchemyError
 
 from conf.schema import ConfigError
 from sweeps.errors import SweepError
@@ -85,6 +87,14 @@ def of_page(uri: str) -> StoreRefusesError:
 
 def refused(uri: str, reason: str) -> StoreRefusesError:
     return StoreRefusesError(f"tracking.uri={without_password(uri)}: {' '.join(reason.split())}")
+
+
+def is_of_deleted_run(error: Exception) -> bool:
+    """Return whether a run that the store had is not there any more, or went while it was written to."""
+    if isinstance(error, MlflowException) and error.error_code == ErrorCode.Name(RESOURCE_DOES_NOT_EXIST):
+        return True
+    # A row of a run that has just gone; MLflow tries three times, as it suspects another writer, and does not say more.
+    return any(isinstance(cause, IntegrityError) for cause in _chain(error))
 
 
 def first_line(error: Exception) -> str:

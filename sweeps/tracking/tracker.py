@@ -17,8 +17,6 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 
 from mlflow import MlflowClient
-from mlflow.exceptions import MlflowException
-from mlflow.protos.databricks_pb2 import RESOURCE_DOES_NOT_EXIST, ErrorCode
 
 from conf.schema import ConfigError
 from sweeps.journal import Event, SweepRecord, SweepStarted
@@ -196,7 +194,7 @@ class Tracker:
         address = store.without_password(self.uri)
         if isinstance(error, database_file.ReplacedError):
             return str(error)
-        if isinstance(error, MlflowException) and error.error_code == ErrorCode.Name(RESOURCE_DOES_NOT_EXIST):
+        if failures.is_of_deleted_run(error):
             return f"{address} no longer has runs of this sweep; they are logged again"
         return f"{failures.of(self.uri, error)}; the sweep goes on without"
 

@@ -11,10 +11,12 @@ from pathlib import Path
 
 import pytest
 from mlflow import MlflowClient
+from mlflow.entities import RunTag
 from mlflow.exceptions import MlflowException
+from mlflow.store.tracking.sqlalchemy_store import SqlAlchemyStore
 
 from sweeps import driver, journal
-from sweeps.tracking import comparison_page, driver_process, store
+from sweeps.tracking import comparison_page, driver_process, failures, store
 from sweeps.tracking.extras import Extras
 from sweeps.tracking.tracker import Tracker, end_project_run
 from sweeps.trials.spec import OnEpoch, TrialResult, TrialSpec
@@ -254,6 +256,22 @@ def test_runs_that_were_deleted_in_mid_sweep_are_not_called_a_store_that_does_no
     # None if the end, which compares everything, came before the next look.
     assert set(caplog.messages) <= {f"{tracker.uri} no longer has runs of this sweep; they are logged again"}
     assert len(runs("trial")) == 1
+
+
+def test_a_run_that_goes_between_two_statements_of_mlflows_is_called_deleted(monkeypatch: pytest.MonkeyPatch) -> None:
+    run = client().create_run("0").info.run_id
+    check = SqlAlchemyStore._check_run_is_active
+
+    def check_and_delete(self: SqlAlchemyStore, run: object) -> None:
+        check(self, run)
+        emptied()
+
+    monkeypatch.setattr(SqlAlchemyStore, "_check_run_is_active", check_and_delete)
+    monkeypatch.setattr("mlflow.store.tracking.sqlalchemy_store.time.sleep", lambda seconds: None)
+    with pytest.raises(MlflowException) as caught:
+        client().log_batch(run, tags=[RunTag("name", "value")])
+    assert failures.is_of_deleted_run(caught.value)
+    assert not failures.is_of_deleted_run(MlflowException("Failed"))
 
 
 @pytest.mark.parametrize("put_in_its_place", [False, True])
