@@ -252,6 +252,18 @@ def test_the_fingerprint_changes_with_what_decides_the_trials_and_with_nothing_e
         assert plan(composed(other)).fingerprint() != first
 
 
+@pytest.mark.parametrize("argument", ["datasets.imdb.keep=last", "datasets.imdb.class_weight=balanced"])
+def test_each_spec_has_the_class_weights_of_the_dataset_or_of_the_trial(
+    argument: str, composed: Callable[..., Job]
+) -> None:
+    one = plan(composed(argument))
+    setting = "balanced" if "balanced" in argument else "none"
+    assert one.spec(0, {}, 0, 1).class_weight == setting
+    for searched in ("none", "balanced"):
+        assert one.spec(0, {"class_weight": searched}, 0, 1).class_weight == searched
+    assert (one.fingerprint() == plan(composed()).fingerprint()) == (setting == "none")
+
+
 def test_the_journal_is_json_lines_that_a_reader_without_this_code_understands(composed: Callable[..., Job]) -> None:
     one = swept(composed("trials=2", "epochs=2"), FakeEngine())
     lines = [json.loads(line) for line in (one.plan.directory / journal.FILE).read_text().splitlines()]

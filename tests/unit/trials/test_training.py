@@ -92,7 +92,7 @@ class Whole(NamedTuple):
 
 
 @functools.cache
-def whole(model: str) -> Whole:
+def whole(model: str, class_weight: str = "none") -> Whole:
     traced, reports = [], list[EpochReport]()
 
     def counted(name: str, step: Callable[..., Any]) -> Callable[..., Any]:
@@ -105,7 +105,7 @@ def whole(model: str) -> Whole:
     with pytest.MonkeyPatch.context() as patched:
         for name in ("train_step", "test_step"):
             patched.setattr(keras.Model, name, counted(name, getattr(keras.Model, name)))
-        return Whole(training.run(spec(model), reports.append), reports, traced)
+        return Whole(training.run(spec(model, class_weight=class_weight), reports.append), reports, traced)
 
 
 @functools.cache
@@ -346,20 +346,21 @@ def as_on_a_gpu(monkeypatch: pytest.MonkeyPatch) -> Callable[[int], None]:
 
 
 @pytest.mark.parametrize(
-    ("model", "steps"),
+    ("model", "steps", "class_weight"),
     [
-        pytest.param("lstm", 3, id="one left over"),
-        pytest.param("conv_lstm", 4, id="all", marks=pytest.mark.long),
-        pytest.param("lstm", 32, id="more than all", marks=pytest.mark.long),
+        pytest.param("lstm", 3, "none", id="one left over"),
+        pytest.param("conv_lstm", 4, "none", id="all", marks=pytest.mark.long),
+        pytest.param("lstm", 32, "none", id="more than all", marks=pytest.mark.long),
+        pytest.param("lstm", 3, "balanced", id="weighted", marks=pytest.mark.long),
     ],
 )
 def test_several_steps_an_execution_change_no_number(
-    model: str, steps: int, as_on_a_gpu: Callable[[int], None]
+    model: str, steps: int, class_weight: str, as_on_a_gpu: Callable[[int], None]
 ) -> None:
-    one = whole(model).result
+    one = whole(model, class_weight).result
     as_on_a_gpu(steps)
     reports: list[EpochReport] = []
-    several = training.run(spec(model), reports.append)
+    several = training.run(spec(model, class_weight=class_weight), reports.append)
     assert [r.epoch for r in reports] == [1, 2, 3]
     assert (several.curves, several.test) == (one.curves, one.test)
     assert_same_state(several.checkpoint, one.checkpoint)
