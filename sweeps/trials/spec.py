@@ -121,6 +121,7 @@ class TrialResult(NamedTuple):
     reason: str  # finished | patience | stopped | the answer of `OnEpoch`
     checkpoint: Checkpoint
     predictions: Predictions | None = None  # of a `final` spec
+    confusion: Sequence[Sequence[int]] = ()  # of the test set: (label, answer, count), without empty cells
 
 
 class Timing(NamedTuple):

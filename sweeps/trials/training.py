@@ -105,6 +105,7 @@ def _run(spec: TrialSpec, on_epoch: OnEpoch) -> TrialResult:
         reason="finished" if len(curve) == spec.epochs else ending.reason,
         checkpoint=Checkpoint(variables, optimizer, ending.best_weights, progress.curves),
         predictions=_predicted_labels(probabilities, data.test.y) if spec.final else None,
+        confusion=evaluation.answers_to(probabilities, data.test.y).cells(),
     )
 
 

@@ -120,6 +120,16 @@ def test_the_best_trial_is_chosen_by_validation_even_where_the_test_set_disagree
     assert Checkpoints(one.plan.directory / "checkpoints").load(1, 1).variables[0] == 1  # type: ignore[union-attr]
 
 
+def test_the_answers_to_the_test_set_are_in_the_journal(composed: Callable[..., Job]) -> None:
+    def answered(spec: TrialSpec, on_epoch: OnEpoch) -> TrialResult:
+        return learn(spec, on_epoch)._replace(confusion=[(0, 1, 5 + spec.trial)])
+
+    one = swept(composed("trials=2"), FakeEngine(answered))
+    read = SweepRecord.of(one.plan.directory, journal.read(one.plan.directory))
+    for record in (one.record, read):
+        assert [trial.confusion for trial in record.trials.values()] == [[[0, 1, 5]], [[0, 1, 6]]]
+
+
 def test_only_the_best_checkpoint_is_left(composed: Callable[..., Job]) -> None:
     for tuner in ("random", "hyperband"):
         job = composed(f"tuner={tuner}", "trials=5")

@@ -78,7 +78,7 @@ def test_the_loss_that_is_minimised_is_weighted_and_no_other_number() -> None:
     assert weighted.curves["train/loss"] != pytest.approx(plain.curves["train/loss"], rel=1e-5)
     for name in weighted.curves.keys() - {"train/loss"}:
         assert weighted.curves[name] == plain.curves[name]
-    assert weighted.test == plain.test
+    assert (weighted.test, weighted.confusion) == (plain.test, plain.confusion)
 
 
 def test_a_weighted_trial_that_goes_on_later_gives_what_it_would_have_given_without_the_pause() -> None:

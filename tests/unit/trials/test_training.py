@@ -13,7 +13,7 @@ import pytest
 import tensorflow as tf
 from keras.src import backend
 from numpy.typing import NDArray
-from sklearn.metrics import balanced_accuracy_score, f1_score
+from sklearn.metrics import balanced_accuracy_score, confusion_matrix, f1_score
 
 from models import lstm
 from sweeps import metrics
@@ -136,7 +136,7 @@ def test_a_trial_that_goes_on_later_gives_what_it_would_have_given_without_the_p
     uninterrupted = whole(model).result
     assert rest.curves == uninterrupted.curves  # the same seed gives the same numbers, to the last bit
     assert (rest.objective, rest.best_epoch) == (uninterrupted.objective, uninterrupted.best_epoch)
-    assert rest.test == uninterrupted.test
+    assert (rest.test, rest.confusion) == (uninterrupted.test, uninterrupted.confusion)
     assert rest.cost.epochs == 2
     assert_same_state(rest.checkpoint, uninterrupted.checkpoint)
 
@@ -303,6 +303,10 @@ def test_test_metrics_are_those_of_keras_and_of_the_textbook() -> None:
         hits = int(((predicted == label) & (data.test.y == label)).sum())
         f1.append(2 * hits / ((predicted == label).sum() + (data.test.y == label).sum()))
     assert result.test["test/macro_f1"] == pytest.approx(np.mean(f1))
+    counted = np.zeros((tiny.CLASSES, tiny.CLASSES))
+    for label, answer, count in result.confusion:
+        counted[label, answer] = count
+    np.testing.assert_array_equal(counted, confusion_matrix(data.test.y, predicted, labels=range(tiny.CLASSES)))
 
 
 def parameters(model: str, values: dict[str, Any]) -> int:
