@@ -43,11 +43,13 @@ def matrix(classes: PerClass) -> Figure:
     axes.set_xticks(range(size), names, rotation=90 if size > 2 else 0, fontsize=size_of_names)
     axes.set_yticks(range(size), names, fontsize=size_of_names)
     axes.set(xlabel="answer", ylabel="label")
-    figure.colorbar(image, label="share of the label’s texts", shrink=0.8)
+    figure.colorbar(image, label="share of the label’s texts", shrink=0.65)
     if size <= NUMBERED:
         for (label, answer), times in np.ndenumerate(counts):
             color = "white" if shares[label, answer] > 0.5 else style.BLACK
             axes.text(answer, label, count(times), ha="center", va="center", color=color, fontsize=8)
+    else:
+        axes.axline((0, 0), slope=1, color=style.GREY, linestyle=":", linewidth=0.6)  # the right answers
     part = f", the {size} most frequent of {len(classes.labels)} labels" if size < len(classes.labels) else ""
     most = "; ".join(map(str, classes.mistakes()[:1])) or "none"
     alt = f"Confusion matrix{part}; the most frequent confusion: {most}"
