@@ -104,6 +104,7 @@ class Data:
     num_words: int = _number(MISSING, low=4, high=10**9)
     maxlen: int = _number(MISSING, low=1, high=10**6)
     keep: str = _one_of("last", "last", "first", "both")  # the end of a long document that is read
+    class_weight: str = _one_of("none", "none", "balanced")  # of the labels in the loss that is minimised
     text: Text = field(default_factory=Text)
 
 

@@ -86,6 +86,7 @@ class Plan(NamedTuple):
             test_last_epoch=self.held_out == "test",
             initial_epoch=initial_epoch,
             epochs=epochs,
+            class_weight=str(values.get("class_weight", config.datasets[self.dataset].class_weight)),
         )
 
     @property
@@ -117,7 +118,9 @@ class Plan(NamedTuple):
     def fingerprint(self) -> str:
         """Identify everything that decides which trials run and how they end."""
         deciding = {k: v for k, v in asdict(self.config).items() if k not in (*INDIFFERENT, "datasets")}
-        content = json.dumps([deciding, self.dataset, self.digest], sort_keys=True)
+        weights = self.config.datasets[self.dataset].class_weight
+        weighted = [weights] if weights != "none" else []  # without weights it is as before there were any
+        content = json.dumps([deciding, self.dataset, self.digest, *weighted], sort_keys=True)
         return hashlib.sha256(content.encode()).hexdigest()[:16]
 
 
