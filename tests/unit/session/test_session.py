@@ -72,7 +72,7 @@ def test_a_missing_word_index_is_told_and_is_no_failure(monkeypatch: pytest.Monk
 def test_a_malformed_file_of_dasks_settings_is_one_line(tmp_path: Path) -> None:
     (tmp_path / "dask.yaml").write_text("distributed: [unclosed\n")
     code = "from conf.schema import Engine; from sweeps.session import session"
-    code += "; session.workers(Engine('local')).__enter__()"
+    code += "; session.workers(Engine('local'), []).__enter__()"
     environment = {**os.environ, "PYTHONPATH": str(ROOT), "DASK_CONFIG": str(tmp_path)}
     ended = subprocess.run([sys.executable, "-c", code], env=environment, capture_output=True, text=True, check=False)
     last = ended.stderr.splitlines()[-1]
