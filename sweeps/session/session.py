@@ -287,6 +287,6 @@ class Session:
 def places(config: Engine, workers: int) -> tuple[str, str]:
     """Describe where trials run: on how many workers and GPUs; and why visible GPUs are not used."""
     available = gpus.gpus() if config.name == "local" else gpus.Gpus(())
-    count = len(available.ids)
+    count = min(len(available.ids), workers)  # a worker has one
     on_gpus = f" on {count} GPU{'s' if count > 1 else ''}" if count else ""
     return f"{workers} worker{'s' if workers != 1 else ''}{on_gpus}", available.unused

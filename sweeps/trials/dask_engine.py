@@ -30,7 +30,7 @@ from conf.schema import ConfigError
 from conf.schema import Engine as EngineConfig
 from sweeps import runtime
 from sweeps.errors import SweepError, TrialFailedError, reason_of, traceback_of
-from sweeps.trials import gpus, memory
+from sweeps.trials import certificates, gpus, memory
 from sweeps.trials.engine import OUT_OF_MEMORY, Failed, Finished, Message, Started
 from sweeps.trials.identity import difference, identity
 from sweeps.trials.native_logs import without_native_logs
@@ -292,7 +292,7 @@ def _local_cluster(config: EngineConfig) -> LocalCluster:
             host="127.0.0.1",
             dashboard_address="127.0.0.1:0",  # with None it listens too, and two sweeps would want the same port
             memory_limit=config.memory or 0,
-            security=Security.temporary(),  # whoever else is on this machine has no certificate, and is not let in
+            security=_security(),
             silence_logs=logging.CRITICAL,  # the journal has a trial's error; its worker need not print it too
         )
     except Exception as error:  # a setting of the user's for Dask may raise any
@@ -302,6 +302,14 @@ def _local_cluster(config: EngineConfig) -> LocalCluster:
         atexit.unregister(close_clusters)
         logging.getLogger("asyncio").setLevel(logging.CRITICAL + 1)
         raise
+
+
+def _security() -> Security:
+    """Let nobody in who lacks a certificate that only this process and its workers have."""
+    certificate, key = certificates.new()
+    parts = ("client", "scheduler", "worker")
+    ours = {f"tls_{part}_cert": certificate for part in parts} | {f"tls_{part}_key": key for part in parts}
+    return Security(require_encryption=True, tls_ca_file=certificate, **ours)
 
 
 def _check_system() -> None:
