@@ -73,7 +73,10 @@ class StoredSweeps:
                 self._refuse_large(sweep)
                 self._client.download_artifacts(sweep.run, journal.FILE, folder)
             except UNAVAILABLE as error:
-                raise SweepError(f"{sweep.name}: its run {sweep.run} has no readable {journal.FILE}") from error
+                reason = failures.first_line(error)
+                raise SweepError(
+                    f"{sweep.name}: its run {sweep.run} has no readable {journal.FILE}: {reason}"
+                ) from error
             events = journal.read(Path(folder))
         if not events:
             raise SweepError(f"{sweep.name}: its {journal.FILE} is empty")

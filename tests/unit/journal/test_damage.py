@@ -36,6 +36,8 @@ def written(directory: Path, entries: list[Any]) -> Path:
         ({"trial": 7}, "trial 7 has not started"),
         ({"trial": "0"}, "trial is '0'"),
         ({"time": float("nan")}, "time is nan"),
+        ({"time": -1.0}, "time is -1.0"),
+        ({"time": 1e18}, "time is 1e+18"),
         ({"test": {"test/accuracy": None}}, "test is {'test/accuracy': None}"),
         ({"reason": ["\x1b[31m"]}, r"reason is ['\x1b[31m']"),
     ],
