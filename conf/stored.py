@@ -19,6 +19,7 @@ from conf.schema import RESUMABLE, Buildable, Config, ConfigError, Data
 
 FILE = "config.yaml"
 OPTIONS = Path(__file__).parent
+OF_ONE_COMMAND = ("resume", "reproduce", "dry_run")  # keys that say what a command does, and nothing of its sweeps
 CHOSEN_BY_NAME = ("model", "optimizer", "tuner", "stopping")  # groups whose option is identified by its `name`
 # The overrides that `reproduce=<run id>` takes; everything else comes from the run.
 REPRODUCE_TAKES = re.compile(
@@ -139,6 +140,19 @@ def written(cfg: DictConfig) -> str:
             raw = str(_unresolved(cfg, key))
             OmegaConf.update(plain, key, _public(raw if secrets.VARIABLE.search(raw) else address))
     return OmegaConf.to_yaml(plain)
+
+
+def agrees(directory: Path, yaml: str) -> bool:
+    """Return whether the file of a directory has this configuration, whatever comments and order it has."""
+    with suppress(OmegaConfBaseException, YAMLError, ValueError, OSError):
+        return _content_of_sweeps((directory / FILE).read_text(encoding="utf-8")) == _content_of_sweeps(yaml)
+    return False
+
+
+def _content_of_sweeps(yaml: str) -> dict[Any, Any]:
+    content = OmegaConf.to_container(_typed(yaml), resolve=False)
+    assert isinstance(content, dict)
+    return {**content, **dict.fromkeys(OF_ONE_COMMAND)}
 
 
 def _stored(directory: Path) -> DictConfig:

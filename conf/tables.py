@@ -37,7 +37,7 @@ def absolute(path: str) -> str:
 
 
 def _is_path(value: str, options: Sequence[str]) -> bool:
-    return bool(value) and value not in options and (bool(re.search(r"[./\\*]", value)) or Path(value).exists())
+    return bool(value) and value not in options and (bool(re.search(r"[./\\*]", value)) or os.path.exists(value))
 
 
 def _datasets(paths: Sequence[str], taken: set[str]) -> list[str]:

@@ -79,10 +79,11 @@ def _write_page(stored_sweeps: StoredSweeps, sweep: StoredSweep, console: Consol
     try:
         html.refuse_foreign(folder / report.FILE)
         record = stored_sweeps.record(sweep)
-    except SweepError as error:
-        console.print(f"error: {error}", soft_wrap=True, style="red")
+        page = report.write(record, folder / report.FILE, figures=folder)
+    except (SweepError, OSError) as error:
+        reason = f"{folder}: {error.strerror or error}" if isinstance(error, OSError) else error
+        console.print(f"error: {reason}", soft_wrap=True, style="red")
         return None
-    page = report.write(record, folder / report.FILE, figures=folder)
     console.print(f"{folder / report.FILE}, {len(page.figures)} figures", soft_wrap=True)
     return record
 

@@ -2,18 +2,16 @@
 
 from __future__ import annotations
 
-import hashlib
 import os
 import platform
 import subprocess
 from functools import cache
-from importlib import metadata
 from pathlib import Path
 from typing import NamedTuple
 
 from conf import secrets
+from sweeps import software
 from sweeps.journal.events import Environment
-from sweeps.search.annotations import source_of
 from sweeps.trials import gpus
 
 PACKAGES = ("keras", "keras-tuner", "mlflow", "numpy", "tensorflow", "text-sweeps")
@@ -28,9 +26,6 @@ VARIABLES = (
     "XLA_FLAGS",
 )
 LARGEST_DIFF = 1_000_000  # characters that a journal keeps
-CODE = ("conf", "models", "pipelines", "sweeps")
-SUFFIXES = (".py", ".yaml", ".json", ".html")  # of the files that a command reads
-DIGITS = 12  # of a file's SHA-256
 
 
 class Git(NamedTuple):
@@ -46,7 +41,7 @@ def here(functions: tuple[str, ...] = ()) -> Environment:
 
     `functions` are the dotted names in the configuration; a module outside of this project belongs to the code too.
     """
-    files = code(functions)
+    files = software.code(functions)
     checkout = git(tuple(files))
     return Environment(
         versions=versions(),
@@ -59,41 +54,9 @@ def here(functions: tuple[str, ...] = ()) -> Environment:
 
 
 @cache
-def code(functions: tuple[str, ...] = ()) -> dict[str, str]:
-    """The files whose content decides what runs, and the first digits of their SHA-256.
-
-    They are read once, before the first trial, because the workers import them then. They say what ran where git does
-    not: outside of a checkout, in a wheel, in files that are not tracked.
-    """
-    root = _root()
-    files = {path.relative_to(root).as_posix(): path for package in CODE for path in (root / package).rglob("*")}
-    for module in sorted({name.rpartition(".")[0] for name in functions} - {""}):
-        if path := source_of(module):
-            package = module if path.stem == "__init__" else module.rpartition(".")[0]
-            beside = path.parent.glob("*.py") if package else [path]
-            files |= {"/".join([*filter(None, package.split(".")), file.name]): file for file in beside}
-    return {
-        name: hashlib.sha256(path.read_bytes()).hexdigest()[:DIGITS]
-        for name, path in sorted(files.items())
-        if path.suffix in SUFFIXES and path.is_file()
-    }
-
-
-def _root() -> Path:
-    """The folder with this project's packages."""
-    return Path(__file__).resolve().parent.parent
-
-
-@cache
 def versions() -> dict[str, str]:
     """The versions of Python and of the packages that a trial's numbers depend on."""
-    installed = {"python": platform.python_version()}
-    for package in PACKAGES:
-        try:
-            installed[package] = metadata.version(package)
-        except metadata.PackageNotFoundError:  # run from a checkout that is not installed
-            continue
-    return installed
+    return software.versions(PACKAGES)
 
 
 def machine() -> dict[str, str]:
@@ -119,7 +82,7 @@ def git(files: tuple[str, ...] = ()) -> Git | None:
 
     It is read once, because the code that runs is the code that was there when the process began.
     """
-    root = _root()
+    root = software.root()
 
     def ask(*arguments: str) -> str:
         command = ["git", "-C", str(root), *arguments]
@@ -132,7 +95,11 @@ def git(files: tuple[str, ...] = ()) -> Git | None:
         changed = bool(ask("status", "--porcelain", "--untracked-files=no"))
         tracked = set(ask("ls-files", "-z").split("\0"))
         is_new = any(name not in tracked and (root / name).is_file() for name in files)
-        diff = ask("diff", "--no-color", "--no-ext-diff", "--binary", "HEAD", "--", *CODE, *files) if changed else ""
+        diff = (
+            ask("diff", "--no-color", "--no-ext-diff", "--binary", "HEAD", "--", *software.CODE, *files)
+            if changed
+            else ""
+        )
         diff = diff[:LARGEST_DIFF] + "\n" if diff else ""
         return Git(ask("rev-parse", "HEAD"), changed or is_new, secrets.hidden(diff))
     except (OSError, subprocess.SubprocessError):

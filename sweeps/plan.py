@@ -98,8 +98,13 @@ class Plan(NamedTuple):
     @property
     def functions(self) -> tuple[str, ...]:
         """The dotted names of the functions that the configuration chooses."""
+        return *self.trial_functions, self.config.tuner["oracle"]
+
+    @property
+    def trial_functions(self) -> tuple[str, ...]:
+        """Those of them that trials call, on workers."""
         config = self.config
-        return config.model.build, config.optimizer.build, config.tuner["oracle"], config.datasets[self.dataset].read
+        return config.model.build, config.optimizer.build, config.datasets[self.dataset].read
 
     @property
     def reported_metric(self) -> str:

@@ -23,8 +23,9 @@ MLFLOW_SETTINGS = {
     "PGCONNECT_TIMEOUT": "10",  # seconds; without it PostgreSQL's library waits for minutes
 }
 # Keras and TensorFlow read these when they are imported, and then train another network, on other numbers or less long.
-KERAS_SETTINGS = {"KERAS_BACKEND": "tensorflow"}
-NOT_FOR_US = ("KERAS_MAX_EPOCHS", "KERAS_MAX_STEPS_PER_EPOCH", "KERAS_NNX_ENABLED", "TF_USE_LEGACY_KERAS")
+# The second is a setting of the user's own file, too, and needs a package that TensorFlow has no use for.
+KERAS_SETTINGS = {"KERAS_BACKEND": "tensorflow", "KERAS_NNX_ENABLED": "false"}
+NOT_FOR_US = ("KERAS_MAX_EPOCHS", "KERAS_MAX_STEPS_PER_EPOCH", "TF_USE_LEGACY_KERAS")
 # New objects between two collections; Python's own default is 700.
 COLLECT_AFTER = 10_000
 

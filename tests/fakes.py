@@ -98,8 +98,8 @@ class FakeEngine:
             self._messages.append(Finished(spec, self._trial(spec, on_epoch)))
         except TrialFailedError as error:
             self._messages.append(Failed(spec, str(error), "Traceback …", lost=False))
-        except WorkerDiedError:
-            self._messages.append(Failed(spec, "worker died", "", lost=True))
+        except WorkerDiedError as error:
+            self._messages.append(Failed(spec, str(error) or "worker died", "", lost=True))
 
 
 class Recorder:

@@ -23,6 +23,7 @@ SHARED = {
     "sweeps.invocation",
     "sweeps.metrics",
     "sweeps.runtime",
+    "sweeps.software",
 }
 # Place -> the places of ours that it may import besides itself and SHARED; the longest matching place counts.
 MAY_IMPORT = {
@@ -34,6 +35,7 @@ MAY_IMPORT = {
     "sweeps.invocation": set(),
     "sweeps.metrics": set(),
     "sweeps.runtime": set(),
+    "sweeps.software": set(),
     "sweeps.text_encoder": set(),
     "sweeps.standard_streams": set(),
     "sweeps.console": set(),
@@ -43,7 +45,7 @@ MAY_IMPORT = {
     "sweeps.analysis": {"sweeps.journal", "sweeps.search.space", "sweeps.search.builders", "sweeps.trials.predictions"},
     "sweeps.report": {"sweeps.analysis", "sweeps.journal", "sweeps.search.space"},
     "sweeps.tracking": {"sweeps.journal", "sweeps.text_encoder", "sweeps.trials"},
-    "sweeps.environment": {"sweeps.journal", "sweeps.search.annotations", "sweeps.trials.gpus"},
+    "sweeps.environment": {"sweeps.journal", "sweeps.trials.gpus"},
     "sweeps.plan": {"sweeps.search.space", "sweeps.trials.spec"},
     "sweeps.finalists": {"sweeps.plan", "sweeps.journal", "sweeps.search.ask_tell"},
     "sweeps.estimate": {"sweeps.plan", "sweeps.search", "sweeps.trials"},
@@ -142,6 +144,7 @@ def test_a_library_has_one_place(module: str) -> None:
         ("sweeps.files", set()),
         ("sweeps.metrics", set()),
         ("sweeps.runtime", set()),
+        ("sweeps.software", set()),
     ],
 )
 def test_the_lowest_modules_import_nothing_of_ours(module: str, lower: set[str]) -> None:

@@ -13,6 +13,7 @@ from sweeps.journal import checking
 from sweeps.journal.clock import CLOCK
 
 FORMAT = 1  # of the lines; written into a journal's first event
+LAST = 253_402_300_800  # seconds from 1970 to the end of the year 9999, the last that others can write down
 
 
 @dataclass(frozen=True)
@@ -169,4 +170,7 @@ def from_entry(entry: object) -> Event:
     if unknown := sorted(values.keys() - known):
         raise LaterFormatError(f"this version knows no field {unknown[0]!r} of {name}")
     checking.check(kind, values)
-    return kind(**values)
+    event = kind(**values)
+    if not 0 <= event.time < LAST:
+        raise ValueError(f"time is {event.time}")
+    return event

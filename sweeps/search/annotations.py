@@ -7,15 +7,14 @@ lead to types of `models.hyperparameters`; `object` stands for whatever cannot b
 from __future__ import annotations
 
 import ast
-import importlib.util
 from collections.abc import Iterator
-from importlib.machinery import PathFinder
 from pathlib import Path
 from types import NoneType
 from typing import Any
 
 from conf.schema import ConfigError, did_you_mean
 from models import hyperparameters
+from sweeps.software import source_of
 
 
 class Source:
@@ -98,15 +97,3 @@ def _read(module: str) -> Source | None:
         return Source(module, path) if path else None
     except (OSError, SyntaxError, ValueError, RecursionError):  # the last if modules import `*` from each other
         return None
-
-
-def source_of(module: str) -> Path | None:
-    """Return the file of a module without importing the packages that it lies in; None if there is none."""
-    top, *names = module.split(".")
-    try:
-        spec = importlib.util.find_spec(top)
-    except ValueError:  # an empty name, or a module that was not imported from a file
-        return None
-    for name in names:
-        spec = spec and PathFinder.find_spec(f"{spec.name}.{name}", spec.submodule_search_locations or [])
-    return Path(spec.origin) if spec and spec.origin and spec.origin.endswith(".py") else None

@@ -13,7 +13,8 @@ from types import NoneType
 from typing import Any, NamedTuple, get_args
 
 from conf.schema import TUNER_KEYS, ConfigError, did_you_mean
-from sweeps.search.annotations import Source, source_of
+from sweeps.search.annotations import Source
+from sweeps.software import source_of
 
 
 class Limits(NamedTuple):

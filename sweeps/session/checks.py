@@ -64,6 +64,8 @@ def _check_keras_settings() -> None:
         raise ConfigError(f"{file}: Keras cannot read its settings ({error.strerror})") from error
     except ValueError:  # Keras takes no notice of it
         return
+    except RecursionError as error:
+        raise ConfigError(f"{file}: nested too deeply; remove it, and Keras makes it anew") from error
     if not isinstance(found, dict):
         raise ConfigError(f"{file}: must be a JSON object; remove it, and Keras makes it anew")
     for name, allowed in KERAS_SETTINGS.items():

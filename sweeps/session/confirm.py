@@ -56,9 +56,9 @@ def confirm(request: Request, session: Session) -> list[SweepRecord]:
             _plan(*each) for each in zip(plans_of(job, search_space, directory), records, confirmations, strict=True)
         ]
         sweeps = [Sweep(plan, _oracle(plan), journal.read(plan.directory)) for plan in plans]
-        files.write_text(directory / stored.FILE, job.yaml)
+        outputs.write_config(directory, job.yaml)
         files.write_text(directory / outputs.COMMAND, json.dumps(_options(request)))
-        with workers(config.engine) as engine:
+        with workers(config.engine, plans) as engine:
             confirmed, tracker, logged = session.conduct(sweeps, engine, sweeps[0].oracle.description)
         for plan, record in zip(plans, confirmed, strict=True):
             _print(record, session.console)

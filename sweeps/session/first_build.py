@@ -6,22 +6,28 @@ from collections.abc import Sequence
 
 from conf.schema import ConfigError
 from sweeps.plan import Plan
-from sweeps.trials.engine import Engine, Failed
+from sweeps.trials.engine import OUT_OF_MEMORY, Engine, Failed
 
 CHECK = "sweeps.trials.building.check"
+ATTEMPTS = 3  # at a build whose worker dies
 
 
 def check(plans: Sequence[Plan], engine: Engine) -> None:
     """Build the baseline of each plan on a worker; raises `ConfigError` if that fails.
 
-    A worker that dies says nothing about the model: its trial will be tried again, and recorded.
+    A worker that dies again and again says nothing about the model, unless for want of memory: its trial will be tried,
+    and recorded.
     """
     for number, plan in enumerate(plans):
         engine.submit(CHECK, plan.spec(number, plan.space.defaults(), 0, 1))
     failures = []
     while engine.busy:
         message = engine.next(1)
-        if isinstance(message, Failed) and not message.lost:
+        if not isinstance(message, Failed):
+            continue
+        if message.lost and message.spec.attempt < ATTEMPTS:
+            engine.submit(CHECK, message.spec._replace(attempt=message.spec.attempt + 1))
+        elif not message.lost or message.reason.startswith(OUT_OF_MEMORY):
             failures.append(message)
     if failures:
         spec, reason = failures[0].spec, failures[0].reason

@@ -11,7 +11,7 @@ from pathlib import Path
 
 from conf import stored
 from conf.schema import ConfigError
-from sweeps import journal
+from sweeps import files, journal
 from sweeps.journal import JournalError, SweepStarted
 from sweeps.tracking import store
 
@@ -48,6 +48,12 @@ def _remove(directory: Path) -> None:
         (directory / name).unlink(missing_ok=True)
     with suppress(OSError):  # it is not empty
         directory.rmdir()
+
+
+def write_config(directory: Path, yaml: str) -> None:
+    """Write the configuration with which sweeps go on, unless its file says the same: comments in it are kept."""
+    if not stored.agrees(directory, yaml):
+        files.write_text(directory / stored.FILE, yaml)
 
 
 def has_begun(directory: Path) -> bool:

@@ -45,7 +45,7 @@ def reproduce(request: Config, console: Console, named: Mapping[str, str]) -> bo
     differences = reproduction.environment_differences(recorded, environment.here(plan.functions))
     for line in differences:
         console.print(f"another environment: {line}", soft_wrap=True)
-    with workers(config.engine) as engine:
+    with workers(config.engine, [plan]) as engine:
         outcome = _train(engine, plan.function, spec)
     equal, lines = reproduction.in_words(trial, outcome)
     for line in lines:

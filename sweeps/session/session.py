@@ -10,9 +10,8 @@ from importlib import import_module
 from pathlib import Path
 from typing import TYPE_CHECKING, NamedTuple
 
-from conf import stored
 from conf.schema import ConfigError, Data, Engine, Job
-from sweeps import driver, files, invocation, journal
+from sweeps import driver, invocation, journal
 from sweeps.errors import SweepError
 from sweeps.journal import Event, SweepRecord
 from sweeps.plan import Plan
@@ -47,15 +46,16 @@ class Sweep(NamedTuple):
 
 
 @contextmanager
-def workers(config: Engine) -> Iterator[DaskEngine]:
-    """Open the engine; its workers load TensorFlow while this process does."""
+def workers(config: Engine, plans: Sequence[Plan]) -> Iterator[DaskEngine]:
+    """Open the engine for the trials of some plans; its workers load TensorFlow while this process does."""
     try:
         from sweeps.trials.dask_engine import open_engine
     except ValueError as error:  # Dask reads the user's files of settings when it is imported
         raise ConfigError(" ".join(str(error).split())) from error
 
     gpus.forget()
-    with open_engine(config) as engine:
+    functions = tuple(dict.fromkeys(name for plan in plans for name in plan.trial_functions))
+    with open_engine(config, functions) as engine:
         engine.warm_up("sweeps.trials.building.prepare")
         with without_native_logs():
             import_module("sweeps.search.oracle")
@@ -96,8 +96,8 @@ class Session:
             for plan, past in zip(plans, pasts, strict=True):
                 if past:
                     refuse_another_sweep(plan, first_event(past))
-            files.write_text(directory / stored.FILE, job.yaml)
-            with workers(config.engine) as engine:
+            outputs.write_config(directory, job.yaml)
+            with workers(config.engine, plans) as engine:
                 return self._search(plans, pasts, engine)
 
     def dry_run(self, job: Job, space: Space) -> None:
@@ -106,7 +106,7 @@ class Session:
         from sweeps.estimate import estimates
 
         plans = plans_of(job, space, outputs.OUTPUTS / "dry-run")
-        with workers(job.config.engine) as engine:
+        with workers(job.config.engine, plans) as engine:
             for plan, estimate in zip(plans, estimates(plans, engine), strict=True):
                 self.console.print(terminal.estimate_table(plan, estimate))
 
@@ -287,6 +287,6 @@ class Session:
 def places(config: Engine, workers: int) -> tuple[str, str]:
     """Describe where trials run: on how many workers and GPUs; and why visible GPUs are not used."""
     available = gpus.gpus() if config.name == "local" else gpus.Gpus(())
-    count = len(available.ids)
+    count = min(len(available.ids), workers)  # a worker has one
     on_gpus = f" on {count} GPU{'s' if count > 1 else ''}" if count else ""
     return f"{workers} worker{'s' if workers != 1 else ''}{on_gpus}", available.unused

@@ -7,6 +7,7 @@ import sqlite3
 import tempfile
 from collections.abc import Mapping
 from pathlib import Path
+from typing import Any
 
 from mlflow import MlflowClient
 from mlflow.entities import Metric, Run
@@ -18,8 +19,9 @@ from sqlalchemy.exc import SQLAlchemyError
 from sweeps.tracking import creation, database, failures, moved_artifacts, temporary_folder
 from sweeps.tracking.failures import StoreAwayError, StoreRefusesError
 
-# A store that does not answer, or refuses, raises these; MLflow wraps a database's own errors only after opening it.
-UNAVAILABLE = (MlflowException, SQLAlchemyError, OSError, sqlite3.Error, StoreAwayError, StoreRefusesError)
+# A store that does not answer, or refuses, raises these; MLflow wraps a database's own errors only after opening it,
+# and imports what writes to a place of artifacts when it is first used.
+UNAVAILABLE = (MlflowException, SQLAlchemyError, OSError, sqlite3.Error, ImportError, StoreAwayError, StoreRefusesError)
 
 
 NO_SUCH_RUN = ("RESOURCE_DOES_NOT_EXIST", "INVALID_PARAMETER_VALUE")  # the second for what cannot be a run's id
@@ -67,8 +69,18 @@ def _check_server(uri: str) -> None:
         raise failures.of(uri, error) from error
     if answer.status_code != 200:
         raise failures.of_status(uri, answer.status_code)
-    if not answer.headers.get("Content-Type", "").startswith("application/json"):
+    if not _is_mlflows(answer):
         raise failures.of_page(uri)
+
+
+def _is_mlflows(answer: Any) -> bool:
+    """Whether a server's answer is one to `PROBE`; others may answer anything with JSON of their own."""
+    try:
+        content = answer.json()
+    except ValueError:
+        return False
+    is_json = answer.headers.get("Content-Type", "").startswith("application/json")
+    return is_json and isinstance(content, dict) and content.keys() <= {"experiments", "next_page_token"}
 
 
 def search_runs(client: MlflowClient, condition: str) -> list[Run]:

@@ -11,12 +11,16 @@ from urllib.parse import quote, urlsplit
 from mlflow import MlflowClient
 from mlflow.entities import Experiment, RunTag
 from mlflow.exceptions import MlflowException
+from mlflow.store.artifact.artifact_repository_registry import get_artifact_repository
 from mlflow.utils.file_utils import local_file_uri_to_path
 
 from sweeps.tracking import driver_process, failures, filters, store
 from sweeps.tracking.client import NO_SUCH_RUN, UNAVAILABLE, search_runs
 from sweeps.tracking.failures import StoreRefusesError
+from sweeps.tracking.store import without_password
 
+NOWHERE = "text-sweeps-probe"  # a folder that no experiment has: listing a whole one could take long
+NO_REPOSITORY = "Could not find a registered artifact repository"  # an error of MLflow's
 KIND = ("mlflow.experimentKind", "custom_model_development")  # MLflow's own tag, which says that models are trained
 
 
@@ -102,6 +106,8 @@ class Experiments:
             )
         if scheme in ("", "file") and not self._uri.startswith("http"):
             self._check_folder(experiment)
+        if scheme not in ("", "file", "mlflow-artifacts"):
+            self._check_package(experiment)
         return str(experiment.experiment_id)
 
     def _check_folder(self, experiment: Experiment) -> None:
@@ -115,6 +121,23 @@ class Experiments:
                 f"the files of the experiment {experiment.name} cannot be written to {folder}: {error.strerror}; "
                 "correct that, or name another one, tracking.experiment=…"
             ) from error
+
+    def _check_package(self, experiment: Experiment) -> None:
+        """Raise `StoreRefusesError` if the artifacts lie where MLflow, as it is installed here, cannot write."""
+        place = without_password(experiment.artifact_location)
+        try:
+            get_artifact_repository(experiment.artifact_location).list_artifacts(NOWHERE)
+            return
+        except ImportError as error:
+            reason = f"the package {error.name}, which writes there, is not installed; install it"
+        except Exception as error:  # of any library, and it may not come again
+            if NO_REPOSITORY not in str(error):
+                return
+            reason = "MLflow knows no such place"
+        raise self._refused(
+            f"the files of the experiment {experiment.name} are kept in {place}: {reason}, or name another one, "
+            "tracking.experiment=…"
+        )
 
     def _refused(self, reason: str) -> StoreRefusesError:
         return failures.refused(self._uri, reason)

@@ -40,6 +40,7 @@ LASTING_WORDS = re.compile(
     re.IGNORECASE,
 )
 NO_SUCH_HOST = re.compile("Name or service not known|nodename nor servname")  # of Linux and of macOS
+ENDLESS = re.compile(r"Exceeded \d+ redirects")
 PASSING_WORDS = re.compile(r"starting up|shutting down|recovery|too many|remaining connection slots|locked|timeout")
 
 
@@ -81,8 +82,8 @@ def of_status(uri: str, status: int) -> StoreAwayError | StoreRefusesError:
 
 
 def of_page(uri: str) -> StoreRefusesError:
-    """Return the failure of a server that answers with anything but JSON."""
-    return refused(uri, f"not a server of MLflow's, as it answers with a page; {SERVER}")
+    """Return the failure of a server that answers with anything but MLflow's JSON."""
+    return refused(uri, f"not a server of MLflow's, as it answers with something else; {SERVER}")
 
 
 def refused(uri: str, reason: str) -> StoreRefusesError:
@@ -122,6 +123,10 @@ def _lasting(error: Exception) -> str | None:
 def _network_reason(cause: BaseException) -> str | None:
     if NO_SUCH_HOST.search(str(cause)):
         return "there is no such host; correct its name, or log to a file and bring the runs later by `sync`"
+    if isinstance(cause, ssl.SSLError) and cause.reason == "WRONG_VERSION_NUMBER":
+        return "it does not speak https; give its address with http://"
+    if ENDLESS.search(str(cause)):
+        return f"not a server of MLflow's, as it sends one from page to page; {SERVER}"
     if isinstance(cause, ssl.SSLCertVerificationError):
         return (
             f"its certificate is not valid here: {cause.verify_message}; "

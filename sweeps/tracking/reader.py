@@ -51,7 +51,9 @@ class StoredSweeps:
             for kind, run in runs
             if is_name(run.data.tags.get("sweep", ""))
         ]
-        return sorted(sweeps, key=lambda sweep: -sweep.started)
+        # A run that was imported may have the tags of another one: the older one, which comes first, counts.
+        by_name = {sweep.name: sweep for sweep in reversed(sweeps)}
+        return sorted(by_name.values(), key=lambda sweep: -sweep.started)
 
     def chosen(self, name: str, *kinds: str) -> list[StoredSweep]:
         """Return the sweep of that name or of that run's id, or all of a directory; raises `ConfigError` for none."""
@@ -71,7 +73,10 @@ class StoredSweeps:
                 self._refuse_large(sweep)
                 self._client.download_artifacts(sweep.run, journal.FILE, folder)
             except UNAVAILABLE as error:
-                raise SweepError(f"{sweep.name}: its run {sweep.run} has no readable {journal.FILE}") from error
+                reason = failures.first_line(error)
+                raise SweepError(
+                    f"{sweep.name}: its run {sweep.run} has no readable {journal.FILE}: {reason}"
+                ) from error
             events = journal.read(Path(folder))
         if not events:
             raise SweepError(f"{sweep.name}: its {journal.FILE} is empty")

@@ -11,7 +11,7 @@ import time
 from pathlib import Path
 
 from mlflow import MlflowClient
-from mlflow.entities import RunTag
+from mlflow.entities import Run, RunTag
 from mlflow.exceptions import MlflowException
 
 from conf.stored import builders
@@ -115,13 +115,15 @@ class SweepRuns:
     def _read_store(self, client: MlflowClient) -> None:
         """Find the runs of this sweep, and count as changed whatever they lack.
 
-        Where a lost answer has led to two runs for one thing, delete one. Earlier versions logged finalists as trials;
-        their runs get the kind that they have here.
+        Where a lost answer has led to two runs for one thing, delete the one that is blank: any other has been given
+        these tags by somebody else, as an import does. Earlier versions logged finalists as trials; their runs get the
+        kind that they have here.
         """
         child = naming.trial_kind(self._started)
         self._parent = None
         self._trials.forget()
-        for stored in search_runs(client, filters.equals("tags.sweep", self._started.sweep)):
+        found = search_runs(client, filters.equals("tags.sweep", self._started.sweep))
+        for stored in sorted(found, key=_is_blank):
             run, tags = StoredRun.of(stored), stored.data.tags
             kind, number = tags.get("kind"), tags.get("trial", "")
             if kind != self._started.kind and not number.isdecimal():
@@ -131,7 +133,7 @@ class SweepRuns:
             elif kind in (child, naming.TRIAL) and self._trials.adopt(int(number), run):
                 if kind != child:
                     client.set_tag(run.id, "kind", child)
-            elif kind in (self._started.kind, child, naming.TRIAL):
+            elif kind in (self._started.kind, child, naming.TRIAL) and _is_blank(stored):
                 client.delete_run(run.id)
         if self._parent is None:
             self._sweep_changed = True
@@ -213,3 +215,9 @@ class SweepRuns:
         if path.exists():  # the driver tells if it was taken away
             client.log_artifact(parent.id, str(path))
         self._journal_logged = time.monotonic()
+
+
+def _is_blank(run: Run) -> bool:
+    """Whether nothing has been logged to a run since it was made."""
+    data = run.data
+    return run.info.status == "RUNNING" and not data.params and not data.metrics and NOTE not in data.tags

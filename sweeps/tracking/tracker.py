@@ -132,7 +132,7 @@ class Tracker:
                     tidied = True
                 self._log(client, closing=closing)
                 self._all_logged = closing
-            except (*UNAVAILABLE, ConfigError) as error:
+            except Exception as error:  # also one of a library that keeps artifacts: nobody else would tell
                 next_try = time.monotonic() + (LAST_RETRY_AFTER if closing else RETRY_AFTER)
                 if not warned:
                     log.warning(self._in_words(error))

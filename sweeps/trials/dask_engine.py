@@ -18,11 +18,10 @@ import time
 import uuid
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
-from types import MappingProxyType
 from typing import Any
 
 import dask
-from distributed import Client, Future, KilledWorker, LocalCluster, get_worker, wait
+from distributed import Client, Future, KilledWorker, LocalCluster, get_worker
 from distributed.comm import connect
 from distributed.deploy.spec import close_clusters
 from distributed.security import Security
@@ -31,8 +30,8 @@ from conf.schema import ConfigError
 from conf.schema import Engine as EngineConfig
 from sweeps import runtime
 from sweeps.errors import SweepError, TrialFailedError, reason_of, traceback_of
-from sweeps.trials import gpus, memory
-from sweeps.trials.engine import Failed, Finished, Message, Started
+from sweeps.trials import certificates, gpus, memory
+from sweeps.trials.engine import OUT_OF_MEMORY, Failed, Finished, Message, Started
 from sweeps.trials.identity import difference, identity
 from sweeps.trials.native_logs import without_native_logs
 from sweeps.trials.spec import EpochReport, TrialSpec
@@ -42,6 +41,7 @@ THREADS = ("TF_NUM_INTRAOP_THREADS", "TF_NUM_INTEROP_THREADS", "OMP_NUM_THREADS"
 ANSWER = 5  # seconds for a scheduler to answer
 WAIT_FOR_WORKERS = 60  # seconds
 WAIT_FOR_START = 600  # seconds for a worker's process that is there to connect
+IN_VAIN = 3  # workers in a row whose memory did not suffice for beginning a trial, after which none can be expected to
 WAIT_FOR_CAUSE = 2  # seconds for a nanny's message that it ended its worker, which may come after the worker's end
 FILES, FILES_OF_A_WORKER = 96, 8  # that this process holds open: its libraries', and a worker's connections and pipes
 CERTIFICATES = (
@@ -80,8 +80,9 @@ EMBEDDED = {
 class DaskEngine:
     """A `sweeps.trials.engine.Engine` that runs each trial as a Dask task.
 
-    `starting` tells whether a worker's process is there that has yet to connect, `software` is what a worker must have,
-    and `otherwise` says what it means if one has not.
+    `starting` tells whether a worker's process is there that has yet to connect. Each worker must have the software of
+    this process, with the `functions` that trials call by their dotted names; `otherwise` says what it means if one has
+    not.
     """
 
     def __init__(
@@ -90,11 +91,12 @@ class DaskEngine:
         *,
         limit: str = "",
         starting: Callable[[], bool] = lambda: False,
-        software: Mapping[str, str] = MappingProxyType({}),
+        functions: tuple[str, ...] = (),
         otherwise: str = SAME_SOFTWARE,
     ) -> None:
         self._client = client
-        self._software = dict(software)
+        self._functions = functions
+        self._software = dict(identity(functions))
         self._otherwise = otherwise
         self._limit = limit  # of a worker's memory, as configured
         self._starting = starting
@@ -105,6 +107,7 @@ class DaskEngine:
         self._where: dict[str, str] = {}  # Dask key -> address of the worker
         self._killed: dict[str, str] = {}  # Dask key -> reason
         self._over_memory: dict[str, int] = {}  # address -> bytes when its nanny ended the worker
+        self._in_vain: dict[int, int] = {}  # process -> the same, for workers since a trial last began that had none
         self._kills = memory.kills()
         self._warming_up: list[Future] = []
         self._most_workers = self.workers
@@ -140,13 +143,18 @@ class DaskEngine:
 
     def warmed_up(self) -> list[Any]:
         """Wait until all workers are warm, and return what the function returned in each that has not died."""
-        wait(self._warming_up)
+        until = time.monotonic() + WAIT_FOR_START  # a task waits for ever if its worker died before it was given there
+        while any(future.status == "pending" for future in self._warming_up) and time.monotonic() < until:
+            self._refuse_memory()
+            time.sleep(0.05)
         return [future.result() for future in self._warming_up if future.status == "finished"]
 
     def submit(self, function: str, spec: TrialSpec) -> None:
         key = f"{spec.sweep}-{spec.trial}-{uuid.uuid4().hex}"
         self._out[key] = spec
-        future = self._client.submit(_call, function, spec, self._topic, self._software, key=key, pure=False)
+        future = self._client.submit(
+            _call, function, spec, self._topic, self._software, self._functions, key=key, pure=False
+        )
         future.add_done_callback(self._messages.put)
 
     def stop(self, sweep: str, reason: str) -> None:
@@ -159,6 +167,7 @@ class DaskEngine:
         self._end_worker(key)
 
     def next(self, timeout: float) -> Message | None:
+        self._refuse_memory()
         try:
             message = self._messages.get(timeout=timeout)
         except queue.Empty:
@@ -192,7 +201,7 @@ class DaskEngine:
             reason, trace = error.args
             return Failed(spec, reason, trace, lost=False)
         # The function was never called: no other trial could run there either, and this one is not at fault.
-        unlike = _unlike_worker(self._client) or f"a worker cannot run trials: {reason_of(error)}"
+        unlike = _unlike_worker(self._client, self._functions) or f"a worker cannot run trials: {reason_of(error)}"
         raise SweepError(f"{unlike}; {self._otherwise}") from error
 
     def _why_died(self, address: str) -> str:
@@ -201,10 +210,10 @@ class DaskEngine:
         while self._limit and address not in self._over_memory and time.monotonic() < deadline:
             time.sleep(0.05)
         if size := self._over_memory.pop(address, 0):
-            return f"out of memory: the worker took {memory.in_words(size)}, more than engine.memory={self._limit}"
+            return f"{OUT_OF_MEMORY}: the worker took {memory.in_words(size)}, more than engine.memory={self._limit}"
         before, self._kills = self._kills, memory.kills()
         if self._kills > before:
-            return f"out of memory: the system, which has {memory.in_words(memory.limit())}, ended the worker"
+            return f"{OUT_OF_MEMORY}: the system, which has {memory.in_words(memory.limit())}, ended the worker"
         return "worker died"
 
     def _end_worker(self, key: str) -> None:
@@ -220,11 +229,15 @@ class DaskEngine:
             self._workers_seen = now
         limit = WAIT_FOR_START if self._starting() else WAIT_FOR_WORKERS
         if now - self._workers_seen > limit:
-            raise SweepError(f"no worker is left, and none came within {limit} s{self._last_over_memory()}")
+            raise SweepError(f"no worker is left, and none came within {limit} s")
 
-    def _last_over_memory(self) -> str:
-        sizes = [memory.in_words(size) for size in self._over_memory.values()]
-        return f"; the last one took {sizes[-1]}, more than engine.memory={self._limit}" if sizes else ""
+    def _refuse_memory(self) -> None:
+        """Raise `SweepError` if one worker after the other takes too much memory before it has begun a trial."""
+        if len(self._in_vain) >= IN_VAIN:
+            size = memory.in_words(max(self._in_vain.values()))
+            raise SweepError(
+                f"engine.memory={self._limit}: too little, a worker takes {size} before it can train anything"
+            )
 
     def _on_message(self, event: tuple[float, dict[str, Any]]) -> None:
         _, message = event
@@ -232,32 +245,39 @@ class DaskEngine:
             self._messages.put(EpochReport(**message["report"]))
         else:
             self._where[message["started"]] = message["worker"]  # Dask adds the worker
+            self._in_vain.clear()
             self._messages.put(message["started"])
 
     def _on_memory(self, event: tuple[float, dict[str, Any]]) -> None:
-        self._over_memory[event[1]["worker"]] = event[1]["rss"]
+        address, size = event[1]["worker"], event[1]["rss"]
+        self._over_memory[address] = size
+        if address not in list(self._where.values()):
+            self._in_vain[event[1]["pid"]] = size  # its replacement may have its address
 
 
 @contextmanager
-def open_engine(config: EngineConfig) -> Iterator[DaskEngine]:
-    """Yield an engine whose workers are there or starting; those of `engine=local` end with the block."""
+def open_engine(config: EngineConfig, functions: tuple[str, ...] = ()) -> Iterator[DaskEngine]:
+    """Yield an engine whose workers are there or starting; those of `engine=local` end with the block.
+
+    `functions` are the dotted names of those that trials call: a worker that has others is refused.
+    """
     # A spec holds the checkpoint from which a promoted trial goes on: some 20 MB, of which Dask would warn.
     settings = {"distributed.admin.large-graph-warning-threshold": "1GB"}
     opened = _connected if config.name == "cluster" else _embedded
-    with dask.config.set(settings), opened(config) as engine:
+    with dask.config.set(settings), opened(config, functions) as engine:
         yield engine
 
 
 @contextmanager
-def _embedded(config: EngineConfig) -> Iterator[DaskEngine]:
-    software = identity()  # before a worker imports the code
+def _embedded(config: EngineConfig, functions: tuple[str, ...]) -> Iterator[DaskEngine]:
+    identity(functions)  # which is remembered: the code as it is before a worker imports it
     with dask.config.set(EMBEDDED), _local_cluster(config) as cluster, Client(cluster) as client:
 
         def starting() -> bool:
             return any(nanny.is_alive() for nanny in list(cluster.workers.values()))
 
         limit = config.memory or ""
-        yield DaskEngine(client, limit=limit, starting=starting, software=software, otherwise=CHANGED)
+        yield DaskEngine(client, limit=limit, starting=starting, functions=functions, otherwise=CHANGED)
 
 
 def _local_cluster(config: EngineConfig) -> LocalCluster:
@@ -272,7 +292,7 @@ def _local_cluster(config: EngineConfig) -> LocalCluster:
             host="127.0.0.1",
             dashboard_address="127.0.0.1:0",  # with None it listens too, and two sweeps would want the same port
             memory_limit=config.memory or 0,
-            security=Security.temporary(),  # whoever else is on this machine has no certificate, and is not let in
+            security=_security(),
             silence_logs=logging.CRITICAL,  # the journal has a trial's error; its worker need not print it too
         )
     except Exception as error:  # a setting of the user's for Dask may raise any
@@ -282,6 +302,14 @@ def _local_cluster(config: EngineConfig) -> LocalCluster:
         atexit.unregister(close_clusters)
         logging.getLogger("asyncio").setLevel(logging.CRITICAL + 1)
         raise
+
+
+def _security() -> Security:
+    """Let nobody in who lacks a certificate that only this process and its workers have."""
+    certificate, key = certificates.new()
+    parts = ("client", "scheduler", "worker")
+    ours = {f"tls_{part}_cert": certificate for part in parts} | {f"tls_{part}_key": key for part in parts}
+    return Security(require_encryption=True, tls_ca_file=certificate, **ours)
 
 
 def _check_system() -> None:
@@ -321,7 +349,7 @@ def dask_setup(worker: Any) -> None:
 
 
 @contextmanager
-def _connected(config: EngineConfig) -> Iterator[DaskEngine]:
+def _connected(config: EngineConfig, functions: tuple[str, ...]) -> Iterator[DaskEngine]:
     where = f"engine.scheduler={config.scheduler}"
     try:
         asyncio.run(asyncio.wait_for(_ask_for_scheduler(config.scheduler or ""), 2 * ANSWER))
@@ -341,9 +369,9 @@ def _connected(config: EngineConfig) -> Iterator[DaskEngine]:
                     f"{where}: worker {address} runs {worker['nthreads']} tasks at once; "
                     "Keras trains one trial a process: start workers with --nthreads 1"
                 )
-        if unlike := _unlike_worker(client):
+        if unlike := _unlike_worker(client, functions):
             raise ConfigError(f"{where}: {unlike}; {SAME_SOFTWARE}")
-        yield DaskEngine(client, software=identity())
+        yield DaskEngine(client, functions=functions)
 
 
 async def _ask_for_scheduler(address: str) -> None:
@@ -358,10 +386,10 @@ async def _ask_for_scheduler(address: str) -> None:
         raise ValueError(f"it is a Dask {str(kind).lower()}")
 
 
-def _unlike_worker(client: Client) -> str:
+def _unlike_worker(client: Client, functions: tuple[str, ...]) -> str:
     """Name a worker that lacks this project, or has it or its packages in another version; empty if there is none."""
-    for address, answer in client.run(identity, on_error="return").items():
-        unlike = reason_of(answer) if isinstance(answer, Exception) else difference(identity(), answer)
+    for address, answer in client.run(identity, functions, on_error="return").items():
+        unlike = reason_of(answer) if isinstance(answer, Exception) else difference(identity(functions), answer)
         if unlike:
             return f"worker {address} cannot run trials: {unlike}"
     return ""
@@ -394,9 +422,9 @@ class _TrialError(Exception):
         super().__init__(reason, trace)
 
 
-def _call(function: str, spec: TrialSpec, topic: str, drivers: Mapping[str, str]) -> Any:
+def _call(function: str, spec: TrialSpec, topic: str, drivers: Mapping[str, str], functions: tuple[str, ...]) -> Any:
     """Call the function on a worker, and send its reports to the driver."""
-    if drivers and (unlike := difference(drivers, identity())):
+    if unlike := difference(drivers, identity(functions)):
         raise RuntimeError(unlike)
     worker = get_worker()
 

@@ -10,6 +10,8 @@ from typing import Any, NamedTuple, Protocol
 
 from sweeps.trials.spec import EpochReport, TrialSpec
 
+OUT_OF_MEMORY = "out of memory"  # the beginning of the reason of a failure for want of it
+
 
 class Started(NamedTuple):
     """The trial is now on a worker that has imported everything it needs."""

@@ -8,6 +8,7 @@ from __future__ import annotations
 import ctypes.util
 import importlib.util
 import os
+import re
 import shutil
 import subprocess
 from collections.abc import Sequence
@@ -17,7 +18,10 @@ from typing import NamedTuple
 DRIVER = Path("/proc/driver/nvidia/gpus")  # has a folder for each GPU once NVIDIA's driver is loaded
 # On Windows's Linux the driver is outside, and only its own tool can count the GPUs.
 WINDOWS = Path("/dev/dxg")
-REMEDY = "TensorFlow's CUDA libraries are not installed: pip install '.[cuda]'; trials run on the processor"
+ON_PROCESSOR = "trials run on the processor"
+REMEDY = f"TensorFlow's CUDA libraries are not installed: pip install '.[cuda]'; {ON_PROCESSOR}"
+HIDING = ("", "-1", "none", "void", "NoDevFiles")  # values of CUDA_VISIBLE_DEVICES that are to hide all GPUs
+LISTING = 30  # seconds that NVIDIA's tool gets
 
 DRIVER_HINT = "is the driver recent enough for TensorFlow's CUDA, and are all of its CUDA libraries there?"
 
@@ -36,7 +40,10 @@ def gpus() -> Gpus:
     """
     if _found:
         return _found[-1]
-    visible = _visible(_installed(), os.environ.get("CUDA_VISIBLE_DEVICES"))
+    installed, variable = _installed(), os.environ.get("CUDA_VISIBLE_DEVICES")
+    visible = _visible(installed, variable)
+    if installed and not visible and variable not in HIDING:
+        return Gpus((), f"CUDA_VISIBLE_DEVICES={variable} begins with no GPU of this machine; {ON_PROCESSOR}")
     if visible and not _libraries():
         return Gpus((), f"{len(visible)} GPU{'s' if len(visible) > 1 else ''} not used: {REMEDY}")
     return Gpus(visible)
@@ -82,21 +89,27 @@ def _installed() -> int:
         return sum(1 for _ in DRIVER.glob("*"))
     if (tool := shutil.which("nvidia-smi")) is None:
         return 0
-    listing = subprocess.run([tool, "-L"], capture_output=True, text=True, check=False).stdout
-    return sum(line.startswith("GPU ") for line in listing.splitlines())
+    try:
+        listing = subprocess.run([tool, "-L"], capture_output=True, check=False, timeout=LISTING).stdout
+    except (OSError, subprocess.TimeoutExpired):
+        return 0
+    return sum(line.startswith(b"GPU ") for line in listing.splitlines())
 
 
 def _visible(installed: int, variable: str | None) -> tuple[str, ...]:
-    """Read CUDA_VISIBLE_DEVICES as CUDA does: numbers and UUIDs up to the first that names no GPU; unset, all GPUs."""
+    """Read CUDA_VISIBLE_DEVICES as CUDA does: numbers and UUIDs up to the first that names no GPU; unset, all GPUs.
+
+    A GPU that is named twice counts once.
+    """
+    numbers = [str(number) for number in range(installed)]
     if variable is None:
-        return tuple(str(number) for number in range(installed))
+        return tuple(numbers)
     visible: list[str] = []
-    for name in (part.strip() for part in variable.split(",")):
-        exists = int(name) < installed if name.isdecimal() else name.startswith(("GPU-", "MIG-"))
-        if not (installed and exists):
+    for name in (re.sub("^0+(?=[0-9])", "", part.strip()) for part in variable.split(",")):
+        if not (name in numbers or (installed and name.startswith(("GPU-", "MIG-")))):
             break
         visible.append(name)
-    return tuple(visible)
+    return tuple(dict.fromkeys(visible))
 
 
 def _libraries() -> bool:

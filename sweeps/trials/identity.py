@@ -1,36 +1,45 @@
-"""The software that decides what a trial gives: a worker of a cluster must have the driver's own."""
+"""The software that decides what a trial gives: a worker must have the driver's own."""
 
 from __future__ import annotations
 
 import hashlib
-import platform
+import json
 from collections.abc import Mapping
 from functools import cache
-from importlib import metadata
-from pathlib import Path
+
+from sweeps import software
 
 PACKAGES = ("keras", "numpy", "tensorflow")
 OWN = "text-sweeps"
-ROOT = Path(__file__).resolve().parents[2]
-CODE = ("conf", "models", "pipelines/data", "sweeps/trials")  # all that a worker runs lies here
+# All of this project that a worker runs.
+ON_WORKERS = (
+    "conf/",
+    "models/",
+    "pipelines/data/",
+    "sweeps/trials/",
+    *(f"sweeps/{name}.py" for name in ("audit", "errors", "files", "metrics", "runtime", "software", "text_encoder")),
+)
 
 
 @cache
-def identity() -> dict[str, str]:
-    """Return the versions of Python and of the packages, and a digest of the code that trials run, models included."""
-    versions = {"python": platform.python_version()}
-    for package in PACKAGES:
-        try:
-            versions[package] = metadata.version(package)
-        except metadata.PackageNotFoundError:
-            versions[package] = "none"
-    digest = hashlib.sha256()
-    for file in sorted(file for folder in CODE for file in (ROOT / folder).rglob("*.py")):
-        digest.update(f"{file.relative_to(ROOT)}\0".encode() + file.read_bytes() + b"\0")
-    return {**versions, OWN: digest.hexdigest()[:8]}
+def identity(functions: tuple[str, ...] = ()) -> dict[str, str]:
+    """Return the versions of Python and of the packages, and digests of the code that trials run.
+
+    `functions` are the dotted names of those that they call; each file of theirs that is not this project's is named.
+    """
+    files = {name: digest for name, digest in software.code(functions).items() if name.endswith(".py")}
+    others = {name: digest for name, digest in files.items() if name.partition("/")[0] not in software.CODE}
+    own = [(name, digest) for name, digest in files.items() if name.startswith(ON_WORKERS)]
+    return {
+        **software.versions(PACKAGES),
+        OWN: hashlib.sha256(json.dumps(own).encode()).hexdigest()[:8],
+        **others,
+    }
 
 
 def difference(own: Mapping[str, str], other: Mapping[str, str]) -> str:
     """Say in a few words in what another process's identity differs; empty where it is the same."""
-    differing = [f"{name} {other.get(name)} instead of {own[name]}" for name in own if own[name] != other.get(name)]
+    differing = [
+        f"{name} {other.get(name, 'none')} instead of {own[name]}" for name in own if own[name] != other.get(name)
+    ]
     return ", ".join(differing).replace(f"{OWN} ", "other code of this project: ")

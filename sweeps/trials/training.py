@@ -22,6 +22,7 @@ from sweeps.errors import TrialFailedError
 from sweeps.metrics import CURVES
 from sweeps.trials import class_weights, early_stopping, evaluation
 from sweeps.trials.building import compiled
+from sweeps.trials.engine import OUT_OF_MEMORY
 from sweeps.trials.evaluation import answers_of, batches
 from sweeps.trials.spec import (
     Checkpoint,
@@ -47,7 +48,7 @@ def run(spec: TrialSpec, on_epoch: OnEpoch) -> TrialResult:
     try:
         return _run(spec, on_epoch)
     except (MemoryError, tf.errors.ResourceExhaustedError) as error:
-        raise TrialFailedError("out of memory") from error
+        raise TrialFailedError(OUT_OF_MEMORY) from error
 
 
 def measure(spec: TrialSpec, on_epoch: OnEpoch) -> Timing:

@@ -267,7 +267,7 @@ def test_a_death_for_memory_is_named_before_the_first_report_and_where_the_syste
 
         def exception(self) -> KilledWorker:
             worker = type("Worker", (), {"address": address})()
-            threading.Timer(0.2, local._on_memory, [(0.0, {"worker": address, "rss": 312_000_000})]).start()
+            threading.Timer(0.2, local._on_memory, [(0.0, {"worker": address, "pid": 1, "rss": 312_000_000})]).start()
             return KilledWorker(key, worker, 0)
 
     dead = Dead()
@@ -400,6 +400,32 @@ def test_a_worker_past_its_memory_is_replaced_and_named_as_the_reason_and_all_en
     assert [pid for pid in alive if "resource_tracker" not in " ".join(psutil.Process(pid).cmdline())] == []
 
 
+def test_a_limit_in_which_no_worker_can_begin_is_told_at_once() -> None:
+    began = time.monotonic()
+    with open_engine(EngineConfig("local", workers=1, memory="50MB")) as engine:
+        engine.submit("tests.specs.slow", spec())
+        with pytest.raises(SweepError, match=r"^engine\.memory=50MB: too little, a worker takes \d+ MB before it can"):
+            messages_until_idle(engine)
+    assert time.monotonic() - began < dask_engine.WAIT_FOR_WORKERS
+
+
+def test_only_workers_that_have_begun_nothing_count_as_ended_in_vain(local: DaskEngine) -> None:
+    event = {"worker": "tls://127.0.0.1:1", "pid": 7, "rss": 52_000_000}
+    local._in_vain.clear()
+    local._where["s/tiny-1"] = str(event["worker"])
+    local._on_memory((0.0, event))
+    assert local._in_vain == {}
+    del local._where["s/tiny-1"]
+    local._on_memory((0.0, event))
+    local._on_memory((0.0, event | {"pid": 8}))
+    assert local._in_vain == {7: 52_000_000, 8: 52_000_000}
+    local._on_message((0.0, {"started": "s/tiny-1", "worker": "tls://127.0.0.1:2"}))
+    assert local._in_vain == {}
+    local.next(0.1)
+    local._where.clear()
+    local._over_memory.clear()
+
+
 def test_a_worker_that_is_lost_again_and_again_comes_back(monkeypatch: pytest.MonkeyPatch) -> None:
     # Each replacement is lost just when Dask looks whether the worker before it was replaced.
     monkeypatch.setenv("DASK_DISTRIBUTED__DEPLOY__LOST_WORKER_TIMEOUT", "1s")
@@ -442,8 +468,7 @@ def test_without_any_worker_the_sweep_ends(local: DaskEngine, monkeypatch: pytes
     monkeypatch.setattr(dask_engine, "WAIT_FOR_WORKERS", 0.1)
     monkeypatch.setattr(DaskEngine, "workers", 0)
     monkeypatch.setattr(local, "_starting", lambda: False)
-    monkeypatch.setattr(local, "_over_memory", {"tcp://127.0.0.1:1": 52_000_000})
-    with pytest.raises(SweepError, match=r"no worker is left, .*; the last one took 52 MB, more than engine\.memory="):
+    with pytest.raises(SweepError, match=r"no worker is left, and none came within 0\.1 s"):
         local.next(0.2)
 
 

@@ -6,23 +6,25 @@ import time
 from collections.abc import Callable, Iterator
 from importlib import metadata
 from pathlib import Path
-from typing import Any
 
 import pytest
 
-from sweeps import environment
+from sweeps import environment, software
 
 Git = Callable[..., str]
+
+
+def ask_anew() -> None:
+    for question in (environment.git, environment.versions, software._of_this_project, software._of_module):
+        question.cache_clear()
 
 
 @pytest.fixture(autouse=True)
 def asked_anew() -> Iterator[None]:
     """Forget what this process has asked already, before and after the test."""
-    for question in (environment.git, environment.versions, environment.code):
-        question.cache_clear()
+    ask_anew()
     yield
-    for question in (environment.git, environment.versions, environment.code):
-        question.cache_clear()
+    ask_anew()
 
 
 @pytest.fixture
@@ -44,10 +46,10 @@ def git(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Git:
 
 def code_in(folder: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     """Let the code seem to run from this checkout."""
-    module = folder / "sweeps" / "environment.py"
+    module = folder / "sweeps" / "software.py"
     module.parent.mkdir(parents=True)
     module.write_text("PACKAGES = ()\n")
-    monkeypatch.setattr(environment, "__file__", str(module))
+    monkeypatch.setattr(software, "__file__", str(module))
     return module
 
 
@@ -167,18 +169,13 @@ def test_a_file_that_git_does_not_know_makes_the_code_dirty_if_it_can_run(
     committed(tmp_path, git)
     assert environment.here().git_dirty is False
     for name in ("models/gru.py", "models/hidden.py", "conf/model/gru.yaml"):
-        asked_for(environment)
+        ask_anew()
         (tmp_path / name).parent.mkdir(parents=True, exist_ok=True)
         (tmp_path / name).write_text("a: 1\n")
         described = environment.here()
         assert described.git_dirty is True
         assert name in described.code
         (tmp_path / name).unlink()
-
-
-def asked_for(module: Any) -> None:
-    for question in (module.git, module.code):
-        question.cache_clear()
 
 
 def test_the_content_of_every_file_that_can_run_is_recorded_without_git_too(
@@ -188,8 +185,8 @@ def test_the_content_of_every_file_that_can_run_is_recorded_without_git_too(
     (tmp_path / "notes.py").write_text("of nobody")
     before = environment.here()
     assert before.git_commit is None
-    assert before.code == {"sweeps/environment.py": hashlib.sha256(b"PACKAGES = ()\n").hexdigest()[:12]}
-    asked_for(environment)
+    assert before.code == {"sweeps/software.py": hashlib.sha256(b"PACKAGES = ()\n").hexdigest()[:12]}
+    ask_anew()
     module.write_text("PACKAGES = []\n")
     after = environment.here()
     assert after.code != before.code
@@ -205,12 +202,12 @@ def test_a_named_builder_outside_the_project_is_recorded_with_its_package(
         (tmp_path / name).write_text("x = 1\n")
     monkeypatch.syspath_prepend(str(tmp_path))
     code = environment.here(("mine.nets.build", "alone.read", "nowhere.build")).code
-    assert code.keys() == {"sweeps/environment.py", "mine/__init__.py", "mine/nets.py", "mine/layers.py", "alone.py"}
+    assert code.keys() == {"sweeps/software.py", "mine/__init__.py", "mine/nets.py", "mine/layers.py", "alone.py"}
 
 
 def test_the_code_of_this_project_is_recorded_in_little_space_and_time() -> None:
     began = time.process_time()
-    code = environment.code(("models.lstm.build",))
+    code = software.code(("models.lstm.build",))
     assert time.process_time() - began < 0.5  # 10 ms on two quiet cores
     assert {"models/lstm.py", "conf/model/lstm.yaml", "sweeps/trials/training.py"} <= code.keys()
     assert len(json.dumps(code)) < 16_000

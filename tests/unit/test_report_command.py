@@ -75,6 +75,20 @@ def test_a_run_whose_journal_is_damaged_is_named_and_the_others_have_their_pages
     assert Path("reports/a/imdb/report.html").is_file()
 
 
+def test_a_sweep_whose_name_no_folder_can_have_is_named_and_the_others_have_their_pages(
+    uri: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    sweeps, too_long = StoredSweeps.sweeps, f"{'x' * 300}/imdb"
+    monkeypatch.setattr(
+        StoredSweeps, "sweeps", lambda *those: [sweeps(*those)[0]._replace(name=too_long), *sweeps(*those)]
+    )
+    complete, output = run(f"tracking.uri={uri}")
+    assert not complete
+    (error,) = [line for line in output.splitlines() if line.startswith("error: ")]
+    assert error == f"error: reports/{too_long}: File name too long"
+    assert Path("reports/index.html").is_file()
+
+
 @pytest.mark.usefixtures("fresh_store")
 def test_a_report_that_a_store_has_missed_comes_with_the_sync(composed: Callable[..., Job]) -> None:
     job, directory = composed("trials=2", "epochs=2"), Path("outputs/later")

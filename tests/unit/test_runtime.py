@@ -3,6 +3,7 @@
 import os
 import subprocess
 import sys
+from pathlib import Path
 
 from tests.conftest import ROOT
 
@@ -23,3 +24,11 @@ def test_a_prepared_process_collects_less_often_and_nothing_at_its_end() -> None
     environment = {**os.environ, "PYTHONPATH": str(ROOT), "MLFLOW_HTTP_REQUEST_MAX_RETRIES": "7"}
     ended = subprocess.run([sys.executable, "-c", CODE], env=environment, capture_output=True, text=True, check=True)
     assert ended.stdout.splitlines() == ["True", "True", "true 7", "True"]
+
+
+def test_a_setting_of_the_users_for_another_backend_does_not_keep_keras_from_being_imported(tmp_path: Path) -> None:
+    (tmp_path / "keras.json").write_text('{"backend": "jax", "nnx_enabled": true}')
+    code = "from sweeps import runtime; runtime.prepare(); import keras; print(keras.backend.backend())"
+    environment = {**os.environ, "PYTHONPATH": str(ROOT), "KERAS_HOME": str(tmp_path)}
+    ended = subprocess.run([sys.executable, "-c", code], env=environment, capture_output=True, text=True, check=True)
+    assert ended.stdout == "tensorflow\n"

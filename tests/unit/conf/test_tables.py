@@ -6,6 +6,7 @@ from pathlib import Path
 
 import pytest
 
+from conf import tables
 from conf.compose import compose
 from conf.schema import Config, ConfigError, Data
 
@@ -93,3 +94,8 @@ def test_the_settings_of_a_table(monkeypatch, folder, text):
 def test_keys_that_a_table_does_not_take_are_refused(monkeypatch, arguments, line):
     with pytest.raises(ConfigError, match=f"^{line}"):
         composed(monkeypatch, *arguments)
+
+
+def test_a_value_that_no_path_can_be_is_none() -> None:
+    long = f"tracking.experiment={'x' * 300}"
+    assert tables.expanded([long], ["imdb"]) == [long]

@@ -39,6 +39,8 @@ def written(directory: Path, entries: list[Any]) -> Path:
         ({"confusion": [[0, 1, 5], [0, 1]]}, "confusion has [0, 1], which is no label, answer and count"),
         ({"confusion": [[0, -1, 5]]}, "confusion has [0, -1, 5], which is no label, answer and count"),
         ({"confusion": [[0, 1, "5"]]}, "confusion is [[0, 1, '5']]"),
+        ({"time": -1.0}, "time is -1.0"),
+        ({"time": 1e18}, "time is 1e+18"),
         ({"test": {"test/accuracy": None}}, "test is {'test/accuracy': None}"),
         ({"reason": ["\x1b[31m"]}, r"reason is ['\x1b[31m']"),
     ],

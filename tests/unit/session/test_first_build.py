@@ -31,4 +31,14 @@ def test_a_model_that_fails_is_refused_and_a_worker_that_dies_is_not_its_fault(c
         ConfigError, match=r"^imdb: the model with the defaults \(.*lstm_units=100.*\) fails: model.build"
     ):
         first_build.check(plans, FakeEngine(fail))
-    first_build.check(plans, FakeEngine(die))
+    engine = FakeEngine(die)
+    first_build.check(plans, engine)
+    assert [spec.attempt for spec in engine.specs] == [1, 2, 3]
+
+
+def test_a_model_whose_build_takes_too_much_memory_each_time_is_refused(composed: Callable[..., Job]) -> None:
+    def die(spec: TrialSpec, on_epoch: OnEpoch) -> TrialResult:
+        raise WorkerDiedError("out of memory: the worker took 312 MB, more than engine.memory=300MB")
+
+    with pytest.raises(ConfigError, match=r"fails: out of memory: the worker took 312 MB, more than engine\.memory="):
+        first_build.check([plan(composed())], FakeEngine(die))

@@ -16,6 +16,7 @@ from sweeps.session import checks
         ('{"image_data_format": "x"}', "keras.json: image_data_format=x: allowed by Keras: channels_last"),
         ('{"epsilon": 1}', "keras.json: epsilon=1: must be a number"),
         ("[]", "keras.json: must be a JSON object"),
+        ("[" * 100_000, "keras.json: nested too deeply"),
     ],
 )
 def test_they_are_named(text: str, message: str, composed: Callable[..., Job], tmp_path: Path) -> None:

@@ -1,9 +1,10 @@
 import shutil
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
 
-from conf.schema import ConfigError
+from conf.schema import ConfigError, Job
 from sweeps import journal
 from sweeps.journal import Journal
 from sweeps.session import outputs
@@ -113,3 +114,21 @@ def test_a_file_that_is_no_lock_is_not_written_over(tmp_path: Path) -> None:
     ):
         pass
     assert (tmp_path / "lock").read_text() == "the lock of another program"
+
+
+def test_a_configuration_that_says_the_same_is_left_alone_with_its_comments(
+    tmp_path: Path, composed: Callable[..., Job]
+) -> None:
+    job, file = composed("trials=3"), tmp_path / "config.yaml"
+    outputs.write_config(tmp_path, job.yaml)
+    assert file.read_text() == job.yaml
+    commented = "# for the paper\n" + job.yaml.replace("trials: 3", "trials: 3  # enough")
+    file.write_text(commented)
+    outputs.write_config(tmp_path, job.yaml.replace("resume: null", f"resume: {tmp_path}"))
+    assert file.read_text() == commented
+    for other in (job.yaml.replace("trials: 3", "trials: 4"), job.yaml):
+        outputs.write_config(tmp_path, other)
+        assert file.read_text() == other
+    file.write_text("trials: [")
+    outputs.write_config(tmp_path, job.yaml)
+    assert file.read_text() == job.yaml

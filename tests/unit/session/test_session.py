@@ -16,6 +16,7 @@ from sweeps.errors import SweepError
 from sweeps.session.confirm import Request
 from sweeps.session.session import Session, places
 from sweeps.tracking import registration
+from sweeps.trials import gpus
 from tests.conftest import ROOT, composed_job
 from tests.registered import TINY, logged, planned, serving, swept
 
@@ -75,7 +76,7 @@ def test_a_missing_word_index_is_told_and_is_no_failure(monkeypatch: pytest.Monk
 def test_a_malformed_file_of_dasks_settings_is_one_line(tmp_path: Path) -> None:
     (tmp_path / "dask.yaml").write_text("distributed: [unclosed\n")
     code = "from conf.schema import Engine; from sweeps.session import session"
-    code += "; session.workers(Engine('local')).__enter__()"
+    code += "; session.workers(Engine('local'), []).__enter__()"
     environment = {**os.environ, "PYTHONPATH": str(ROOT), "DASK_CONFIG": str(tmp_path)}
     ended = subprocess.run([sys.executable, "-c", code], env=environment, capture_output=True, text=True, check=False)
     last = ended.stderr.splitlines()[-1]
@@ -86,3 +87,13 @@ def test_a_malformed_file_of_dasks_settings_is_one_line(tmp_path: Path) -> None:
 @pytest.mark.parametrize(("workers", "expected"), [(1, "1 worker"), (2, "2 workers")])
 def test_workers_are_counted(workers: int, expected: str) -> None:
     assert places(Engine("cluster", scheduler="tcp://h:1"), workers) == (expected, "")
+
+
+@pytest.mark.parametrize(
+    ("workers", "on"), [(1, "1 worker on 1 GPU"), (2, "2 workers on 2 GPUs"), (9, "9 workers on 3 GPUs")]
+)
+def test_no_more_gpus_are_claimed_than_there_are_workers(
+    workers: int, on: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(gpus, "gpus", lambda: gpus.Gpus(("0", "1", "2")))
+    assert places(Engine("local"), workers) == (on, "")

@@ -50,16 +50,21 @@ def line(opening: Open, uri: str) -> str:
 
 
 @contextmanager
-def answering(status: int, content: str = "text/html", body: bytes = b"<html>") -> Iterator[str]:
+def answering(status: int, content: str = "text/html", body: bytes = b"<html>", location: str = "") -> Iterator[str]:
     """Serve one answer to everything."""
 
     class Handler(BaseHTTPRequestHandler):
         def do_POST(self) -> None:
-            self.rfile.read(int(self.headers["Content-Length"]))
+            self.rfile.read(int(self.headers["Content-Length"] or 0))
             self.send_response(status)
             self.send_header("Content-Type", content)
+            if location:
+                self.send_header("Location", location)
             self.end_headers()
             self.wfile.write(body)
+
+        def do_GET(self) -> None:  # as which a redirected POST comes back
+            self.do_POST()
 
         def log_message(self, *_: object) -> None:
             """Nothing is printed."""
@@ -78,7 +83,7 @@ def answering(status: int, content: str = "text/html", body: bytes = b"<html>") 
         (401, "text/html", "takes no such user or password (HTTP 401); give them in MLFLOW_TRACKING_USERNAME"),
         (403, "application/json", "forbids this to this user or this machine (HTTP 403)"),
         (404, "text/html", "not a server of MLflow's, as it answers HTTP 404"),
-        (200, "text/html", "not a server of MLflow's, as it answers with a page"),
+        (200, "text/html", "not a server of MLflow's, as it answers with something else"),
     ],
 )
 def test_a_server_that_refuses(status: int, content: str, reason: str) -> None:
@@ -89,6 +94,28 @@ def test_a_server_that_refuses(status: int, content: str, reason: str) -> None:
     (one,) = lines | {str(error.value)}
     assert one.startswith(f"tracking.uri={uri}: ")
     assert reason in one
+
+
+@pytest.mark.parametrize("body", [b'{"ok": true}', b"[1, 2]", b"null", b"", b'{"experiments": [{"exp'])
+def test_a_server_that_answers_everything_in_json_is_not_taken_for_mlflows(body: bytes) -> None:
+    with answering(200, "application/json", body) as uri:
+        lines = {line(opening, uri) for opening in COMMANDS.values()}
+    (one,) = lines
+    assert one.startswith(f"tracking.uri={uri}: not a server of MLflow's, as it answers with something else")
+
+
+def test_a_server_that_speaks_no_https_is_refused() -> None:
+    with answering(200) as uri:
+        secure = uri.replace("http:", "https:")
+        lines = {line(opening, secure) for opening in COMMANDS.values()}
+    assert lines == {f"tracking.uri={secure}: it does not speak https; give its address with http://"}
+
+
+def test_a_server_that_sends_one_in_circles_is_refused() -> None:
+    with answering(302, location="/") as uri:
+        lines = {line(opening, uri) for opening in COMMANDS.values()}
+    (one,) = lines
+    assert "as it sends one from page to page" in one
 
 
 def test_a_server_with_an_error_of_its_own_may_answer_later(capfd: pytest.CaptureFixture[str]) -> None:
@@ -231,6 +258,23 @@ def start(**tracking: str) -> None:
         tracker.wait_until_opened()
     finally:
         tracker.close(0)
+
+
+@pytest.mark.usefixtures("fresh_store")
+@pytest.mark.parametrize(
+    ("place", "reason"),
+    [
+        ("sftp://host/x", ", which writes there, is not installed; install it, or name another one"),
+        ("nonsense://me:geheim@host/x", "MLflow knows no such place, or name another one"),
+    ],
+)
+def test_artifacts_in_a_place_to_which_nothing_here_can_write_are_refused(place: str, reason: str) -> None:
+    uri = store.uri(None)
+    MlflowClient(uri).create_experiment("imdb-standin", place)
+    refused = line(lambda _: start(), uri)
+    assert refused.startswith(f"tracking.uri={uri}: the files of the experiment imdb-standin are kept in ")
+    assert reason in refused
+    assert "geheim" not in refused
 
 
 @pytest.mark.usefixtures("fresh_store")

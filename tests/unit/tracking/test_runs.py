@@ -22,7 +22,8 @@ from sweeps.tracking import comparison_page, driver_process, store
 from sweeps.tracking.client import search_runs
 from sweeps.tracking.experiments import Experiments
 from sweeps.tracking.extras import Extras
-from sweeps.tracking.runs import SweepRuns
+from sweeps.tracking.reader import StoredSweeps
+from sweeps.tracking.runs import NOTE, SweepRuns
 from sweeps.tracking.tracker import Tracker
 from sweeps.trials.spec import EpochReport, OnEpoch, TrialResult, TrialSpec
 from tests import records
@@ -340,8 +341,9 @@ def test_a_sweep_that_is_interrupted_is_killed_and_goes_on_in_the_same_runs_one_
     before, first = ids(), runs("trial")[0]
     assert [run.info.status for run in runs("sweep")] == ["KILLED"]
     assert sorted(run.info.status for run in runs("trial")) == ["FINISHED", "KILLED", "KILLED"]
-    for original in (first, runs("sweep")[0]):  # somebody else logged them too
-        client().create_run(first.info.experiment_id, tags=original.data.tags)
+    for original in (first, runs("sweep")[0]):  # made twice, as an answer was lost
+        tags = {name: value for name, value in original.data.tags.items() if name != NOTE}
+        client().create_run(first.info.experiment_id, tags=tags)
     search = resumed(job, opened(job))
     assert before.items() <= ids().items()
     assert len(runs("sweep")) == 1
@@ -349,6 +351,24 @@ def test_a_sweep_that_is_interrupted_is_killed_and_goes_on_in_the_same_runs_one_
     assert {run.info.status for run in [*runs("sweep"), *runs("trial")]} == {"FINISHED"}
     for run in runs("trial"):
         assert_curves_logged_once(run, search.record.trials[int(run.data.tags["trial"])])
+
+
+def test_runs_that_were_imported_with_their_tags_and_numbers_are_left_alone() -> None:
+    job = small(2, 1)
+    search = tracked(job)
+    own, experiment = ids(), client().create_experiment("from another store")
+    imported = []
+    for original in [*runs("sweep"), *runs("trial")]:
+        info = original.info
+        copy = client().create_run(experiment, info.start_time - 1, original.data.tags).info.run_id
+        for name, value in original.data.metrics.items():
+            client().log_metric(copy, name, value + 1, step=1)
+        client().set_terminated(copy, info.status, info.end_time)
+        imported.append(copy)
+    catch_up(opened(job), search.plan.directory)
+    assert [client().get_run(run).info.lifecycle_stage for run in imported] == ["active"] * 3
+    assert {run.info.run_id for run in [*runs("sweep"), *runs("trial")]} >= {*own.values()}
+    assert [sweep.name for sweep in StoredSweeps(store.local()).sweeps("sweep")] == ["sweep/imdb"]
 
 
 def test_a_store_that_refuses_the_view_costs_a_warning(

@@ -84,6 +84,22 @@ def test_a_store_that_stays_away_does_not_stop_the_sweep(monkeypatch: pytest.Mon
     assert not tracker.close()
 
 
+def test_an_error_of_a_library_that_keeps_artifacts_is_one_line(
+    monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    def refuse(*_: object) -> None:
+        raise LookupError("Unable to locate credentials")  # boto3 has errors that are no others' kind
+
+    monkeypatch.setattr(MlflowClient, "log_artifact", refuse)
+    monkeypatch.setattr("sweeps.tracking.tracker.LAST_TRIES", 0.1)
+    job, tracker = small(1, 1), opened(small(1, 1))
+    driver.run([search_of(job, tracker)], FakeEngine())
+    assert not tracker.close()
+    assert caplog.messages == [
+        f"{store.local()} does not answer: Unable to locate credentials; the sweep goes on without"
+    ]
+
+
 @pytest.mark.parametrize("name", [None, "mine"])
 def test_stand_in_data_have_an_experiment_of_their_own_beside_the_store(name: str | None, tmp_path: Path) -> None:
     tracked(small(1, 1, experiment=name))

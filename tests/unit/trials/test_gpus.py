@@ -53,6 +53,9 @@ def machine(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Machine:
         (1, "MIG-41b8ce9f", ("MIG-41b8ce9f",)),
         (0, "0", ()),
         (0, "GPU-8932f937", ()),
+        (2, "1,01,1", ("1",)),
+        (2, "0,", ("0",)),
+        (2, "1,2\u00b2", ("1",)),
     ],
 )
 def test_cuda_visible_devices_is_read_as_cuda_reads_it(
@@ -60,6 +63,16 @@ def test_cuda_visible_devices_is_read_as_cuda_reads_it(
 ) -> None:
     machine(installed, variable)
     assert gpus.gpus() == Gpus(visible)
+
+
+@pytest.mark.parametrize("variable", ["all", "0;1", ",0", "2", "+1", "9" * 5000])
+def test_a_value_that_begins_with_no_gpu_is_named_as_the_reason_why_none_is_used(
+    variable: str, machine: Machine
+) -> None:
+    machine(2, variable)
+    assert gpus.gpus() == Gpus(
+        (), f"CUDA_VISIBLE_DEVICES={variable} begins with no GPU of this machine; trials run on the processor"
+    )
 
 
 def test_without_tensorflows_libraries_no_gpu_is_used_and_one_line_names_the_remedy(machine: Machine) -> None:
@@ -116,6 +129,19 @@ def test_on_windowss_linux_the_drivers_tool_counts_the_gpus(
     tool.chmod(0o755)
     monkeypatch.setenv("PATH", str(tmp_path))
     assert gpus.gpus() == Gpus(("0", "1") if listing else ())
+
+
+@pytest.mark.parametrize("script", ["#!/bin/sh\nexec /bin/sleep 60\n", "#!/nowhere\n", "#!/bin/sh\nexit 9\n"])
+def test_a_tool_that_hangs_or_fails_counts_none(
+    script: str, machine: Machine, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    machine(0)
+    (tmp_path / "dxg").touch()
+    (tmp_path / "nvidia-smi").write_text(script)
+    (tmp_path / "nvidia-smi").chmod(0o755)
+    monkeypatch.setenv("PATH", str(tmp_path))
+    monkeypatch.setattr(gpus, "LISTING", 0.2)
+    assert gpus.gpus() == Gpus(())
 
 
 def test_workers_take_the_gpus_in_turn_and_see_one_each(machine: Machine, monkeypatch: pytest.MonkeyPatch) -> None:

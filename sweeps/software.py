@@ -1,0 +1,83 @@
+"""The software that a result depends on: versions of packages, and the content of the files that run.
+
+What a process has read it does not read again, because it goes on with the code that it has imported.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import importlib.util
+import platform
+from collections.abc import Iterable, Mapping
+from functools import cache
+from importlib import metadata
+from importlib.machinery import PathFinder
+from pathlib import Path
+
+CODE = ("conf", "models", "pipelines", "sweeps")  # the packages of this project
+SUFFIXES = (".py", ".yaml", ".json", ".html")  # of the files that a command reads
+DIGITS = 12  # of a file's SHA-256
+
+
+def root() -> Path:
+    """Return the folder with this project's packages."""
+    return Path(__file__).resolve().parent.parent
+
+
+def versions(packages: Iterable[str]) -> dict[str, str]:
+    """Return the versions of Python and of those packages that are installed."""
+    installed = {"python": platform.python_version()}
+    for package in packages:
+        try:
+            installed[package] = metadata.version(package)
+        except metadata.PackageNotFoundError:  # this project, run from a checkout that is not installed
+            continue
+    return installed
+
+
+def code(functions: Iterable[str] = ()) -> dict[str, str]:
+    """Return the files whose content decides what runs, and the first digits of their SHA-256.
+
+    `functions` are dotted names; a module outside of this project belongs to the code too, with its package. The files
+    say what ran where git does not: outside of a checkout, in a wheel, in files that are not tracked.
+    """
+    files = dict(_of_this_project())
+    for module in sorted({name.rpartition(".")[0] for name in functions} - {""}):
+        files |= _of_module(module)
+    return dict(sorted(files.items()))
+
+
+def source_of(module: str) -> Path | None:
+    """Return the file of a module without importing the packages that it lies in; None if there is none."""
+    top, *names = module.split(".")
+    try:
+        spec = importlib.util.find_spec(top)
+    except ValueError:  # an empty name, or a module that was not imported from a file
+        return None
+    for name in names:
+        spec = spec and PathFinder.find_spec(f"{spec.name}.{name}", spec.submodule_search_locations or [])
+    return Path(spec.origin) if spec and spec.origin and spec.origin.endswith(".py") else None
+
+
+@cache
+def _of_this_project() -> Mapping[str, str]:
+    paths = (path for package in CODE for path in (root() / package).rglob("*"))
+    return _digests({path.relative_to(root()).as_posix(): path for path in paths})
+
+
+@cache
+def _of_module(module: str) -> Mapping[str, str]:
+    path = source_of(module)
+    if path is None:
+        return {}
+    package = module if path.stem == "__init__" else module.rpartition(".")[0]
+    beside = path.parent.glob("*.py") if package else [path]
+    return _digests({"/".join([*filter(None, package.split(".")), file.name]): file for file in beside})
+
+
+def _digests(files: Mapping[str, Path]) -> dict[str, str]:
+    return {
+        name: hashlib.sha256(path.read_bytes()).hexdigest()[:DIGITS]
+        for name, path in files.items()
+        if path.suffix in SUFFIXES and path.is_file()
+    }
