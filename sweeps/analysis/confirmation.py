@@ -32,7 +32,7 @@ class Outcome(NamedTuple):
     gain_half_width: float  # over seeds (Student's t, paired)
     gain_over_examples: Interval | None  # over test examples (bootstrap, paired); None where they are not known
     lost_lead: float  # the part of its lead over the baseline on the search's validation that was not found again
-    classes: PerClass | None  # the mean over its seeds, label by label; None where the answers were not recorded
+    classes: PerClass | None = None  # the mean over its seeds, label by label; None where the answers were not recorded
 
     @property
     def baseline(self) -> bool:

@@ -16,8 +16,8 @@ def number(value: float | None, form: str = ".4f") -> str:
 
 
 def count(value: float) -> str:
-    """Write a count, or the mean of several with one decimal."""
-    return format(value, ",.0f" if value == round(value) else ",.1f")
+    """Write a count, or the mean of several, with a decimal if that says more."""
+    return format(value, ",.0f" if value == round(value) or value >= 100 else ".1f")
 
 
 def gain(trial: TrialRecord, baseline: TrialRecord | None, objective: str) -> str:

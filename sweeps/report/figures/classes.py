@@ -5,6 +5,8 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 
 import numpy as np
+from matplotlib.axes import Axes
+from numpy.typing import NDArray
 
 from sweeps.analysis.classes import PerClass
 from sweeps.analysis.confirmation import Outcome
@@ -13,6 +15,7 @@ from sweeps.analysis.wording import count
 from sweeps.report.figures import style
 from sweeps.report.html import Figure
 
+FEW = 4  # labels that need little room
 NUMBERED = 10  # labels up to which the cells have numbers
 DRAWN = 30  # labels at most, the most frequent ones
 LONGEST_NAME = 18  # letters of a name on an axis
@@ -35,7 +38,7 @@ def matrix(classes: PerClass) -> Figure:
     size = min(len(classes.labels), DRAWN)
     counts = classes.matrix(size)
     shares = counts / np.maximum([[each.support] for each in classes.labels[:size]], 1)
-    figure, axes = style.canvas(style.WIDTH if size > NUMBERED else style.HEIGHT)
+    figure, axes = style.canvas(0.9 * style.WIDTH if size > FEW else style.HEIGHT)
     axes.grid(visible=False)
     image = axes.imshow(shares, cmap="Blues", vmin=0, vmax=1)
     names = [_short(each.name) for each in classes.labels[:size]]
@@ -45,15 +48,20 @@ def matrix(classes: PerClass) -> Figure:
     axes.set(xlabel="answer", ylabel="label")
     figure.colorbar(image, label="share of the label’s texts", shrink=0.65)
     if size <= NUMBERED:
-        for (label, answer), times in np.ndenumerate(counts):
-            color = "white" if shares[label, answer] > 0.5 else style.BLACK
-            axes.text(answer, label, count(times), ha="center", va="center", color=color, fontsize=8)
+        _write_numbers(axes, counts, shares)
     else:
         axes.axline((0, 0), slope=1, color=style.GREY, linestyle=":", linewidth=0.6)  # the right answers
     part = f", the {size} most frequent of {len(classes.labels)} labels" if size < len(classes.labels) else ""
     most = "; ".join(map(str, classes.mistakes()[:1])) or "none"
     alt = f"Confusion matrix{part}; the most frequent confusion: {most}"
     return Figure("confusion", f"Labels and answers{part}", alt, style.png(figure))
+
+
+def _write_numbers(axes: Axes, counts: NDArray[np.float64], shares: NDArray[np.float64]) -> None:
+    size_of_numbers = 6.5 if len(counts) > FEW else 8
+    for (label, answer), times in np.ndenumerate(counts):
+        color = "white" if shares[label, answer] > 0.5 else style.BLACK
+        axes.text(answer, label, count(times), ha="center", va="center", color=color, fontsize=size_of_numbers)
 
 
 def _short(name: str) -> str:

@@ -32,6 +32,12 @@ def test_a_gain_is_positive_if_the_trial_is_better_and_has_no_negative_zero() ->
     assert [wording.points(value) for value in (0.0123, -0.0001, -0.1)] == ["+1.2", "+0.0", "-10.0"]
 
 
+def test_a_mean_of_counts_has_a_decimal_only_where_it_says_more() -> None:
+    assert [wording.count(value) for value in (0, 12, 7.5, 99.96, 366.6, 1234.0)] == [
+        "0", "12", "7.5", "100.0", "367", "1,234",
+    ]  # fmt: skip
+
+
 def test_a_share_is_never_rounded_up_to_all_of_it() -> None:
     assert [wording.percent(share) for share in (0.0, 0.29, 0.9995, 1.0)] == ["0 %", "29 %", "99 %", "100 %"]
 

@@ -74,6 +74,7 @@ follow: st.SearchStrategy[Event] = st.one_of(
         metrics,
         st.none() | st.text(),
         st.text(),
+        st.lists(st.lists(counts, min_size=3, max_size=3), max_size=3),
         finite,
     ),
     st.builds(SweepEnded, st.text(), st.none() | counts, st.text(), finite),

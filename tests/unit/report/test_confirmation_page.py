@@ -1,8 +1,9 @@
 import re
+from dataclasses import replace
 from pathlib import Path
 
 from sweeps.report import write
-from tests import confirmations
+from tests import answered, confirmations
 from tests.pages import Page
 
 
@@ -15,6 +16,19 @@ def test_the_page_says_in_plain_words_whether_the_gain_holds(tmp_path: Path) -> 
     assert "trial 3 with seed 101: diverged" in text
     assert "14 of 15 trials completed; completed (all trials)" in text
     assert [figure.name for figure in report.figures] == ["confirmed"]
+
+
+def test_the_labels_are_those_of_the_searchs_choice_as_means_over_its_seeds(tmp_path: Path) -> None:
+    record = confirmations.record(tmp_path, {3: 0.03}, seeds=2)
+    assert "not recorded label by label" in Page(write.build(record).html).text
+    record.started = replace(record.started, audit=answered.audit(("spam", "ham")).as_dict())
+    for trial in record.trials.values():
+        trial.confusion = [[0, 1, 6], [1, 1, 3]] if trial.origin == 3 else [[0, 0, 6], [1, 1, 3]]
+    report = write.build(record)
+    text = Page(report.html).text
+    assert "The answers of trial 3 to the test set, means of 2 seeds." in text
+    assert "spam60.0000.0000.000" in "".join(text.split())
+    assert [figure.name for figure in report.figures] == ["confirmed", "confusion"]
 
 
 def test_a_confirmation_of_which_nothing_completed_has_a_page_without_numbers(tmp_path: Path) -> None:
