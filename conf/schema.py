@@ -30,6 +30,9 @@ READ_KEYWORDS = ("name", "source", "archive", "url", "sha256", "num_words", "max
 # Keys of `Data` that only tables have, and those that only documents have which a function reads.
 TABLE_KEYS = ("label", "group", "time", "split", "test", "duplicates", "rare", "tokens")
 DOCUMENT_KEYS = ("read", "source", "archive", "url", "sha256", "num_classes")
+# Keys of `Data` that decide how a text becomes ids, and those that `Data.space` can search.
+ENCODING = ("tokens", "num_words", "maxlen", "keep")
+SEARCHABLE = ENCODING
 # Keys of every tuner; all others are options of its oracle.
 TUNER_KEYS = ("name", "oracle", "ends_trials")
 LONGEST_NAME = 50  # characters; a directory's name has others beside them, and at most 255 bytes
@@ -105,6 +108,13 @@ class Data:
     maxlen: int = _number(MISSING, low=1, high=10**6)
     keep: str = _one_of("last", "last", "first", "both")  # the end of a long document that is read
     text: Text = field(default_factory=Text)
+    # Of the keys in `SEARCHABLE`; each has the key's own value as its default.
+    space: dict[str, Any] = field(default_factory=dict)
+
+    @property
+    def encoding(self) -> tuple[Value, ...]:
+        """The values that decide how a text becomes ids."""
+        return tuple(getattr(self, key) for key in ENCODING)
 
 
 @dataclass
@@ -115,10 +125,9 @@ class Buildable:
     build: str = MISSING
     space: dict[str, Any] = field(default_factory=dict)
 
-    @property
-    def searched(self) -> list[str]:
-        """The names of the hyperparameters that are searched; a fixed one is no mapping."""
-        return [name for name, entry in self.space.items() if isinstance(entry, Mapping)]
+
+# What a sweep searches, by the section of the configuration: `model`, `optimizer` and `datasets.<name>`.
+Parts = Mapping[str, Buildable | Data]
 
 
 @dataclass
@@ -194,6 +203,10 @@ class Config:
         _check_engine(self.engine)
         _check_addresses(self)
 
+    def parts(self, dataset: str) -> Parts:
+        """Return the parts of the sweep on a dataset."""
+        return {"model": self.model, "optimizer": self.optimizer, f"datasets.{dataset}": self.datasets[dataset]}
+
     def _names(self) -> Iterator[tuple[str, str]]:
         """Yield the names that directories, runs, registered models and MLflow's searches have in them."""
         yield "model.name", self.model.name
@@ -234,6 +247,14 @@ def _check_value(key: str, value: Any, bounds: Any) -> None:
     if not (value > low if above else value >= low) or (high is not None and value > high):
         lower = f"greater than {low}" if above else f"at least {low}"
         raise ConfigError(f"{key}={value}: must be {lower}" + (f" and at most {high}" if high is not None else ""))
+
+
+def check_setting(name: str, key: str, value: Any) -> None:
+    """Raise `ConfigError` for a value, given by `key`, that the setting `name` of a dataset does not take."""
+    (bounds,) = (setting.metadata for setting in fields(Data) if setting.name == name)
+    if "low" in bounds and type(value) is not int:
+        raise ConfigError(f"{key}={value}: must be an integer")
+    _check_value(key, value, bounds)
 
 
 def _check_kind(section: str, data: Data) -> None:
