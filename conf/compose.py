@@ -51,6 +51,7 @@ MEANINGS = {
     "^Cannot merge (DictConfig|ListConfig)": (
         "a list and a mapping cannot be merged; a choice is written {kind: Choice, values: [1, 2], default: 1}"
     ),
+    "dict is not a subclass of Data": "data= names no such dataset",
     r"^Cannot assign \w+ to Dict|is not a subclass of": "must be a mapping, {key: value}",
     "is not Optional$": "must have a value, not null",
     "does not support deletion$": "must be there; to change it, give its keys other values",
@@ -224,6 +225,8 @@ def _replace_hyperparameters(cfg: DictConfig, overrides: Sequence[str]) -> None:
         if hyperparameter is None:
             continue
         if LISTED.match(str(override.input_line)):
+            if OmegaConf.select(cfg, key.rpartition(".space.")[0]) is None:
+                raise ConfigError(f"{key}={value}: data= names no such dataset")
             value = _choice(str(override.input_line), value, _before(cfg, key))
         if isinstance(value, dict) and "kind" in value:
             OmegaConf.update(cfg, key, value, merge=False, force_add=True)

@@ -33,6 +33,7 @@ DOCUMENT_KEYS = ("read", "source", "archive", "url", "sha256", "num_classes")
 # Keys of `Data` that decide how a text becomes ids, and those that `Data.space` can search.
 ENCODING = ("tokens", "num_words", "maxlen", "keep")
 SEARCHABLE = ENCODING
+FEWEST_WORDS = 5  # of a table's vocabulary: padding, start, unknown, an unused id, and one token
 # Keys of every tuner; all others are options of its oracle.
 TUNER_KEYS = ("name", "oracle", "ends_trials")
 LONGEST_NAME = 50  # characters; a directory's name has others beside them, and at most 255 bytes
@@ -249,12 +250,14 @@ def _check_value(key: str, value: Any, bounds: Any) -> None:
         raise ConfigError(f"{key}={value}: must be {lower}" + (f" and at most {high}" if high is not None else ""))
 
 
-def check_setting(name: str, key: str, value: Any) -> None:
+def check_setting(data: Data, name: str, key: str, value: Any) -> None:
     """Raise `ConfigError` for a value, given by `key`, that the setting `name` of a dataset does not take."""
     (bounds,) = (setting.metadata for setting in fields(Data) if setting.name == name)
     if "low" in bounds and type(value) is not int:
         raise ConfigError(f"{key}={value}: must be an integer")
     _check_value(key, value, bounds)
+    if name == "num_words" and data.files and value < FEWEST_WORDS:
+        raise ConfigError(f"{key}={value}: must be at least {FEWEST_WORDS}, or no token of a table gets an id")
 
 
 def _check_kind(section: str, data: Data) -> None:
@@ -268,6 +271,7 @@ def _check_kind(section: str, data: Data) -> None:
         if value := getattr(data.text, key):
             raise ConfigError(f"{section}.text.{key}={value}: {kind} does not take it")
     if data.files:
+        check_setting(data, "num_words", f"{section}.num_words", data.num_words)
         _check_test(f"{section}.test", data.test)
     elif data.num_classes is None:
         raise ConfigError(f"{section}.num_classes: has no value")

@@ -203,12 +203,12 @@ def _of_settings(section: str, data: Data) -> Mapping[str, Check]:
         if name not in settings:
             kind = "a table" if data.files else "a dataset without files"
             hint = did_you_mean(str(name), settings)
-            raise ConfigError(f"{key}={entry}: of {kind} these can be searched: {', '.join(settings)}{hint}")
+            raise ConfigError(f"{key}: of {kind} these can be searched: {', '.join(settings)}{hint}")
         if not isinstance(entry, Mapping):
             raise ConfigError(f"{key}={entry}: must be a mapping (searched); to set it: {section}.{name}")
         if (default := entry.get("default")) != (configured := getattr(data, name)):
             raise ConfigError(f"{key}.default={default}: must be {section}.{name}={configured}, as in the baseline")
-    return {name: partial(check_setting, name) for name in settings}
+    return {name: partial(check_setting, data, name) for name in settings}
 
 
 def _check_values(hyperparameter: Hyperparameter, check: Check) -> None:

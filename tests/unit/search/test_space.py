@@ -179,7 +179,8 @@ def test_settings_of_the_dataset_are_hyperparameters_after_all_others() -> None:
 @pytest.mark.parametrize(
     ("entries", "message"),
     [
-        ({"split_seed": MAXLEN}, "split_seed={'kind"),
+        ({"split_seed": MAXLEN}, "split_seed: of a table these can be searched: tokens, num_words, maxlen, keep"),
+        ({"num_words": {"kind": "Choice", "values": [4, 1000], "default": 1000}}, ".values=4: must be at least 5"),
         ({"maxlem": MAXLEN}, "did you mean 'maxlen'?"),
         ({"maxlen": 200}, "maxlen=200: must be a mapping (searched); to set it: datasets.reviews.maxlen"),
         ({"maxlen": {**MAXLEN, "min_value": 0}}, "maxlen.min_value=0: must be at least 1 and at most 1000000"),
