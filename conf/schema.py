@@ -32,7 +32,7 @@ TABLE_KEYS = ("label", "group", "time", "split", "test", "duplicates", "rare", "
 DOCUMENT_KEYS = ("read", "source", "archive", "url", "sha256", "num_classes")
 # Keys of `Data` that decide how a text becomes ids, and those that `Data.space` can search.
 ENCODING = ("tokens", "num_words", "maxlen", "keep")
-SEARCHABLE = ENCODING
+SEARCHABLE = (*ENCODING, "class_weight")
 FEWEST_WORDS = 5  # of a table's vocabulary: padding, start, unknown, an unused id, and one token
 # Keys of every tuner; all others are options of its oracle.
 TUNER_KEYS = ("name", "oracle", "ends_trials")
@@ -108,6 +108,7 @@ class Data:
     num_words: int = _number(MISSING, low=4, high=10**9)
     maxlen: int = _number(MISSING, low=1, high=10**6)
     keep: str = _one_of("last", "last", "first", "both")  # the end of a long document that is read
+    class_weight: str = _one_of("none", "none", "balanced")  # of the labels in the loss that is minimised
     text: Text = field(default_factory=Text)
     # Of the keys in `SEARCHABLE`; each has the key's own value as its default.
     space: dict[str, Any] = field(default_factory=dict)

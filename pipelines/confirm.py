@@ -23,6 +23,7 @@ from rich.console import Console
 from conf.schema import ConfigError
 from pipelines.command import execute, read_options, show_help, whole_number
 from pipelines.data import serving
+from sweeps import invocation
 from sweeps.session import trust
 from sweeps.session.confirm import Request, confirm
 from sweeps.session.outputs import COMMAND
@@ -55,7 +56,7 @@ def read_arguments(arguments: Sequence[str]) -> Request:
     if "resume" in options:
         options = _stored_options(Path(options["resume"])) | options
     if "sweep" not in options:
-        raise ConfigError("sweep: has no value; give the name of a sweep, as python -m pipelines.report prints it")
+        raise ConfigError(f"sweep: has no value; give the name of a sweep, as {invocation.command('report')} prints it")
     return Request(
         sweep=options["sweep"],
         top=whole_number(options, "top", 1, 3),

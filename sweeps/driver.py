@@ -294,6 +294,7 @@ class Search:
                 test=result.test,
                 cost=result.cost._asdict(),
                 predictions=predicted,
+                confusion=[list(cell) for cell in result.confusion],
             )
         )
         self._add_to_median(self.record.trials[spec.trial])

@@ -6,9 +6,10 @@ metrics of `train` and `val` have a value for each epoch (a curve), those of `te
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Sequence
 from typing import Any, NamedTuple
 
+import numpy as np
 from numpy.typing import NDArray
 
 
@@ -18,6 +19,16 @@ class Answers(NamedTuple):
     labels: NDArray[Any]  # (cells,) true label
     predicted: NDArray[Any]  # (cells,) the label that was answered
     counts: NDArray[Any]  # (cells,) how often
+
+    @classmethod
+    def of(cls, cells: Sequence[Sequence[int]]) -> Answers:
+        """Return the answers of cells (label, answer, count), as a journal has them."""
+        return cls(*np.asarray(cells, dtype=np.int64).reshape(-1, 3).T)
+
+    def cells(self) -> list[list[int]]:
+        """Return a (label, answer, count) for each cell, as a journal has them."""
+        cells: list[list[int]] = np.stack(self, axis=1).tolist()
+        return cells
 
 
 class Metric(NamedTuple):

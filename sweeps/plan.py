@@ -92,6 +92,7 @@ class Plan(NamedTuple):
             test_last_epoch=self.held_out == "test",
             initial_epoch=initial_epoch,
             epochs=epochs,
+            class_weight=settings.class_weight,
         )
 
     def settings(self, values: Values) -> Data:
@@ -133,8 +134,10 @@ class Plan(NamedTuple):
     def fingerprint(self) -> str:
         """Identify everything that decides which trials run and how they end."""
         deciding = {k: v for k, v in asdict(self.config).items() if k not in (*INDIFFERENT, "datasets")}
-        space = self.config.datasets[self.dataset].space
-        content = json.dumps([deciding, self.dataset, self.digest, *([space] if space else [])], sort_keys=True)
+        data = self.config.datasets[self.dataset]
+        # Without these two it is as before there were any.
+        added = [*([data.space] if data.space else []), *([data.class_weight] if data.class_weight != "none" else [])]
+        content = json.dumps([deciding, self.dataset, self.digest, *added], sort_keys=True)
         return hashlib.sha256(content.encode()).hexdigest()[:16]
 
 

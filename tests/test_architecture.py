@@ -20,6 +20,7 @@ SHARED = {
     "sweeps.audit",
     "sweeps.errors",
     "sweeps.files",
+    "sweeps.invocation",
     "sweeps.metrics",
     "sweeps.runtime",
 }
@@ -30,6 +31,7 @@ MAY_IMPORT = {
     "sweeps.audit": set(),
     "sweeps.errors": set(),
     "sweeps.files": set(),
+    "sweeps.invocation": set(),
     "sweeps.metrics": set(),
     "sweeps.runtime": set(),
     "sweeps.text_encoder": set(),

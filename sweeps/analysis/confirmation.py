@@ -10,6 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from sweeps.analysis import statistics
+from sweeps.analysis.classes import PerClass, per_class
 from sweeps.analysis.statistics import Interval
 from sweeps.analysis.wording import points
 from sweeps.journal import SweepRecord, TrialRecord
@@ -31,6 +32,7 @@ class Outcome(NamedTuple):
     gain_half_width: float  # over seeds (Student's t, paired)
     gain_over_examples: Interval | None  # over test examples (bootstrap, paired); None where they are not known
     lost_lead: float  # the part of its lead over the baseline on the search's validation that was not found again
+    classes: PerClass | None  # the mean over its seeds, label by label; None where the answers were not recorded
 
     @property
     def baseline(self) -> bool:
@@ -173,6 +175,7 @@ def _outcome(
         gain_half_width=statistics.half_width(gains),
         gain_over_examples=_over_examples(record, [(trials[seed], baseline[seed]) for seed in seeds]),
         lost_lead=lead - gain,
+        classes=per_class(record.started, list(trials.values())),
     )
 
 

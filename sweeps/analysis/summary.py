@@ -9,6 +9,7 @@ from typing import NamedTuple
 from conf import stored
 from sweeps import audit as audits
 from sweeps.analysis import importance, space_findings, statistics
+from sweeps.analysis.classes import PerClass, per_class
 from sweeps.analysis.importance import Importances
 from sweeps.analysis.space_findings import Finding
 from sweeps.audit import Audit
@@ -55,6 +56,11 @@ class SweepSummary:
     def audit(self) -> Audit | None:
         """The audit of the data; None for a sweep of an earlier version."""
         return audits.of(self.started.audit) if self.started.audit else None
+
+    @property
+    def classes(self) -> PerClass | None:
+        """The best trial's answers to the test set, label by label; None where they were not recorded."""
+        return per_class(self.started, [self.best] if self.best else [])
 
     @property
     def started(self) -> SweepStarted:

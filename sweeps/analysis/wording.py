@@ -15,6 +15,11 @@ def number(value: float | None, form: str = ".4f") -> str:
     return MISSING if value is None or not math.isfinite(value) else format(value, form)
 
 
+def count(value: float) -> str:
+    """Write a count, or the mean of several with one decimal."""
+    return format(value, ",.0f" if value == round(value) else ",.1f")
+
+
 def gain(trial: TrialRecord, baseline: TrialRecord | None, objective: str) -> str:
     """Write by how much a trial's objective is better than the baseline's; the baseline's own is empty."""
     if baseline is None or baseline.objective is None or trial.objective is None or trial.baseline:

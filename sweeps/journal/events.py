@@ -117,6 +117,7 @@ class TrialEnded:
     cost: Mapping[str, float] = field(default_factory=dict)
     traceback: str | None = None
     predictions: str = ""  # of a confirmation: the digest of the trial's predictions on the test set
+    confusion: list[list[int]] = field(default_factory=list)  # of the test set: (label, answer, count)
     time: float = field(default_factory=CLOCK.now)
 
 

@@ -154,3 +154,6 @@ def _check_end(event: TrialEnded, trial: TrialRecord) -> None:
             raise ValueError(f"trial {event.trial} is completed and has no objective or no best epoch")
         if not 1 <= event.best_epoch <= trial.epochs_run:
             raise ValueError(f"best_epoch is {event.best_epoch}, and trial {event.trial} ran {trial.epochs_run}")
+    for cell in event.confusion:
+        if len(cell) != 3 or min(cell) < 0:
+            raise ValueError(f"confusion has {cell}, which is no label, answer and count")

@@ -53,6 +53,7 @@ class TrialRecord:
     origin: int | None = None
     digest: str = ""  # of the data as its values encode them; empty: the sweep's, as in older journals
     predictions: str = ""
+    confusion: Sequence[Sequence[int]] = ()  # of the test set: (label, answer, count); empty in older journals
     ended: float | None = None
 
     @property
@@ -191,6 +192,7 @@ class SweepRecord:
         trial.status, trial.reason, trial.ended = event.status, event.reason, event.time
         trial.objective, trial.best_epoch = event.objective, event.best_epoch
         trial.test, trial.traceback, trial.predictions = event.test, event.traceback, event.predictions
+        trial.confusion = event.confusion
         trial.cost = _total_cost(trial.cost, event.cost)
         if trial.completed and not self.started.confirms:
             self.best = trial if self.best is None else min(self.best, trial, key=self._rank)

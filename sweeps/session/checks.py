@@ -9,7 +9,7 @@ from pathlib import Path
 
 from conf import stored
 from conf.schema import READ_KEYWORDS, Config, ConfigError, did_you_mean
-from sweeps import environment
+from sweeps import environment, invocation
 from sweeps.journal import Event, SweepStarted
 from sweeps.metrics import OBJECTIVES, row
 from sweeps.plan import Plan
@@ -91,7 +91,8 @@ def refuse_another_sweep(plan: Plan, started: SweepStarted) -> None:
     directory = plan.directory.parent
     if started.confirms:
         raise ConfigError(
-            f"resume={directory}: this is a confirmation; to resume it: python -m pipelines.confirm resume={directory}"
+            f"resume={directory}: this is a confirmation; to resume it: "
+            f"{invocation.command('confirm')} resume={directory}"
         )
     stored.refuse_changes(directory, started.config, plan.yaml)
     refuse_other_data(plan.dataset, plan.digest, started.digest, str(directory))

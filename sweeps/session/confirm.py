@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, NamedTuple
 
 from conf import secrets, stored
 from conf.schema import Config, ConfigError, Engine, Job, Tracking
-from sweeps import files, finalists, journal
+from sweeps import files, finalists, invocation, journal
 from sweeps.journal import SweepRecord
 from sweeps.plan import Confirmation, Plan
 from sweeps.session import outputs, trust
@@ -50,7 +50,7 @@ def confirm(request: Request, session: Session) -> list[SweepRecord]:
             f"resume={request.directory}: the sweep has had more trials since, and other finalists; "
             f"for a new confirmation: sweep={request.sweep}"
         )
-    with session.held(directory, "python -m pipelines.confirm"):
+    with session.held(directory, invocation.command("confirm")):
         job = Job(config, stored.as_yaml(config))
         plans = [_plan(*each) for each in zip(plans_of(job, spaces, directory), records, confirmations, strict=True)]
         sweeps = [Sweep(plan, _oracle(plan), journal.read(plan.directory)) for plan in plans]
@@ -80,7 +80,7 @@ def _sweeps(request: Request) -> list[SweepRecord]:
     if not records or any(record.started.confirms or record.started.held_out == "test" for record in records):
         raise ConfigError(
             f"sweep={request.sweep}: must be a search that compared its trials on validation; "
-            "python -m pipelines.report lists all sweeps"
+            f"{invocation.command('report')} lists all sweeps"
         )
     return sorted(records, key=lambda record: record.started.dataset)
 

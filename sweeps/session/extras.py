@@ -10,6 +10,7 @@ from sweeps.journal import SweepRecord, TrialRecord
 from sweeps.tracking.extras import Extras, ExtrasOf
 
 if TYPE_CHECKING:
+    from sweeps.analysis.classes import PerClass
     from sweeps.report.figures.trial import LossCurves
 
 
@@ -28,19 +29,40 @@ def from_reports() -> ExtrasOf:
         )
 
     def extras_of(record: SweepRecord, trial: TrialRecord | None) -> Extras:
+        from sweeps.analysis import classes
         from sweeps.report import run_note
 
         if trial is not None:
-            return Extras(files={"loss_curves.png": loss_curves(record, trial)} if trial.epochs_run else {})
+            curves = {"loss_curves.png": loss_curves(record, trial)} if trial.epochs_run else {}
+            answers = classes.per_class(record.started, [trial])
+            return Extras(files=curves | ({classes.FILE: answers.csv()} if answers else {}))
         note = run_note.note(record)
-        if record.ended is None:
-            return Extras(note=note)
-        from sweeps.analysis import confirmation
-        from sweeps.report import write as report
-
-        page = report.ensure_written(record)
-        scores = confirmation.metrics(confirmation.outcomes(record)) if record.started.confirms else {}
-        facts = audit.of(record.started.audit).metrics() if record.started.audit else {}
-        return Extras(metrics={**facts, **scores}, files={report.FILE: page.read_bytes()} if page else {}, note=note)
+        return Extras(note=note) if record.ended is None else _of_ended(record)._replace(note=note)
 
     return extras_of
+
+
+def _of_ended(record: SweepRecord) -> Extras:
+    """Return the scores, the report and the answers label by label of a sweep or a confirmation that has ended."""
+    from sweeps.analysis import confirmation
+    from sweeps.analysis.classes import per_class
+    from sweeps.report import write as report
+
+    page = report.ensure_written(record)
+    files = {report.FILE: page.read_bytes()} if page else {}
+    metrics = audit.of(record.started.audit).metrics() if record.started.audit else {}
+    if record.started.confirms:
+        outcomes = confirmation.outcomes(record)
+        metrics |= confirmation.metrics(outcomes)
+        answers = outcomes[0].classes
+    else:
+        answers = per_class(record.started, [record.best] if record.best else [])
+    return Extras(metrics, files | (_of_labels(answers) if answers else {}))
+
+
+def _of_labels(answers: PerClass) -> dict[str, bytes]:
+    from sweeps.analysis.classes import FILE
+    from sweeps.report.figures.classes import matrix
+
+    figure = matrix(answers)
+    return {FILE: answers.csv(), f"{figure.name}.png": figure.png}

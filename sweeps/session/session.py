@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, NamedTuple
 
 from conf import stored
 from conf.schema import ConfigError, Data, Engine, Job
-from sweeps import driver, files, journal
+from sweeps import driver, files, invocation, journal
 from sweeps.errors import SweepError
 from sweeps.journal import Event, SweepRecord
 from sweeps.plan import Plan
@@ -83,14 +83,14 @@ class Session:
             what = (
                 "not everything could be logged; to log the rest" if self._unlogged else "not registered; to try again"
             )
-            raise SweepError(f"{what}: python -m pipelines.sync {shlex.join(map(str, missing))}")
+            raise SweepError(f"{what}: {invocation.command('sync')} {shlex.join(map(str, missing))}")
 
     def search(self, job: Job, spaces: Mapping[str, Space]) -> list[SweepRecord]:
         """Run a job's sweeps, one for each dataset, and register the models that they choose."""
         config = job.config
         directory = Path(config.resume) if config.resume else outputs.new_directory(config.model.name)
         outputs.refuse_copy(directory)
-        with self.held(directory, "python -m pipelines.sweep"):
+        with self.held(directory, invocation.command("sweep")):
             plans = plans_of(job, spaces, directory)
             pasts = [journal.read(plan.directory) for plan in plans]
             for plan, past in zip(plans, pasts, strict=True):
@@ -186,7 +186,7 @@ class Session:
         try:
             version = registration.register(uri, record, candidate)
         except (registration.NotRegisteredError, ConfigError) as error:
-            message = f"not registered, python -m pipelines.sync tries again: {error}"
+            message = f"not registered, {invocation.command('sync')} tries again: {error}"
             self.console.print(message, soft_wrap=True, style="red")
             if isinstance(error, registration.NotRegisteredError):  # a word index that is not here is no failure
                 self._unregistered.append(record.directory.parent)
@@ -274,7 +274,7 @@ class Session:
             message = f"not everything could be logged to {store.without_password(tracker.uri)}; to log the rest later:"
             self.console.print(message, soft_wrap=True, style="red")
             directory = shlex.quote(str(searches[0].plan.directory.parent))
-            self.console.print(f"  python -m pipelines.sync {directory}", soft_wrap=True)
+            self.console.print(f"  {invocation.command('sync')} {directory}", soft_wrap=True)
         return logged
 
     def _print_comparison(self, plans: Sequence[Plan], tracker: Tracker) -> None:

@@ -16,6 +16,7 @@ from sqlalchemy import Connection, Engine, text
 from sqlalchemy.exc import ArgumentError, NoSuchModuleError, SQLAlchemyError
 from sqlalchemy.pool import NullPool
 
+from sweeps import invocation
 from sweeps.tracking import failures, store
 from sweeps.tracking.failures import StoreRefusesError
 
@@ -78,7 +79,9 @@ def revisions() -> dict[str, str]:
 def _check_file(uri: str) -> None:
     path = store.database(uri)
     if not path.exists():
-        raise AbsentError(f"tracking.uri={uri}: there is no such store; a sweep creates it: python -m pipelines.sweep")
+        raise AbsentError(
+            f"tracking.uri={uri}: there is no such store; a sweep creates it: {invocation.command('sweep')}"
+        )
     if not path.is_file():
         raise failures.refused(uri, f"{'a folder' if path.is_dir() else 'not a regular file'}; {ANOTHER}")
     try:
@@ -94,7 +97,7 @@ def _check_tables(uri: str, connection: Connection) -> None:
     address = store.without_password(uri)
     if not tables:
         kind = UnfinishedError if store.is_sqlite(uri) else AbsentError  # a file without tables is in somebody's way
-        raise kind(f"tracking.uri={address}: it is empty; a sweep makes the tables: python -m pipelines.sweep")
+        raise kind(f"tracking.uri={address}: it is empty; a sweep makes the tables: {invocation.command('sweep')}")
     if tables.isdisjoint(FIRST_TABLES):
         raise failures.refused(uri, f"not a store of MLflow's, but a database with {', '.join(sorted(tables)[:3])}")
     version = connection.execute(text(f"SELECT version_num FROM {VERSION}")).scalar() if VERSION in tables else None

@@ -121,7 +121,7 @@ def _lasting(error: Exception) -> str | None:
 
 def _network_reason(cause: BaseException) -> str | None:
     if NO_SUCH_HOST.search(str(cause)):
-        return "there is no such host; correct its name, or log to a file and bring the runs later: pipelines.sync"
+        return "there is no such host; correct its name, or log to a file and bring the runs later by `sync`"
     if isinstance(cause, ssl.SSLCertVerificationError):
         return (
             f"its certificate is not valid here: {cause.verify_message}; "

@@ -19,6 +19,7 @@ from pathlib import Path
 from mlflow import MlflowClient
 
 from conf.schema import ConfigError
+from sweeps import invocation
 from sweeps.journal import Event, SweepRecord, SweepStarted
 from sweeps.tracking import abandoned_runs, database_file, failures, store
 from sweeps.tracking.client import UNAVAILABLE, connect
@@ -105,7 +106,7 @@ class Tracker:
         """Return the command that shows this store in a browser; None if a server does already."""
         if self.uri.startswith("http"):
             return None
-        command = "python -m pipelines.ui"
+        command = invocation.command("ui")
         uri = shlex.quote(f"tracking.uri={store.without_password(self.uri)}")
         return command if self.uri == store.local() else f"{command} {uri}"
 

@@ -38,11 +38,16 @@ def check_probabilities(answers: NDArray[np.float32], where: str) -> None:
         raise TrialFailedError(f"{where}: {expected}; its answers go {span}, and those to a text sum to {worst:.2g}")
 
 
-def scores(probabilities: NDArray[np.float32], labels: NDArray[np.int64]) -> dict[str, float]:
-    """Return every test metric of class probabilities, (n, num_classes), under its full name."""
+def answers_to(probabilities: NDArray[np.float32], labels: NDArray[np.int64]) -> Answers:
+    """Count how often each label was answered with each: the most probable one of (n, num_classes)."""
     confusion = np.zeros((probabilities.shape[1],) * 2, dtype=np.int64)
     np.add.at(confusion, (labels, probabilities.argmax(axis=1)), 1)
-    answers = answers_of(confusion)
+    return answers_of(confusion)
+
+
+def scores(probabilities: NDArray[np.float32], labels: NDArray[np.int64]) -> dict[str, float]:
+    """Return every test metric of class probabilities, (n, num_classes), under its full name."""
+    answers = answers_to(probabilities, labels)
     return {
         f"test/{metric.name}": metric.compute(answers)
         if metric.compute

@@ -77,6 +77,7 @@ class TrialSpec(NamedTuple):
     checkpoint: Checkpoint | None = None
     final: bool = False  # train on train and validation together; nothing is held out and nothing is chosen
     origin: int | None = None  # of a confirmation: the sweep's trial whose configuration this is
+    class_weight: str = "none"  # none | balanced; metrics count every document alike in any case
 
 
 class EpochReport(NamedTuple):
@@ -120,6 +121,7 @@ class TrialResult(NamedTuple):
     reason: str  # finished | patience | stopped | the answer of `OnEpoch`
     checkpoint: Checkpoint
     predictions: Predictions | None = None  # of a `final` spec
+    confusion: Sequence[Sequence[int]] = ()  # of the test set: (label, answer, count), without empty cells
 
 
 class Timing(NamedTuple):

@@ -20,7 +20,7 @@ from numpy.typing import NDArray
 from sweeps import metrics
 from sweeps.errors import TrialFailedError
 from sweeps.metrics import CURVES
-from sweeps.trials import early_stopping, evaluation
+from sweeps.trials import class_weights, early_stopping, evaluation
 from sweeps.trials.building import compiled
 from sweeps.trials.evaluation import answers_of, batches
 from sweeps.trials.spec import (
@@ -105,6 +105,7 @@ def _run(spec: TrialSpec, on_epoch: OnEpoch) -> TrialResult:
         reason="finished" if len(curve) == spec.epochs else ending.reason,
         checkpoint=Checkpoint(variables, optimizer, ending.best_weights, progress.curves),
         predictions=_predicted_labels(probabilities, data.test.y) if spec.final else None,
+        confusion=evaluation.answers_to(probabilities, data.test.y).cells(),
     )
 
 
@@ -161,6 +162,7 @@ def _fit_epoch(
         epochs=epoch + 1,
         shuffle=False,
         validation_data=None if spec.final else batches(data.validation, evaluation.BATCH),
+        class_weight=class_weights.of(spec.class_weight, data.train.y),
         verbose=0,
     )
     results = {name: values[-1] for name, values in history.history.items()}

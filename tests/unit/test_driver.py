@@ -120,6 +120,16 @@ def test_the_best_trial_is_chosen_by_validation_even_where_the_test_set_disagree
     assert Checkpoints(one.plan.directory / "checkpoints").load(1, 1).variables[0] == 1  # type: ignore[union-attr]
 
 
+def test_the_answers_to_the_test_set_are_in_the_journal(composed: Callable[..., Job]) -> None:
+    def answered(spec: TrialSpec, on_epoch: OnEpoch) -> TrialResult:
+        return learn(spec, on_epoch)._replace(confusion=[(0, 1, 5 + spec.trial)])
+
+    one = swept(composed("trials=2"), FakeEngine(answered))
+    read = SweepRecord.of(one.plan.directory, journal.read(one.plan.directory))
+    for record in (one.record, read):
+        assert [trial.confusion for trial in record.trials.values()] == [[[0, 1, 5]], [[0, 1, 6]]]
+
+
 def test_only_the_best_checkpoint_is_left(composed: Callable[..., Job]) -> None:
     for tuner in ("random", "hyperband"):
         job = composed(f"tuner={tuner}", "trials=5")
@@ -250,6 +260,19 @@ def test_the_fingerprint_changes_with_what_decides_the_trials_and_with_nothing_e
         assert plan(composed(same)).fingerprint() == first
     for other in ("seed=2", "epochs=3", "model=lstm", "tuner=bayesian", "model.space.dropout=0.1", "batch_size=7"):
         assert plan(composed(other)).fingerprint() != first
+
+
+@pytest.mark.parametrize("argument", ["datasets.imdb.keep=last", "datasets.imdb.class_weight=balanced"])
+def test_each_spec_has_the_class_weights_of_the_dataset_or_of_the_trial(
+    argument: str, composed: Callable[..., Job]
+) -> None:
+    one = plan(composed(argument))
+    setting = "balanced" if "balanced" in argument else "none"
+    assert one.spec(0, {}, 0, 1).class_weight == setting
+    searching = plan(composed(argument, "datasets.imdb.space.class_weight=[none,balanced]"))
+    for searched in ("none", "balanced"):
+        assert searching.spec(0, {"class_weight": searched}, 0, 1).class_weight == searched
+    assert (one.fingerprint() == plan(composed()).fingerprint()) == (setting == "none")
 
 
 def test_the_journal_is_json_lines_that_a_reader_without_this_code_understands(composed: Callable[..., Job]) -> None:

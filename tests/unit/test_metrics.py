@@ -1,3 +1,5 @@
+import json
+
 import numpy as np
 import pytest
 from numpy.typing import NDArray
@@ -22,6 +24,14 @@ def test_each_metric_of_the_cells_is_that_of_the_single_answers() -> None:
         "macro_f1": f1_score(TRUE, PREDICTED, average="macro", zero_division=0),
         "balanced_accuracy": pytest.approx(np.mean([2 / 3, 1, 1 / 2, 0])),
     }
+
+
+def test_answers_go_into_a_journal_and_come_back() -> None:
+    given = answers(TRUE, PREDICTED)
+    cells = given.cells()
+    assert cells[:2] == [[0, 0, 2], [0, 1, 1]]
+    for before, after in zip(given, Answers.of(json.loads(json.dumps(cells))), strict=True):
+        np.testing.assert_array_equal(before, after)
 
 
 def test_balanced_accuracy_is_scikit_learns_where_every_class_is_known() -> None:

@@ -11,7 +11,7 @@ from typing import NamedTuple
 
 from sweeps.analysis.confirmation import Outcome
 from sweeps.analysis.summary import SweepSummary
-from sweeps.report.figures import data, outcomes, search
+from sweeps.report.figures import classes, data, outcomes, search
 from sweeps.report.html import Figure
 
 
@@ -37,6 +37,10 @@ SWEEP_SECTIONS: tuple[Section, ...] = (
             outcomes.cost_in_parameters,
         ),
     ),
+    Section("The labels", "classes.html", (classes.of_sweep,)),
     Section("The data", "data.html", (data.lengths, data.labels)),
 )
-CONFIRMATION_FIGURES: tuple[Callable[[Sequence[Outcome]], Iterator[Figure]], ...] = (outcomes.confirmed,)
+CONFIRMATION_FIGURES: tuple[Callable[[Sequence[Outcome]], Iterator[Figure]], ...] = (
+    outcomes.confirmed,
+    classes.of_confirmation,
+)

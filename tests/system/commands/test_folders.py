@@ -25,9 +25,10 @@ def crowded(request: pytest.FixtureRequest, tmp_path: Path) -> Path:
     return tmp_path
 
 
-def command(name: str, *arguments: str) -> tuple[int, str]:
+def command(name: str, *arguments: str, script: bool = False) -> tuple[int, str]:
+    prefix = [str(Path(sys.executable).with_name("text-sweeps")), name]
     finished = subprocess.run(
-        [sys.executable, "-m", f"pipelines.{name}", *arguments],
+        [*(prefix if script else [sys.executable, "-m", f"pipelines.{name}"]), *arguments],
         env={**os.environ, "PYTHONPATH": str(ROOT)},
         stdout=subprocess.PIPE,
         stderr=subprocess.STDOUT,
@@ -44,9 +45,19 @@ def command(name: str, *arguments: str) -> tuple[int, str]:
         ("sweep --cfg job -p trials", "12\n"),
     ],
 )
+@pytest.mark.parametrize("script", [True, False])
 @pytest.mark.usefixtures("crowded")
-def test_a_sweep_reads_its_own_configuration(line: str, message: str) -> None:
-    assert command(*line.split())[1] == message
+def test_a_sweep_reads_its_own_configuration(line: str, message: str, script: bool) -> None:
+    assert command(*line.split(), script=script)[1] == message
+
+
+@pytest.mark.parametrize("script", [True, False])
+def test_a_builder_of_the_working_folder_is_found(script: bool) -> None:
+    builder = "from models.lstm import build as lstm\ndef build(*, size: int):\n    return lstm\n"
+    Path("mine.py").write_text(builder)
+    status, output = command("sweep", "model.build=mine.build", script=script)
+    assert status == 1
+    assert ": mine.build takes size; given " in output
 
 
 @pytest.mark.long

@@ -197,6 +197,7 @@ MORE_WRONG = {
     # Data.
     "datasets.imdb.maxlen=0": ("datasets.imdb.maxlen=0: must be at least 1",),
     "datasets.imdb.maxlen=99999999999999999999": ("datasets.imdb.maxlen=99999999999999999999: must be at least 1 and",),
+    "datasets.imdb.class_weight=even": ("datasets.imdb.class_weight=even: allowed: none, balanced",),
     "datasets.imdb.num_classes=1": ("datasets.imdb.num_classes=1: must be at least 2",),
     "datasets.imdb.split_seed=-1": ("datasets.imdb.split_seed=-1: must be at least 0",),
     "datasets.imdb.validation=nan": ("datasets.imdb.validation=nan: must be a fraction",),

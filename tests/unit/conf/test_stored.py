@@ -22,6 +22,7 @@ def test_a_configuration_from_before_tuners_had_oracles_is_upgraded() -> None:
     }
     assert config.datasets["imdb"].read == Data.read
     assert (config.trials, config.datasets["imdb"].source) == (12, "standin")
+    assert config.datasets["imdb"].class_weight == "none"
 
 
 def test_the_options_of_an_upgraded_tuner_are_those_it_was_stored_with() -> None:
@@ -48,6 +49,8 @@ def test_a_sweep_may_go_on_with_its_upgraded_configuration_and_with_no_other() -
     stored.refuse_changes(Path("outputs/x"), OLD, now.replace("trials: 12", "trials: 20"))
     with pytest.raises(ConfigError, match=r"^tuner\.factor=5: outputs/x was started with tuner\.factor=3; on resume "):
         stored.refuse_changes(Path("outputs/x"), OLD, now.replace("factor: 3", "factor: 5"))
+    with pytest.raises(ConfigError, match=r"^datasets\.imdb\.class_weight=balanced: outputs/x was started with "):
+        stored.refuse_changes(Path("outputs/x"), OLD, now.replace("class_weight: none", "class_weight: balanced"))
 
 
 def test_a_resumed_command_line_has_the_stored_configuration_and_the_keys_that_may_change(

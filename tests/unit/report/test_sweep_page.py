@@ -120,7 +120,7 @@ def test_a_figure_that_no_template_names_is_shown(monkeypatch: pytest.MonkeyPatc
     def without_data(sweep: SweepSummary) -> Iterator[Figure]:
         yield from ()
 
-    first, second, third, _ = (section._replace(figures=()) for section in figures.SWEEP_SECTIONS)
+    first, second, third, *_ = (section._replace(figures=()) for section in figures.SWEEP_SECTIONS)
     sections = (first._replace(figures=(without_data,)), second, third._replace(figures=(without_data, added)))
     monkeypatch.setattr(figures, "SWEEP_SECTIONS", sections)
     report = sweep_page.build(records.record(trials=2))

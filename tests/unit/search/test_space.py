@@ -179,7 +179,7 @@ def test_settings_of_the_dataset_are_hyperparameters_after_all_others() -> None:
 @pytest.mark.parametrize(
     ("entries", "message"),
     [
-        ({"split_seed": MAXLEN}, "split_seed: of a table these can be searched: tokens, num_words, maxlen, keep"),
+        ({"split_seed": MAXLEN}, "split_seed: of a table these can be searched: tokens, num_words, maxlen, keep, "),
         ({"num_words": {"kind": "Choice", "values": [4, 1000], "default": 1000}}, ".values=4: must be at least 5"),
         ({"maxlem": MAXLEN}, "did you mean 'maxlen'?"),
         ({"maxlen": 200}, "maxlen=200: must be a mapping (searched); to set it: datasets.reviews.maxlen"),
@@ -204,7 +204,7 @@ def test_a_wrong_entry_of_a_dataset_is_named(entries: dict[str, Any], message: s
 
 def test_documents_of_word_ranks_have_no_tokens_to_choose() -> None:
     data = Data(num_classes=2, num_words=1000, maxlen=100, space={"tokens": TOKENS})
-    with pytest.raises(ConfigError, match="of a dataset without files these can be searched: num_words, maxlen, keep"):
+    with pytest.raises(ConfigError, match="of a dataset without files these can be searched: num_words, maxlen, "):
         space.read({"model": lstm(), "datasets.reuters": data})
 
 

@@ -23,6 +23,7 @@ from sweeps.session import checks, reproduce
 from sweeps.session.plans import Encodings, plans_of, recorded_plan
 from sweeps.session.session import Session
 from sweeps.tracking import registration
+from tests import corpora
 from tests.fakes import FakeEngine
 
 ROWS = [
@@ -103,6 +104,17 @@ def test_every_setting_divides_the_same_texts_in_the_same_way(table: Path, chang
         np.testing.assert_array_equal(before.y, after.y)
 
 
+@pytest.mark.parametrize("change", [{"maxlen": 5}, {"num_words": 10}, {"keep": "first"}], ids=str)
+def test_every_setting_divides_the_same_documents_in_the_same_way(tmp_path: Path, change: dict[str, Any]) -> None:
+    archive = corpora.npz(**corpora.toy(200))
+    one, other = (corpora.load_bytes(tmp_path, archive, **each) for each in ({}, change))
+    assert one.digest != other.digest
+    for before, after in zip(one[:3], other[:3], strict=True):
+        np.testing.assert_array_equal(before.y, after.y)
+        if "maxlen" in change:
+            np.testing.assert_array_equal(before.x[:, -5:], after.x)
+
+
 def shrinking(*, maxlen: int) -> Corpus:
     """Return other documents for another `maxlen`."""
     documents = [[1, 2, 3]] * maxlen
@@ -180,3 +192,11 @@ def test_a_trial_on_a_table_can_be_repeated(job: Job) -> None:
     record = swept(job, planned(job))
     config = reproduce._config(job.config, record, job.config)
     assert config.datasets == job.config.datasets
+
+
+def test_weights_of_the_labels_are_searched_on_the_same_arrays(table: Path, composed: Callable[..., Job]) -> None:
+    plan = planned(composed(f"data={table}", *SEARCHED, "datasets.reviews.space.class_weight=[none,balanced]"))
+    values = plan.space.defaults()
+    specs = [plan.spec(n, {**values, "class_weight": weight}, 0, 1) for n, weight in enumerate(("none", "balanced"))]
+    assert [spec.class_weight for spec in specs] == ["none", "balanced"]
+    assert [spec.digest for spec in specs] == [plan.digest] * 2

@@ -11,6 +11,7 @@ from rich.console import Console
 
 from conf.schema import ConfigError, Engine
 from pipelines import confirm, sweep
+from sweeps import invocation
 from sweeps.errors import SweepError
 from sweeps.session.confirm import Request
 from sweeps.session.session import Session, places
@@ -18,7 +19,7 @@ from sweeps.tracking import registration
 from tests.conftest import ROOT, composed_job
 from tests.registered import TINY, logged, planned, serving, swept
 
-LINE = r"^not everything could be logged; to log the rest: python -m pipelines\.sync 'outputs/a b'$"
+LINE = r"^not everything could be logged; to log the rest: .*python -m pipelines\.sync 'outputs/a b'$"
 
 
 def unlogged(session: Session, *_: object) -> list[object]:
@@ -49,7 +50,7 @@ def test_a_model_that_could_not_be_registered_ends_the_command_with_an_error(mon
     record = logged(plan)
     monkeypatch.setattr(registration, "register", refused)
     assert not session.register(plan.store, plan, record)
-    with pytest.raises(SweepError, match=r"^not registered; to try again: python -m pipelines\.sync 'outputs/a b'$"):
+    with pytest.raises(SweepError, match=r"^not registered; to try again: .*python -m pipelines\.sync 'outputs/a b'$"):
         session.check_logged()
 
 
@@ -66,7 +67,9 @@ def test_a_missing_word_index_is_told_and_is_no_failure(monkeypatch: pytest.Monk
     assert not session.register(plan.store, plan, logged(plan))
     session.check_logged()
     assert isinstance(console.file, io.StringIO)
-    assert "not registered, python -m pipelines.sync tries again: datasets.imdb.text.words" in console.file.getvalue()
+    assert (
+        f"not registered, {invocation.command('sync')} tries again: datasets.imdb.text.words" in console.file.getvalue()
+    )
 
 
 def test_a_malformed_file_of_dasks_settings_is_one_line(tmp_path: Path) -> None:

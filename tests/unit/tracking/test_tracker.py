@@ -15,7 +15,7 @@ from mlflow.entities import RunTag
 from mlflow.exceptions import MlflowException
 from mlflow.store.tracking.sqlalchemy_store import SqlAlchemyStore
 
-from sweeps import driver, journal
+from sweeps import driver, invocation, journal
 from sweeps.tracking import comparison_page, driver_process, failures, store
 from sweeps.tracking.extras import Extras
 from sweeps.tracking.tracker import Tracker, end_project_run
@@ -139,7 +139,7 @@ def test_the_comparison_is_announced_once_as_soon_as_it_is_there() -> None:
     tracked(job, FakeEngine(wait), tracker)
     assert announced == [("sweep/imdb", tracker.comparison("sweep/imdb"))]
     assert announced[0][1].startswith("http://127.0.0.1:5000/#/experiments/")
-    assert tracker.ui_command() == "python -m pipelines.ui"
+    assert tracker.ui_command() == invocation.command("ui")
 
 
 @pytest.mark.parametrize(

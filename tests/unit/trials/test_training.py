@@ -13,7 +13,7 @@ import pytest
 import tensorflow as tf
 from keras.src import backend
 from numpy.typing import NDArray
-from sklearn.metrics import balanced_accuracy_score, f1_score
+from sklearn.metrics import balanced_accuracy_score, confusion_matrix, f1_score
 
 from models import lstm
 from sweeps import metrics
@@ -92,7 +92,7 @@ class Whole(NamedTuple):
 
 
 @functools.cache
-def whole(model: str) -> Whole:
+def whole(model: str, class_weight: str = "none") -> Whole:
     traced, reports = [], list[EpochReport]()
 
     def counted(name: str, step: Callable[..., Any]) -> Callable[..., Any]:
@@ -105,7 +105,7 @@ def whole(model: str) -> Whole:
     with pytest.MonkeyPatch.context() as patched:
         for name in ("train_step", "test_step"):
             patched.setattr(keras.Model, name, counted(name, getattr(keras.Model, name)))
-        return Whole(training.run(spec(model), reports.append), reports, traced)
+        return Whole(training.run(spec(model, class_weight=class_weight), reports.append), reports, traced)
 
 
 @functools.cache
@@ -136,7 +136,7 @@ def test_a_trial_that_goes_on_later_gives_what_it_would_have_given_without_the_p
     uninterrupted = whole(model).result
     assert rest.curves == uninterrupted.curves  # the same seed gives the same numbers, to the last bit
     assert (rest.objective, rest.best_epoch) == (uninterrupted.objective, uninterrupted.best_epoch)
-    assert rest.test == uninterrupted.test
+    assert (rest.test, rest.confusion) == (uninterrupted.test, uninterrupted.confusion)
     assert rest.cost.epochs == 2
     assert_same_state(rest.checkpoint, uninterrupted.checkpoint)
 
@@ -303,6 +303,10 @@ def test_test_metrics_are_those_of_keras_and_of_the_textbook() -> None:
         hits = int(((predicted == label) & (data.test.y == label)).sum())
         f1.append(2 * hits / ((predicted == label).sum() + (data.test.y == label).sum()))
     assert result.test["test/macro_f1"] == pytest.approx(np.mean(f1))
+    counted = np.zeros((tiny.CLASSES, tiny.CLASSES))
+    for label, answer, count in result.confusion:
+        counted[label, answer] = count
+    np.testing.assert_array_equal(counted, confusion_matrix(data.test.y, predicted, labels=range(tiny.CLASSES)))
 
 
 def parameters(model: str, values: dict[str, Any]) -> int:
@@ -346,20 +350,21 @@ def as_on_a_gpu(monkeypatch: pytest.MonkeyPatch) -> Callable[[int], None]:
 
 
 @pytest.mark.parametrize(
-    ("model", "steps"),
+    ("model", "steps", "class_weight"),
     [
-        pytest.param("lstm", 3, id="one left over"),
-        pytest.param("conv_lstm", 4, id="all", marks=pytest.mark.long),
-        pytest.param("lstm", 32, id="more than all", marks=pytest.mark.long),
+        pytest.param("lstm", 3, "none", id="one left over"),
+        pytest.param("conv_lstm", 4, "none", id="all", marks=pytest.mark.long),
+        pytest.param("lstm", 32, "none", id="more than all", marks=pytest.mark.long),
+        pytest.param("lstm", 3, "balanced", id="weighted", marks=pytest.mark.long),
     ],
 )
 def test_several_steps_an_execution_change_no_number(
-    model: str, steps: int, as_on_a_gpu: Callable[[int], None]
+    model: str, steps: int, class_weight: str, as_on_a_gpu: Callable[[int], None]
 ) -> None:
-    one = whole(model).result
+    one = whole(model, class_weight).result
     as_on_a_gpu(steps)
     reports: list[EpochReport] = []
-    several = training.run(spec(model), reports.append)
+    several = training.run(spec(model, class_weight=class_weight), reports.append)
     assert [r.epoch for r in reports] == [1, 2, 3]
     assert (several.curves, several.test) == (one.curves, one.test)
     assert_same_state(several.checkpoint, one.checkpoint)
