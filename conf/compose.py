@@ -23,7 +23,7 @@ from hydra.core.config_store import ConfigStore
 from hydra.core.hydra_config import HydraConfig
 from hydra.core.override_parser.overrides_parser import OverridesParser
 from hydra.errors import HydraException, MissingConfigException, OverrideParseException
-from omegaconf import DictConfig, ListConfig, OmegaConf
+from omegaconf import DictConfig, ListConfig, OmegaConf, open_dict
 from omegaconf.errors import (
     ConfigAttributeError,
     ConfigKeyError,
@@ -35,20 +35,23 @@ from yaml import YAMLError
 
 from conf import arguments, secrets, stored, tables
 from conf.arguments import GROUPS, MULTIRUN
-from conf.schema import Config, ConfigError, Job, did_you_mean
+from conf.schema import SEARCHABLE, Config, ConfigError, Job, did_you_mean
 
 # Hydra lets only `++` add a key to a mapping, or override a mapping by one with other keys. Anything that is neither a
 # hyperparameter nor an option of the tuner is refused by `sweeps.session.checks`.
-FREE_KEYS = re.compile(r"^\+{0,2}(?=((model|optimizer)\.space|tuner)\.)")
+SPACE = r"(model|optimizer|datasets\.[^.=]+)\.space\."
+FREE_KEYS = re.compile(rf"^\+{{0,2}}(?=({SPACE}|tuner\.))")
 
-# A hyperparameter that is given a list.
-LISTED = re.compile(r"^\+\+(model|optimizer)\.space\.[^.=]+=\[.*\]$")
+# A hyperparameter, and one that is given a list.
+HYPERPARAMETER = re.compile(rf"^{SPACE}[^.=]+")
+LISTED = re.compile(rf"^\+\+{SPACE}[^.=]+=\[.*\]$")
 
 # What OmegaConf says -> what that means on a command line.
 MEANINGS = {
     "^Cannot merge (DictConfig|ListConfig)": (
         "a list and a mapping cannot be merged; a choice is written {kind: Choice, values: [1, 2], default: 1}"
     ),
+    "dict is not a subclass of Data": "data= names no such dataset",
     r"^Cannot assign \w+ to Dict|is not a subclass of": "must be a mapping, {key: value}",
     "is not Optional$": "must have a value, not null",
     "does not support deletion$": "must be there; to change it, give its keys other values",
@@ -186,6 +189,7 @@ def job(cfg: DictConfig, overrides: Sequence[str] = ()) -> Job:
             cfg = stored.restore(cfg, overrides)
         else:
             _replace_hyperparameters(cfg, overrides)
+            _complete_settings(cfg)
         _make_paths_absolute(cfg)
         config = OmegaConf.to_object(cfg)
         cfg.resume = None  # the place of a sweep is no part of its configuration
@@ -217,14 +221,40 @@ def _replace_hyperparameters(cfg: DictConfig, overrides: Sequence[str]) -> None:
     replaced: set[str] = set()
     for override in OverridesParser.create().parse_overrides(list(overrides)):
         key, value = str(override.key_or_group), override.value()
-        hyperparameter = ".".join(key.split(".")[:3])
+        hyperparameter = HYPERPARAMETER.match(key)
+        if hyperparameter is None:
+            continue
         if LISTED.match(str(override.input_line)):
-            value = _choice(str(override.input_line), value, OmegaConf.select(cfg, key))
-        if ".space." in key and isinstance(value, dict) and "kind" in value:
+            if OmegaConf.select(cfg, key.rpartition(".space.")[0]) is None:
+                raise ConfigError(f"{key}={value}: data= names no such dataset")
+            value = _choice(str(override.input_line), value, _before(cfg, key))
+        if isinstance(value, dict) and "kind" in value:
             OmegaConf.update(cfg, key, value, merge=False, force_add=True)
-            replaced.add(hyperparameter)
-        elif hyperparameter in replaced:  # a later override of the replaced hyperparameter
+            replaced.add(hyperparameter[0])
+        elif hyperparameter[0] in replaced:  # a later override of the replaced hyperparameter
             OmegaConf.update(cfg, key, value, merge=True, force_add=True)
+
+
+def _complete_settings(cfg: DictConfig) -> None:
+    """Give each searched setting of a dataset its configured value as its default; a fixed one is just set."""
+    for section, data in cfg.datasets.items():
+        for name, entry in list(data.space.items()):
+            key = f"datasets.{section}.{name}"
+            if name not in SEARCHABLE or OmegaConf.is_missing(data, name):
+                continue  # is refused with all other mistakes
+            if isinstance(entry, DictConfig) and entry.get("default") is None:
+                OmegaConf.update(cfg, f"datasets.{section}.space.{name}.default", data[name], force_add=True)
+            elif not isinstance(entry, DictConfig | ListConfig):
+                OmegaConf.update(cfg, key, entry)
+                with open_dict(data.space):
+                    del data.space[name]
+
+
+def _before(cfg: DictConfig, key: str) -> Any:
+    """Return what has the default of a hyperparameter before it is listed: for a setting of a dataset, its value."""
+    section, _, name = key.rpartition(".space.")
+    is_setting = section.startswith("datasets.") and name in SEARCHABLE
+    return OmegaConf.select(cfg, f"{section}.{name}" if is_setting else key)
 
 
 def _choice(argument: str, values: Any, before: Any) -> dict[str, Any]:
@@ -235,9 +265,11 @@ def _choice(argument: str, values: Any, before: Any) -> dict[str, Any]:
     if default not in values and values and not isinstance(values[0], list | dict):
         key, _, listed = argument.lstrip("+").partition("=")
         first = listed.strip("[]").partition(",")[0]
+        setting = key.replace(".space.", ".") if key.startswith("datasets.") else ""
+        choice = f"'{key}={{kind: Choice, values: {listed}, default: {first}}}'"
+        remedy = f"{setting}={first}" if setting else choice
         raise ConfigError(
-            f"{key}={listed}: the default is {default}, which is not in the list; with another default: "
-            f"'{key}={{kind: Choice, values: {listed}, default: {first}}}'"
+            f"{key}={listed}: the default is {default}, which is not in the list; with another default: {remedy}"
         )
     return {"kind": "Choice", "values": values, "default": default}
 

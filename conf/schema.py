@@ -30,6 +30,10 @@ READ_KEYWORDS = ("name", "source", "archive", "url", "sha256", "num_words", "max
 # Keys of `Data` that only tables have, and those that only documents have which a function reads.
 TABLE_KEYS = ("label", "group", "time", "split", "test", "duplicates", "rare", "tokens")
 DOCUMENT_KEYS = ("read", "source", "archive", "url", "sha256", "num_classes")
+# Keys of `Data` that decide how a text becomes ids, and those that `Data.space` can search.
+ENCODING = ("tokens", "num_words", "maxlen", "keep")
+SEARCHABLE = (*ENCODING, "class_weight")
+FEWEST_WORDS = 5  # of a table's vocabulary: padding, start, unknown, an unused id, and one token
 # Keys of every tuner; all others are options of its oracle.
 TUNER_KEYS = ("name", "oracle", "ends_trials")
 LONGEST_NAME = 50  # characters; a directory's name has others beside them, and at most 255 bytes
@@ -106,6 +110,13 @@ class Data:
     keep: str = _one_of("last", "last", "first", "both")  # the end of a long document that is read
     class_weight: str = _one_of("none", "none", "balanced")  # of the labels in the loss that is minimised
     text: Text = field(default_factory=Text)
+    # Of the keys in `SEARCHABLE`; each has the key's own value as its default.
+    space: dict[str, Any] = field(default_factory=dict)
+
+    @property
+    def encoding(self) -> tuple[Value, ...]:
+        """The values that decide how a text becomes ids."""
+        return tuple(getattr(self, key) for key in ENCODING)
 
 
 @dataclass
@@ -116,10 +127,9 @@ class Buildable:
     build: str = MISSING
     space: dict[str, Any] = field(default_factory=dict)
 
-    @property
-    def searched(self) -> list[str]:
-        """The names of the hyperparameters that are searched; a fixed one is no mapping."""
-        return [name for name, entry in self.space.items() if isinstance(entry, Mapping)]
+
+# What a sweep searches, by the section of the configuration: `model`, `optimizer` and `datasets.<name>`.
+Parts = Mapping[str, Buildable | Data]
 
 
 @dataclass
@@ -195,6 +205,10 @@ class Config:
         _check_engine(self.engine)
         _check_addresses(self)
 
+    def parts(self, dataset: str) -> Parts:
+        """Return the parts of the sweep on a dataset."""
+        return {"model": self.model, "optimizer": self.optimizer, f"datasets.{dataset}": self.datasets[dataset]}
+
     def _names(self) -> Iterator[tuple[str, str]]:
         """Yield the names that directories, runs, registered models and MLflow's searches have in them."""
         yield "model.name", self.model.name
@@ -237,6 +251,16 @@ def _check_value(key: str, value: Any, bounds: Any) -> None:
         raise ConfigError(f"{key}={value}: must be {lower}" + (f" and at most {high}" if high is not None else ""))
 
 
+def check_setting(data: Data, name: str, key: str, value: Any) -> None:
+    """Raise `ConfigError` for a value, given by `key`, that the setting `name` of a dataset does not take."""
+    (bounds,) = (setting.metadata for setting in fields(Data) if setting.name == name)
+    if "low" in bounds and type(value) is not int:
+        raise ConfigError(f"{key}={value}: must be an integer")
+    _check_value(key, value, bounds)
+    if name == "num_words" and data.files and value < FEWEST_WORDS:
+        raise ConfigError(f"{key}={value}: must be at least {FEWEST_WORDS}, or no token of a table gets an id")
+
+
 def _check_kind(section: str, data: Data) -> None:
     """Refuse the keys of tables for documents, and those of documents for tables."""
     kind, others = ("a table (files)", DOCUMENT_KEYS) if data.files else ("a dataset without files", TABLE_KEYS)
@@ -248,6 +272,7 @@ def _check_kind(section: str, data: Data) -> None:
         if value := getattr(data.text, key):
             raise ConfigError(f"{section}.text.{key}={value}: {kind} does not take it")
     if data.files:
+        check_setting(data, "num_words", f"{section}.num_words", data.num_words)
         _check_test(f"{section}.test", data.test)
     elif data.num_classes is None:
         raise ConfigError(f"{section}.num_classes: has no value")

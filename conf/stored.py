@@ -15,7 +15,7 @@ from omegaconf.errors import OmegaConfBaseException
 from yaml import AliasEvent, YAMLError, parse
 
 from conf import secrets
-from conf.schema import RESUMABLE, Buildable, Config, ConfigError, Data
+from conf.schema import RESUMABLE, SEARCHABLE, Buildable, Config, ConfigError, Data, Parts
 
 FILE = "config.yaml"
 OPTIONS = Path(__file__).parent
@@ -110,11 +110,19 @@ def foreign(yaml: str) -> Config:
     return parsed(OmegaConf.to_yaml(OmegaConf.create(content)))
 
 
-def builders(yaml: str) -> tuple[Buildable, Buildable]:
-    """Return the model and the optimizer of a recorded configuration, which may hold keys that are unknown here."""
+def parts(yaml: str, dataset: str) -> Parts:
+    """Return the parts of a recorded sweep, whose configuration may hold keys that are unknown here."""
     recorded: Any = OmegaConf.to_container(_content(yaml))
-    model, optimizer = (Buildable(**recorded[group]) for group in ("model", "optimizer"))
-    return model, optimizer
+    data = recorded.get("datasets", {}).get(dataset, {})
+    settings = {key: data[key] for key in ("files", "space", *SEARCHABLE) if key in data}
+    builders = {group: Buildable(**recorded[group]) for group in ("model", "optimizer")}
+    return {**builders, f"datasets.{dataset}": Data(**settings)}
+
+
+def model(yaml: str) -> Buildable:
+    """Return the model of a recorded configuration, which may hold keys that are unknown here."""
+    recorded: Any = OmegaConf.to_container(_content(yaml))
+    return Buildable(**recorded["model"])
 
 
 def engine(yaml: str) -> str:

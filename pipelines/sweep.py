@@ -52,11 +52,11 @@ def run(jobs: Sequence[Job], console: Console) -> list[SweepRecord]:
     session = Session(console, serving.of)
     spaces = [checks.check(job.config) for job in jobs]
     records = []
-    for job, space in zip(jobs, spaces, strict=True):
+    for job, space_of in zip(jobs, spaces, strict=True):
         if job.config.dry_run:
-            session.dry_run(job, space)
+            session.dry_run(job, space_of)
         else:
-            records += session.search(job, space)
+            records += session.search(job, space_of)
     session.check_logged()
     return records
 

@@ -14,6 +14,7 @@ from pathlib import Path
 from typing import Protocol
 
 from conf import secrets
+from conf.schema import ConfigError, Values
 from sweeps import environment, metrics
 from sweeps.errors import SweepError
 from sweeps.journal import (
@@ -146,7 +147,7 @@ class Search:
             proposal = self._oracle.ask()
             if proposal is not None:
                 bar = self._median.bar() if self._median else ()
-                return self._start(self.plan.spec(*proposal)._replace(bar=tuple(bar)))
+                return self._start(self._spec(*proposal)._replace(bar=tuple(bar)))
         if not self._out:
             all_ran = self.plan.confirmation or len(self.record.trials) >= self.plan.config.trials
             self._finish(reason or ("trials" if all_ran else EXHAUSTED))
@@ -193,11 +194,25 @@ class Search:
         self._target_reached = best is not None and self._reaches_target(best.objective or 0.0)
         for trial in self.record.trials.values():
             if trial.running:
-                spec = self.plan.spec(trial.trial, trial.values, trial.initial_epoch, trial.epochs)
+                spec = self._spec(trial.trial, trial.values, trial.initial_epoch, trial.epochs)
                 spec = spec._replace(attempt=trial.attempt + 1, bar=tuple(trial.bar))
                 self._to_repeat.insert(0, (spec, INTERRUPTED))
             elif trial.completed:
                 self._add_to_median(trial)
+
+    def _spec(self, trial: int, values: Values, initial_epoch: int, epochs: int) -> TrialSpec:
+        """Make the spec of a trial; its data are encoded now if no trial had its settings of them before."""
+        try:
+            spec = self.plan.spec(trial, values, initial_epoch, epochs)
+        except ConfigError as error:
+            raise SweepError(f"the data of trial {trial} cannot be encoded: {error}") from error
+        known = self.record.trials.get(trial)
+        if known is not None and known.digest not in ("", spec.digest):
+            raise SweepError(
+                f"the data of trial {trial} have the digest {spec.digest}, it was started with {known.digest}; "
+                "give it the same data"
+            )
+        return spec
 
     def _reason_to_end(self) -> str:
         """Return why no more trials are wanted although there may be more; empty while they are."""
@@ -242,6 +257,7 @@ class Search:
                 after=after,
                 bar=list(spec.bar),
                 origin=spec.origin,
+                digest=spec.digest,
             )
         )
         self._out[spec.trial] = spec._replace(checkpoint=None)

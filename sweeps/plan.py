@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import json
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import asdict, replace
 from pathlib import Path
 from types import MappingProxyType
@@ -12,7 +12,7 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from conf.schema import RESUMABLE, Config, Value
+from conf.schema import RESUMABLE, Config, Data, Value, Values
 from sweeps.audit import Audit
 from sweeps.search.space import Space
 from sweeps.trials.spec import TrialSpec
@@ -22,6 +22,10 @@ INDIFFERENT = (*RESUMABLE, "retries", "max_failures", "trial_minutes", "dry_run"
 # Called by its name: it lies above this package, and a worker imports it by itself.
 LOAD = "pipelines.data.dataset.load"
 RUN = "sweeps.trials.training.run"
+
+
+# Encodes a sweep's dataset with other settings, once for each, and returns the digest of the arrays.
+DigestOf = Callable[[Data], str]
 
 
 class Retraining(NamedTuple):
@@ -50,7 +54,7 @@ class Plan(NamedTuple):
     space: Space
     dataset: str
     source: str  # archive | standin; the configuration may say `auto`
-    digest: str  # of the data
+    digest: str  # of the data as they are configured
     directory: Path
     store: str = ""  # the address of the MLflow store, without a password
     load: str = LOAD
@@ -58,6 +62,7 @@ class Plan(NamedTuple):
     sizes: Mapping[str, int] = MappingProxyType({})  # examples of train, validation and test
     audit: Audit | None = None  # of the data
     confirmation: Confirmation | None = None
+    digest_of: DigestOf | None = None  # None where no trial has other settings of the data than those configured
 
     def spec(self, trial: int, values: Mapping[str, Value], initial_epoch: int, epochs: int) -> TrialSpec:
         """Make the spec of a trial's first attempt, without a checkpoint."""
@@ -68,7 +73,8 @@ class Plan(NamedTuple):
         return as_final(spec, objective=self.reported_metric, seed=retraining.seed, origin=retraining.origin)
 
     def _spec(self, trial: int, values: Mapping[str, Value], initial_epoch: int, epochs: int) -> TrialSpec:
-        config = self.config
+        config, settings = self.config, self.settings(values)
+        digest = self.digest_with(settings)
         return TrialSpec(
             sweep=self.sweep,
             trial=trial,
@@ -78,22 +84,32 @@ class Plan(NamedTuple):
             optimizer=config.optimizer.build,
             values=values,
             load=self.load,
-            data=self.data,
-            digest=self.digest,
+            data={"name": self.dataset, "settings": settings, "digest": digest},
+            digest=digest,
             batch_size=config.batch_size,
             objective=config.objective,
             patience=config.patience if config.stopping.name != "none" else None,
             test_last_epoch=self.held_out == "test",
             initial_epoch=initial_epoch,
             epochs=epochs,
-            class_weight=str(values.get("class_weight", config.datasets[self.dataset].class_weight)),
+            class_weight=settings.class_weight,
         )
 
-    @property
-    def data(self) -> dict[str, Any]:
-        """The keyword arguments of `load`: the source is the one that was found, so that no worker takes another."""
-        settings = replace(self.config.datasets[self.dataset], source=self.source)
-        return {"name": self.dataset, "settings": settings, "digest": self.digest}
+    def settings(self, values: Values) -> Data:
+        """Return the dataset's settings, with a trial's values of those that are searched.
+
+        The source is the one that was found, so that no worker takes another.
+        """
+        configured = self.config.datasets[self.dataset]
+        searched: dict[str, Any] = {name: values[name] for name in configured.space}
+        return replace(configured, source=self.source, space={}, **searched)
+
+    def digest_with(self, settings: Data) -> str:
+        """Return the digest of the data with other settings, for which they are encoded if that was not done yet."""
+        if settings.encoding == self.config.datasets[self.dataset].encoding:
+            return self.digest
+        assert self.digest_of is not None
+        return self.digest_of(settings)
 
     @property
     def functions(self) -> tuple[str, ...]:
@@ -123,9 +139,10 @@ class Plan(NamedTuple):
     def fingerprint(self) -> str:
         """Identify everything that decides which trials run and how they end."""
         deciding = {k: v for k, v in asdict(self.config).items() if k not in (*INDIFFERENT, "datasets")}
-        weights = self.config.datasets[self.dataset].class_weight
-        weighted = [weights] if weights != "none" else []  # without weights it is as before there were any
-        content = json.dumps([deciding, self.dataset, self.digest, *weighted], sort_keys=True)
+        data = self.config.datasets[self.dataset]
+        # Without these two it is as before there were any.
+        added = [*([data.space] if data.space else []), *([data.class_weight] if data.class_weight != "none" else [])]
+        content = json.dumps([deciding, self.dataset, self.digest, *added], sort_keys=True)
         return hashlib.sha256(content.encode()).hexdigest()[:16]
 
 

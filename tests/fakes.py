@@ -125,7 +125,7 @@ def plan(job: Job, directory: Path = Path("outputs/sweep/imdb"), dataset: str = 
         sweep=f"{directory.parent.name}/{dataset}",
         config=job.config,
         yaml=job.yaml,
-        space=space.read(job.config.model, job.config.optimizer),
+        space=space.read(job.config.parts(dataset)),
         dataset=dataset,
         source="standin",
         digest="0123456789abcdef",

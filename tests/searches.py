@@ -23,7 +23,7 @@ SMALL_SPACE = (
 
 
 def oracle(config: Config) -> Oracle:
-    return Oracle(config, space.read(config.model, config.optimizer))
+    return Oracle(config, space.read(config.parts("imdb")))
 
 
 def score(proposal: Proposal) -> float:

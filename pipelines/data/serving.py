@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 
-from conf.schema import Data
+from conf.schema import ENCODING, Data
 from pipelines.data import cache, table_dataset, word_index
 from pipelines.data.splits import TEST
 from sweeps.text_encoder import OFFSET, UNKNOWN
@@ -35,6 +35,6 @@ def _of_documents(name: str, settings: Data) -> Serving:
         known = {**words, UNKNOWN: words.get(data.num_words, "")}  # the most frequent of the rare words
         return [" ".join(known.get(id_, "") for id_ in document) for document in data.test.x.tolist()]
 
-    encoder = {key: getattr(settings, key) for key in ("tokens", "num_words", "maxlen", "keep")}
+    encoder = dict(zip(ENCODING, settings.encoding, strict=True))
     labels = settings.text.labels or [str(label) for label in range(settings.num_classes or 0)]
     return Serving({**encoder, "unlisted": "skip"}, content, labels, texts)

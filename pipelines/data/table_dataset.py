@@ -13,7 +13,7 @@ import numpy as np
 from numpy.lib import format as npy
 from numpy.typing import NDArray
 
-from conf.schema import ConfigError, Data
+from conf.schema import ENCODING, ConfigError, Data
 from pipelines.data import cache, splits, tables, vocabulary
 from pipelines.data.audit import Labelled, TokenCounts, audit, hashes
 from pipelines.data.corpus import Source
@@ -50,8 +50,7 @@ def test_files(settings: Data) -> list[str]:
 
 def encoder_settings(settings: Data) -> dict[str, Any]:
     """Return the settings with which `TextEncoder` encodes the texts."""
-    keys = ("tokens", "num_words", "maxlen", "keep")
-    return {**{key: getattr(settings, key) for key in keys}, "unlisted": "unknown"}
+    return {**dict(zip(ENCODING, settings.encoding, strict=True)), "unlisted": "unknown"}
 
 
 def read(name: str, settings: Data) -> tuple[Table, Division]:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Container, Iterator
 from typing import NamedTuple
 
 from sweeps.audit import FEW, QUANTILES, Audit
@@ -75,8 +75,16 @@ class Suggestion(NamedTuple):
     why: str
 
 
-def suggestions(audit: Audit, dataset: str) -> Iterator[Suggestion]:
-    """Yield the overrides of a dataset's settings that its audit suggests, the most important ones first."""
+def suggestions(audit: Audit, dataset: str, searched: Container[str] = ()) -> list[Suggestion]:
+    """Return the overrides of a dataset's settings that its audit suggests, the most important ones first.
+
+    A setting that was `searched` needs none: the trials tell more than the audit.
+    """
+    keys = ((each, each.override.strip("'").partition("=")[0]) for each in _suggestions(audit, dataset))
+    return [each for each, key in keys if key.rpartition(".")[2] not in searched]
+
+
+def _suggestions(audit: Audit, dataset: str) -> Iterator[Suggestion]:
     key = f"datasets.{dataset}"
     spaceless = sum(audit.scripts.get(script, 0) for script in ("CJK", "HIRAGANA", "KATAKANA", "THAI", "LAO", "KHMER"))
     if audit.tokens == "words" and spaceless > LARGE:
@@ -98,6 +106,8 @@ def suggestions(audit: Audit, dataset: str) -> Iterator[Suggestion]:
             cut = f"{_share(audit.cut)} of the documents are longer than {audit.maxlen} tokens"
             why = f"{cut}, {_share(audit.unread)} of all tokens are never read; a step takes longer"
             yield Suggestion(f"{key}.maxlen={longer}", why)
+            both = f"'{key}.space.maxlen=[{audit.maxlen},{longer}]'"
+            yield Suggestion(both, "the search can find out whether the longer documents are worth their time")
     elif most[99] + 1 < audit.maxlen / 2:
         why = f"99 % of the documents have at most {most[99]} tokens; training gets quicker"
         yield Suggestion(f"{key}.maxlen={_rounded(most[99] + 1)}", why)

@@ -16,7 +16,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import replace
 from typing import Any, NamedTuple
 
-from conf.schema import Buildable, ConfigError, Value
+from conf.schema import ConfigError, Parts, Value
 from sweeps.analysis.importance import Importances, enough
 from sweeps.analysis.statistics import LEVEL
 from sweeps.analysis.wording import percent
@@ -41,15 +41,15 @@ class Finding(NamedTuple):
     override: str
 
 
-def findings(record: SweepRecord, model: Buildable, optimizer: Buildable, importances: Importances) -> list[Finding]:
-    """Return the findings about the space of the recorded `model` and `optimizer`."""
-    searched = space.recorded(model, optimizer)
+def findings(record: SweepRecord, parts: Parts, importances: Importances) -> list[Finding]:
+    """Return the findings about the spaces of the recorded `parts`."""
+    searched = space.recorded(parts)
     if silence(record, len(searched)):
         return []
     negligible = {importance.name for importance in importances.ranked if importance.high < NEGLIGIBLE}
     result = []
     for hp in searched:
-        edge = () if hp.name in negligible else _edge(record, model, optimizer, hp, len(searched))
+        edge = () if hp.name in negligible else _edge(record, parts, hp, len(searched))
         others = _untried(record, hp, len(searched)), _irrelevant(record, hp, importances)
         result += list(itertools.islice(itertools.chain(edge, *others), 1))
     return result
@@ -73,9 +73,7 @@ def comparable(record: SweepRecord) -> list[TrialRecord]:
 # The best value on the edge of its range
 
 
-def _edge(
-    record: SweepRecord, model: Buildable, optimizer: Buildable, hp: Hyperparameter, searched: int
-) -> Iterator[Finding]:
+def _edge(record: SweepRecord, parts: Parts, hp: Hyperparameter, searched: int) -> Iterator[Finding]:
     if hp.kind == "Boolean" or isinstance(hp.bounds[0], str) or hp.bounds[0] == hp.bounds[1]:
         return
     trials = comparable(record)
@@ -84,7 +82,7 @@ def _edge(
         if not _crowded(trials, hp, end, searched):
             continue
         for argument, value in _wider(hp, end):
-            if _accepted(model, optimizer, hp, {argument: value}):
+            if _accepted(parts, hp, {argument: value}):
                 count = sum(_at_edge(hp, trial.values[hp.name], end) for trial in trials[:CLOSE])
                 text = (
                     f"the best trial has {hp.name}={best}, at the {side} end of its range, as have {count} of the "
@@ -150,14 +148,13 @@ def _wider(hp: Hyperparameter, end: int) -> Iterator[tuple[str, Any]]:
             yield ("max_value" if end else "min_value"), beyond
 
 
-def _accepted(model: Buildable, optimizer: Buildable, hp: Hyperparameter, changes: Mapping[str, Any]) -> bool:
-    """Whether the builders accept the changed space."""
-    parts = {"model": model, "optimizer": optimizer}
-    group, _, name = hp.key.split(".")
-    part = parts[group]
-    parts[group] = replace(part, space={**part.space, name: {**part.space[name], **changes}})
+def _accepted(parts: Parts, hp: Hyperparameter, changes: Mapping[str, Any]) -> bool:
+    """Whether the builders and the dataset accept the changed space."""
+    section = hp.key.removesuffix(f".space.{hp.name}")
+    part = parts[section]
+    changed = replace(part, space={**part.space, hp.name: {**part.space[hp.name], **changes}})
     try:
-        space.read(parts["model"], parts["optimizer"])
+        space.read({**parts, section: changed})
     except ConfigError:
         return False
     return True
@@ -222,7 +219,8 @@ def _widest_gap(hp: Hyperparameter, tried: Sequence[Value]) -> tuple[float, floa
 
 
 def _override(hp: Hyperparameter, changes: Mapping[str, Any]) -> str:
-    return " ".join(shlex.quote(f"{hp.key}.{argument}={_yaml(value)}") for argument, value in changes.items())
+    keys = {argument: f"{hp.key}.{argument}" for argument in changes} | {"default": hp.key_of_default}
+    return " ".join(shlex.quote(f"{keys[argument]}={_yaml(value)}") for argument, value in changes.items())
 
 
 def _yaml(value: Any) -> str:

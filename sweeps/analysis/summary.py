@@ -45,10 +45,10 @@ class SweepSummary:
 
     @classmethod
     def of(cls, record: SweepRecord) -> SweepSummary:
-        model, optimizer = stored.builders(record.started.config)
-        ranking, searched = record.ranking(), space.recorded(model, optimizer)
+        parts = stored.parts(record.started.config, record.started.dataset)
+        ranking, searched = record.ranking(), space.recorded(parts)
         importances = importance.importances(space_findings.comparable(record), [hp.name for hp in searched])
-        findings = space_findings.findings(record, model, optimizer, importances)
+        findings = space_findings.findings(record, parts, importances)
         silence = space_findings.silence(record, len(searched))
         return cls(record, tuple(ranking), searched, importances, tuple(findings), silence)
 

@@ -17,8 +17,7 @@ def note(record: SweepRecord) -> str:
     There are few lines and no table, because MLflow shows the first four lines and draws no tables.
     """
     started = record.started
-    model, optimizer = stored.builders(started.config)
-    searched = [hp.name for hp in space.recorded(model, optimizer)]
+    searched = [hp.name for hp in space.recorded(stored.parts(started.config, started.dataset))]
     lines = [_heading(record, searched), ""]
     if record.ended is not None:
         if record.best is not None:

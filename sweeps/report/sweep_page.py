@@ -32,7 +32,7 @@ def build(record: SweepRecord) -> Report:
         started=record.started,
         conclusions=conclusions,
         data_findings=data_findings,
-        suggestions=list(data_findings.suggestions(sweep.audit, record.started.dataset)) if sweep.audit else [],
+        suggestions=_suggestions(sweep),
         command=f"python -m pipelines.confirm sweep={record.started.sweep}",
         leaders=tables.leaders(rows, SHOWN),
         leaderboard=rows,
@@ -44,6 +44,11 @@ def build(record: SweepRecord) -> Report:
         written=time.time(),
     )
     return Report(page, tuple(figure for section in sections for figure in section.figures))
+
+
+def _suggestions(sweep: SweepSummary) -> list[data_findings.Suggestion]:
+    searched = [hp.name for hp in sweep.searched]
+    return data_findings.suggestions(sweep.audit, sweep.started.dataset, searched) if sweep.audit else []
 
 
 def _sections(sweep: SweepSummary) -> list[Section]:

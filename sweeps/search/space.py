@@ -8,17 +8,32 @@ name = MLflow param.
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
+from functools import partial
 from typing import TYPE_CHECKING, Any, NamedTuple
 
-from conf.schema import Buildable, ConfigError, Value, Values, did_you_mean
-from sweeps.search.builders import Limits, is_number, keywords_of
+from conf.schema import (
+    SEARCHABLE,
+    TABLE_KEYS,
+    Buildable,
+    ConfigError,
+    Data,
+    Parts,
+    Value,
+    Values,
+    check_setting,
+    did_you_mean,
+)
+from sweeps.search.builders import is_number, keywords_of
 
 if TYPE_CHECKING:
     import keras_tuner
 
 # The keywords of a model's builder that the dataset decides, not the search.
 DATA_KEYWORDS = ("num_words", "maxlen", "num_classes")
+
+# Raises `ConfigError` for a value that is not allowed where the key, its first argument, gives it.
+Check = Callable[[str, Any], None]
 
 # kind -> the arguments it needs, the arguments it may have besides `default`
 KINDS = {
@@ -36,6 +51,12 @@ class Hyperparameter(NamedTuple):
     name: str
     kind: str
     arguments: Mapping[str, Any]
+
+    @property
+    def key_of_default(self) -> str:
+        """The key that changes the default: that of a dataset's setting is its configured value."""
+        section, _, name = self.key.rpartition(".space.")
+        return f"{section}.{name}" if section.startswith("datasets.") else f"{self.key}.default"
 
     @property
     def default(self) -> Value:
@@ -83,7 +104,7 @@ class Hyperparameter(NamedTuple):
 
 
 class Space(NamedTuple):
-    """The searched and the fixed hyperparameters of model and optimizer together."""
+    """The searched and the fixed hyperparameters of model, optimizer and dataset together."""
 
     searched: tuple[Hyperparameter, ...]
     fixed: Values
@@ -128,63 +149,82 @@ def rounded(values: Values) -> dict[str, Value]:
     return {name: float(f"{value:.6g}") if isinstance(value, float) else value for name, value in values.items()}
 
 
-def read(model: Buildable, optimizer: Buildable) -> Space:
-    """Read both spaces and check them against what the builders take; raises `ConfigError`, imports neither builder."""
+def read(parts: Parts) -> Space:
+    """Read the spaces of all parts and check them against what these take; raises `ConfigError`, imports no builder."""
     searched: list[Hyperparameter] = []
     fixed: dict[str, Value] = {}
-    for group, part, data_keywords in (("model", model, DATA_KEYWORDS), ("optimizer", optimizer, ())):
-        limits = _limits_of_keywords(group, part, data_keywords)
+    owners: dict[str, str] = {}
+    for section, part in parts.items():
+        checks = _of_settings(section, part) if isinstance(part, Data) else _of_keywords(section, part)
         for name, entry in part.space.items():
-            key = f"{group}.space.{name}"
+            key = f"{section}.space.{name}"
+            if name in owners:
+                raise ConfigError(f"{key}: {owners[name]}.space has a hyperparameter of that name too")
+            owners[name] = section
             if isinstance(entry, Mapping):
                 searched.append(_hyperparameter(key, name, entry))
-                _check_limits(searched[-1], limits[name])
+                _check_values(searched[-1], checks[name])
             else:
-                fixed[name] = _fixed(key, entry, limits[name])
-    for name in model.space.keys() & optimizer.space.keys():
-        raise ConfigError(f"optimizer.space.{name}: model.space has a hyperparameter of that name too")
+                fixed[name] = _fixed(key, entry, checks[name])
     return Space(tuple(searched), fixed)
 
 
-def recorded(model: Buildable, optimizer: Buildable) -> tuple[Hyperparameter, ...]:
+def recorded(parts: Parts) -> tuple[Hyperparameter, ...]:
     """Return what a stored configuration searched. It was checked when it was stored; its builders may be gone."""
     return tuple(
-        _hyperparameter(f"{group}.space.{name}", name, part.space[name])
-        for group, part in (("model", model), ("optimizer", optimizer))
-        for name in part.searched
+        _hyperparameter(f"{section}.space.{name}", name, entry)
+        for section, part in parts.items()
+        for name, entry in part.space.items()
+        if isinstance(entry, Mapping)
     )
 
 
-def _limits_of_keywords(group: str, part: Buildable, data_keywords: tuple[str, ...]) -> dict[str, Limits]:
-    """Return the limits of the keywords that a space must name: all but those that the dataset decides."""
-    limits = keywords_of(f"{group}.build", part.build)
-    keywords = {name: limits[name] for name in limits if name not in data_keywords}
+def _of_keywords(section: str, part: Buildable) -> Mapping[str, Check]:
+    """Return the checks of the keywords that a space must name: all but those that the dataset decides."""
+    limits = keywords_of(f"{section}.build", part.build)
+    keywords = {name: limits[name].check for name in limits if name not in DATA_KEYWORDS or section != "model"}
     for name, entry in part.space.items():
         if name not in keywords:
             takes = ", ".join(keywords) or "no hyperparameters"
             raise ConfigError(
-                f"{group}.space.{name}: {part.build} takes {takes}; given {entry}{did_you_mean(str(name), keywords)}"
+                f"{section}.space.{name}: {part.build} takes {takes}; given {entry}{did_you_mean(str(name), keywords)}"
             )
     for name in keywords:
         if name not in part.space:
-            raise ConfigError(f"{group}.space.{name}: missing; {part.build} needs a value or a range for it")
+            raise ConfigError(f"{section}.space.{name}: missing; {part.build} needs a value or a range for it")
     return keywords
 
 
-def _check_limits(hyperparameter: Hyperparameter, limits: Limits) -> None:
+def _of_settings(section: str, data: Data) -> Mapping[str, Check]:
+    """Return the checks of the settings that a dataset's space may name."""
+    settings = [name for name in SEARCHABLE if data.files or name not in TABLE_KEYS]
+    for name, entry in data.space.items():
+        key = f"{section}.space.{name}"
+        if name not in settings:
+            kind = "a table" if data.files else "a dataset without files"
+            hint = did_you_mean(str(name), settings)
+            raise ConfigError(f"{key}: of {kind} these can be searched: {', '.join(settings)}{hint}")
+        if not isinstance(entry, Mapping):
+            raise ConfigError(f"{key}={entry}: must be a mapping (searched); to set it: {section}.{name}")
+        if (default := entry.get("default")) != (configured := getattr(data, name)):
+            raise ConfigError(f"{key}.default={default}: must be {section}.{name}={configured}, as in the baseline")
+    return {name: partial(check_setting, data, name) for name in settings}
+
+
+def _check_values(hyperparameter: Hyperparameter, check: Check) -> None:
     for argument in ("values", "min_value", "max_value"):
         values = hyperparameter.arguments.get(argument, [])
         for value in values if isinstance(values, list) else [values]:
-            limits.check(f"{hyperparameter.key}.{argument}", value)
+            check(f"{hyperparameter.key}.{argument}", value)
 
 
-def _fixed(key: str, entry: Any, limits: Limits) -> Value:
+def _fixed(key: str, entry: Any, check: Check) -> Value:
     if isinstance(entry, float) and not math.isfinite(entry):
         raise ConfigError(f"{key}={entry}: must be finite")
     if not isinstance(entry, int | float | str):
         hint = f", {{kind: Choice, values: {entry}, default: {entry[0]}}}" if isinstance(entry, list) and entry else ""
         raise ConfigError(f"{key}={entry}: must be a number or a name (fixed) or a mapping (searched){hint}")
-    limits.check(key, entry)
+    check(key, entry)
     return entry
 
 

@@ -23,22 +23,27 @@ KERAS_SETTINGS = {
 }
 
 
-def check(config: Config) -> Space:
-    """Return the search space; raises `ConfigError` for every mistake that shows before anything slow is imported."""
+def check(config: Config) -> dict[str, Space]:
+    """Return the search space of each dataset's sweep.
+
+    Raises `ConfigError` for every mistake that shows before anything slow is imported.
+    """
     _check_objective(config)
     _check_keras_settings()
     builders.check_tuner(config.tuner)
     store.uri(config.tracking.uri)
-    search_space = space.read(config.model, config.optimizer)
+    spaces = {}
     for name, data in config.datasets.items():
+        spaces[name] = space.read(config.parts(name))
+        searched = spaces[name].searched
         _check_read(f"datasets.{name}.read", data.read)
-        if data.validation == "test" and (search_space.searched or config.stopping.name != "none"):
-            reason = f"{search_space.searched[0].key} is searched" if search_space.searched else "it would stop trials"
+        if data.validation == "test" and (searched or config.stopping.name != "none"):
+            reason = f"{searched[0].key} is searched" if searched else "it would stop trials"
             raise ConfigError(
                 f"datasets.{name}.validation=test: the test set must never choose, but {reason}; "
                 "give a fraction of train, or fix every hyperparameter and set stopping=none"
             )
-    return search_space
+    return spaces
 
 
 def _check_objective(config: Config) -> None:
@@ -92,7 +97,7 @@ def refuse_another_sweep(plan: Plan, started: SweepStarted) -> None:
             f"{invocation.command('confirm')} resume={directory}"
         )
     stored.refuse_changes(directory, started.config, plan.yaml)
-    refuse_other_data(plan, started.digest, str(directory))
+    refuse_other_data(plan.dataset, plan.digest, started.digest, str(directory))
     before, now = started.environment.versions.get("keras-tuner"), environment.versions().get("keras-tuner")
     if before != now:
         raise ConfigError(
@@ -101,11 +106,11 @@ def refuse_another_sweep(plan: Plan, started: SweepStarted) -> None:
         )
 
 
-def refuse_other_data(plan: Plan, digest: str, owner: str) -> None:
-    """Raise `ConfigError` unless the plan's data have the digest that `owner` was started with."""
-    if plan.digest != digest:
+def refuse_other_data(dataset: str, now: str, before: str, owner: str) -> None:
+    """Raise `ConfigError` unless the data have `now` the digest that they had when `owner` trained on them."""
+    if now != before:
         raise ConfigError(
-            f"datasets.{plan.dataset}: the digest of the data is {plan.digest}, {owner} was started with {digest}; "
+            f"datasets.{dataset}: the digest of the data is {now}, {owner} was started with {before}; "
             "give it the same data"
         )
 

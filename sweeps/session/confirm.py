@@ -41,7 +41,7 @@ def confirm(request: Request, session: Session) -> list[SweepRecord]:
     records = _sweeps(request)
     confirmations = [finalists.confirmation_of(record, request.top, request.seeds) for record in records]
     config = _configuration(records, confirmations, request)
-    search_space = check(config)
+    spaces = check(config)
     name = finalists.directory_name(records, confirmations)
     renamed = next((path.parent for path in outputs.recorded_here(name)), None)
     directory = request.directory or renamed or outputs.OUTPUTS / name
@@ -52,9 +52,7 @@ def confirm(request: Request, session: Session) -> list[SweepRecord]:
         )
     with session.held(directory, invocation.command("confirm")):
         job = Job(config, stored.as_yaml(config))
-        plans = [
-            _plan(*each) for each in zip(plans_of(job, search_space, directory), records, confirmations, strict=True)
-        ]
+        plans = [_plan(*each) for each in zip(plans_of(job, spaces, directory), records, confirmations, strict=True)]
         sweeps = [Sweep(plan, _oracle(plan), journal.read(plan.directory)) for plan in plans]
         outputs.write_config(directory, job.yaml)
         files.write_text(directory / outputs.COMMAND, json.dumps(_options(request)))
@@ -115,7 +113,9 @@ def _configuration(records: Sequence[SweepRecord], confirmations: Sequence[Confi
 
 
 def _plan(plan: Plan, record: SweepRecord, confirmation: Confirmation) -> Plan:
-    refuse_other_data(plan, record.started.digest, "the sweep")
+    for trial in (record.trials[int(origin)] for origin in confirmation.finalists):
+        digest = plan.digest_with(plan.settings(trial.values))
+        refuse_other_data(plan.dataset, digest, trial.digest or record.started.digest, "the sweep")
     config = replace(plan.config, trials=len(confirmation.trials))
     return plan._replace(confirmation=confirmation, store=record.started.store, config=config)
 

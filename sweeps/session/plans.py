@@ -2,35 +2,70 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from importlib import import_module
 from pathlib import Path
 
-from conf.schema import Config, Job
+from conf.schema import ENCODING, Config, ConfigError, Data, Job, Value
+from sweeps import files
 from sweeps.journal import SweepRecord
 from sweeps.plan import LOAD, Plan
 from sweeps.search import space
 from sweeps.search.space import Space
 from sweeps.session import outputs
+from sweeps.trials.spec import Dataset
 
 
-def plans_of(job: Job, search_space: Space, directory: Path) -> list[Plan]:
+class Encodings:
+    """The encodings of a dataset, one for each setting that a trial asks for; only their digests are kept here."""
+
+    def __init__(self, dataset: str) -> None:
+        self._dataset = dataset
+        self._digests: dict[tuple[Value, ...], str] = {}
+        self._labels = ""  # the digest of the labels, which no setting changes
+
+    def load(self, settings: Data) -> Dataset:
+        """Return the encoded data, from the cache if they are there.
+
+        Raises `ConfigError` if the labels differ from those of another setting: then the documents do too, and scores
+        cannot be compared.
+        """
+        module, _, function = LOAD.rpartition(".")
+        encoded: Dataset = getattr(import_module(module), function)(name=self._dataset, settings=settings)
+        labels = files.digest_of_arrays([part.y for part in (encoded.train, encoded.validation, encoded.test)])
+        if self._labels not in ("", labels):
+            shown = ", ".join(f"{key}={value}" for key, value in zip(ENCODING, settings.encoding, strict=True))
+            raise ConfigError(
+                f"datasets.{self._dataset}.space: with {shown} there are other documents, so that no trial could be "
+                f"compared with another; {settings.read} must return the same for all of them"
+            )
+        self._labels = labels
+        self._digests[settings.encoding] = encoded.digest
+        return encoded
+
+    def digest(self, settings: Data) -> str:
+        return self._digests.get(settings.encoding) or self.load(settings).digest
+
+
+def plans_of(job: Job, spaces: Mapping[str, Space], directory: Path) -> list[Plan]:
     """Plan a sweep for each dataset. This loads the data, so that their faults show before any training."""
-    module, _, function = LOAD.rpartition(".")
     plans = []
     name = outputs.name_of(directory)
     for dataset, settings in job.config.datasets.items():
-        encoded = getattr(import_module(module), function)(name=dataset, settings=settings)
+        encodings = Encodings(dataset)
+        encoded = encodings.load(settings)
         plans.append(
             Plan(
                 sweep=f"{name}/{dataset}",
                 config=job.config,
                 yaml=job.yaml,
-                space=search_space,
+                space=spaces[dataset],
                 dataset=dataset,
                 source=encoded.source,
                 digest=encoded.digest,
                 directory=directory / dataset,
                 audit=encoded.audit,
+                digest_of=encodings.digest,
                 sizes={part: len(getattr(encoded, part).y) for part in ("train", "validation", "test")},
             )
         )
@@ -44,9 +79,10 @@ def recorded_plan(config: Config, record: SweepRecord) -> Plan:
         sweep=started.sweep,
         config=config,
         yaml=started.config,
-        space=space.read(config.model, config.optimizer),
+        space=space.read(config.parts(started.dataset)),
         dataset=started.dataset,
         source=started.source,
         digest=started.digest,
         directory=record.directory,
+        digest_of=Encodings(started.dataset).digest,
     )

@@ -38,8 +38,8 @@ def reproduce(request: Config, console: Console, named: Mapping[str, str]) -> bo
     trial = record.trials[number]
     config = _config(trust.recorded_config(record.config, named, f"run {request.reproduce}"), record, request)
     (plan,) = plans_of(Job(config, stored.as_yaml(config)), check(config), Path("outputs/reproduce"))
-    refuse_other_data(plan, record.started.digest, "the run")
     spec = reproduction.spec(plan, record, trial)
+    refuse_other_data(plan.dataset, spec.digest, trial.digest or record.started.digest, "the run")
     console.print(f"trial {number} of {record.started.sweep}, seed {spec.seed}, {spec.epochs} epochs", soft_wrap=True)
     recorded = reproduction.recorded_environment(record, trial)
     differences = reproduction.environment_differences(recorded, environment.here(plan.functions))
@@ -59,7 +59,9 @@ def reproduce(request: Config, console: Console, named: Mapping[str, str]) -> bo
 def _config(config: Config, record: SweepRecord, request: Config) -> Config:
     """Return the recorded configuration, with the trial's dataset alone and for one worker on this machine."""
     dataset = record.started.dataset
-    data = replace(config.datasets[dataset], source=record.started.source)
+    data = config.datasets[dataset]
+    if not data.files:  # a table has no other source
+        data = replace(data, source=record.started.source)
     if dataset in request.datasets and (archive := request.datasets[dataset].archive) is not None:
         data = replace(data, archive=archive)
     threads = request.engine.threads if request.engine.threads != 1 else config.engine.threads

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import shlex
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import replace
 from importlib import import_module
@@ -85,13 +85,13 @@ class Session:
             )
             raise SweepError(f"{what}: {invocation.command('sync')} {shlex.join(map(str, missing))}")
 
-    def search(self, job: Job, space: Space) -> list[SweepRecord]:
+    def search(self, job: Job, spaces: Mapping[str, Space]) -> list[SweepRecord]:
         """Run a job's sweeps, one for each dataset, and register the models that they choose."""
         config = job.config
         directory = Path(config.resume) if config.resume else outputs.new_directory(config.model.name)
         outputs.refuse_copy(directory)
         with self.held(directory, invocation.command("sweep")):
-            plans = plans_of(job, space, directory)
+            plans = plans_of(job, spaces, directory)
             pasts = [journal.read(plan.directory) for plan in plans]
             for plan, past in zip(plans, pasts, strict=True):
                 if past:
@@ -100,12 +100,12 @@ class Session:
             with workers(config.engine, plans) as engine:
                 return self._search(plans, pasts, engine)
 
-    def dry_run(self, job: Job, space: Space) -> None:
+    def dry_run(self, job: Job, spaces: Mapping[str, Space]) -> None:
         """Print what a job's sweeps would run, and how long that would take."""
         from sweeps import terminal
         from sweeps.estimate import estimates
 
-        plans = plans_of(job, space, outputs.OUTPUTS / "dry-run")
+        plans = plans_of(job, spaces, outputs.OUTPUTS / "dry-run")
         with workers(job.config.engine, plans) as engine:
             for plan, estimate in zip(plans, estimates(plans, engine), strict=True):
                 self.console.print(terminal.estimate_table(plan, estimate))
@@ -169,14 +169,14 @@ class Session:
 
         if record.ended is None or record.ended.status != "completed" or plan.source != "archive":
             return True
-        choice, settings = confirmation.choice(record), plan.config.datasets[plan.dataset]
+        choice = confirmation.choice(record)
         if choice is None:
             return True
+        trial, settings = choice.trial, plan.settings(choice.trial.values)
         if not settings.files and settings.text.words is None and settings.text.url is None:
             # Nobody could ask such a model anything; only another sweep can give it a word index.
             self.console.print(f"not registered: datasets.{plan.dataset}.text names no word index", soft_wrap=True)
             return True
-        trial = choice.trial
         candidate = registration.Candidate(
             trial=trial,
             spec=plan.spec(trial.trial, trial.values, 0, trial.epochs),

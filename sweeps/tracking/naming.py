@@ -7,7 +7,7 @@ import json
 
 from mlflow.entities import Dataset, DatasetInput, InputTag, RunTag
 
-from conf.stored import builders
+from conf import stored
 from sweeps.journal import Environment, SweepRecord, SweepStarted, TrialRecord
 
 PARENT = "mlflow.parentRunId"
@@ -44,7 +44,7 @@ def _code_of(environment: Environment, config: str) -> dict[str, str]:
     tags = {"code.digest": environment.code_digest}
     if environment.git_commit:
         tags |= {"git.commit": environment.git_commit, "git.dirty": str(environment.git_dirty).lower()}
-    module = builders(config)[0].build.rpartition(".")[0].replace(".", "/")
+    module = stored.model(config).build.rpartition(".")[0].replace(".", "/")
     tags["code.model"] = environment.code.get(f"{module}.py") or environment.code.get(f"{module}/__init__.py", "")
     return {name: value for name, value in tags.items() if value}
 
@@ -60,6 +60,7 @@ def trial_tags(started: SweepStarted, trial: TrialRecord, parent: str) -> dict[s
         "trial": str(trial.trial),
         "baseline": str(trial.baseline).lower(),
         "trial.seed": str(trial.seed),
+        "trial.data.digest": trial.digest or started.digest,
         PARENT: parent,
         **_shared(started),
     }

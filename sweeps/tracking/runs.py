@@ -8,13 +8,14 @@ from __future__ import annotations
 import logging
 import math
 import time
+from collections.abc import Mapping
 from pathlib import Path
 
 from mlflow import MlflowClient
 from mlflow.entities import Run, RunTag
 from mlflow.exceptions import MlflowException
 
-from conf.stored import builders
+from conf.stored import parts
 from sweeps.journal import FILE, INTERRUPTED, Event, SweepRecord, SweepStarted
 from sweeps.tracking import comparison_page, driver_process, filters, naming
 from sweeps.tracking.client import at_step_0, log_file, milliseconds, search_runs
@@ -47,7 +48,8 @@ class SweepRuns:
         self._experiment = ""
         self._parent: StoredRun | None = None
         self._trials = TrialRuns(self._record, extras)
-        searched = [name for part in builders(started.config) for name in part.searched]
+        spaces = [part.space for part in parts(started.config, started.dataset).values()]
+        searched = [name for space in spaces for name, entry in space.items() if isinstance(entry, Mapping)]
         self._comparison = Comparison(
             started.sweep, started.objective, searched, bool(started.confirms), started.digest
         )

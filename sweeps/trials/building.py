@@ -104,7 +104,8 @@ def _data(spec: TrialSpec) -> Dataset:
 def _built(spec: TrialSpec, data: Dataset) -> keras.Model:
     builder = _named(spec.build)
     sizes = {"num_words": data.num_words, "maxlen": data.maxlen, "num_classes": data.num_classes}
-    return _checked(builder(**sizes, **_keywords(builder, spec.values)), f"model.build={spec.build}", data)
+    # The data have the sizes, also those that are hyperparameters.
+    return _checked(builder(**{**_keywords(builder, spec.values), **sizes}), f"model.build={spec.build}", data)
 
 
 def _checked(model: Any, where: str, data: Dataset) -> keras.Model:

@@ -41,7 +41,8 @@ def main() -> None:
     questions = options.pop("questions", ",".join(QUESTIONS)).split(",")
     arguments = [f"{key}={value}" for key, value in options.items()]
     job = commands.job_of(arguments)
-    config, searched = job.config, check(job.config)
+    config = job.config
+    searched = check(config)[next(iter(config.datasets))]
     results: dict[str, Any] = {"arguments": arguments, **{question: [] for question in QUESTIONS}}
     for repetition in range(repetitions):
         for question in questions:

@@ -49,7 +49,7 @@ class Sweep:
         self.config = stored.parsed(task.yaml)
         ((name, settings),) = self.config.datasets.items()
         self.data = dataset.load(name=name, settings=settings)
-        self.space = space.read(self.config.model, self.config.optimizer)
+        self.space = space.read(self.config.parts(name))
         self.ended: list[Ended] = []
 
     def build(self, proposed: Mapping[str, Any]) -> keras.Model:

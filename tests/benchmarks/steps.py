@@ -108,7 +108,7 @@ def products(model: keras.Model, batch_size: int) -> float:
 
 
 def _model(config: Config) -> keras.Model:
-    return commands.network(config, check(config).defaults())
+    return commands.network(config, check(config)[next(iter(config.datasets))].defaults())
 
 
 def _words(config: Config, steps: int) -> Any:

@@ -178,7 +178,7 @@ def test_the_test_set_cannot_be_searched_on(composed: Callable[..., Job]) -> Non
 @pytest.mark.parametrize("experiment", ["article_reuters", "article_imdb"])
 def test_the_articles_runs_are_one_trial_of_the_baseline(experiment: str, composed: Callable[..., Job]) -> None:
     config = composed(f"experiment={experiment}").config
-    space = checks.check(config)
+    (space,) = checks.check(config).values()
     assert space.searched == ()
     assert (config.trials, config.batch_size, config.stopping.name, config.optimizer.name) == (1, 100, "none", "adam")
     (data,) = config.datasets.values()

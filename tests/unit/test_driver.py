@@ -269,8 +269,9 @@ def test_each_spec_has_the_class_weights_of_the_dataset_or_of_the_trial(
     one = plan(composed(argument))
     setting = "balanced" if "balanced" in argument else "none"
     assert one.spec(0, {}, 0, 1).class_weight == setting
+    searching = plan(composed(argument, "datasets.imdb.space.class_weight=[none,balanced]"))
     for searched in ("none", "balanced"):
-        assert one.spec(0, {"class_weight": searched}, 0, 1).class_weight == searched
+        assert searching.spec(0, {"class_weight": searched}, 0, 1).class_weight == searched
     assert (one.fingerprint() == plan(composed()).fingerprint()) == (setting == "none")
 
 

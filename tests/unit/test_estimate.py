@@ -60,4 +60,4 @@ def test_the_trials_and_epochs_are_those_that_the_tuner_would_run(
 ) -> None:
     monkeypatch.setattr(bayesian.BayesianOracle, "most_promising", lambda _: pytest.fail("a dry run models nothing"))
     config = composed(*arguments).config
-    assert estimate.planned(config, space.read(config.model, config.optimizer)) == expected
+    assert estimate.planned(config, space.read(config.parts("imdb"))) == expected

@@ -36,8 +36,14 @@ def example(**changes: object) -> Audit:
     ("changes", "overrides"),
     [
         ({}, []),
-        ({"cut": 0.4, "lengths": (50, 80, 95, 150, 391, 700, 900)}, ["datasets.x.maxlen=400"]),
-        ({"cut": 0.4, "lengths": (50, 80, 95, 150, 3911, 7000, 9000)}, ["datasets.x.maxlen=1000"]),
+        (
+            {"cut": 0.4, "lengths": (50, 80, 95, 150, 391, 700, 900)},
+            ["datasets.x.maxlen=400", "'datasets.x.space.maxlen=[100,400]'"],
+        ),
+        (
+            {"cut": 0.4, "lengths": (50, 80, 95, 150, 3911, 7000, 9000)},
+            ["datasets.x.maxlen=1000", "'datasets.x.space.maxlen=[100,1000]'"],
+        ),
         ({"lengths": (2, 3, 4, 5, 9, 12, 80)}, ["datasets.x.maxlen=13"]),
         ({"unknown": 0.2, "covering": 6358}, ["datasets.x.num_words=6400"]),
         ({"unknown": 0.2, "covering": 9000}, ["datasets.x.tokens=bpe"]),
@@ -48,6 +54,12 @@ def example(**changes: object) -> Audit:
 )
 def test_suggestions(changes: dict[str, object], overrides: list[str]) -> None:
     assert [each.override for each in data_findings.suggestions(example(**changes), "x")] == overrides
+
+
+def test_nothing_is_suggested_for_what_was_searched() -> None:
+    audit = example(cut=0.4, lengths=(50, 80, 95, 150, 391, 700, 900), unknown=0.2, covering=6358)
+    overrides = [each.override for each in data_findings.suggestions(audit, "x", ["maxlen"])]
+    assert overrides == ["datasets.x.num_words=6400"]
 
 
 def test_sentences_name_what_bounds_the_accuracy() -> None:

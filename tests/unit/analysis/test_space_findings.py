@@ -23,7 +23,7 @@ UNKNOWN = Importances(0, 0.0, ())
 
 
 def findings(job: Job, record: SweepRecord, importances: Importances = UNKNOWN) -> list[Finding]:
-    return space_findings.findings(record, job.config.model, job.config.optimizer, importances)
+    return space_findings.findings(record, job.config.parts("imdb"), importances)
 
 
 def sweep(job: Job, trials: int = 40, **options: Any) -> SweepRecord:
@@ -62,7 +62,7 @@ def test_an_edge_that_no_builder_could_pass_is_no_finding(lstm: Job) -> None:
 
 
 def test_a_hyperparameter_that_does_not_matter_can_be_fixed_unless_all_is_noise(lstm: Job) -> None:
-    names = [hp.name for hp in space.recorded(lstm.config.model, lstm.config.optimizer)]
+    names = [hp.name for hp in space.recorded(lstm.config.parts("imdb"))]
 
     def irrelevant(record: SweepRecord) -> list[Finding]:
         result = findings(lstm, record, importances(record.ranking(), names))
@@ -136,8 +136,8 @@ def test_a_name_of_a_choice_is_written_so_that_it_can_be_pasted(lstm: Job) -> No
     record = records.record(trials=40, space=space_of_names)
     for trial in record.trials.values():
         trial.values = {**trial.values, "kind": "a b"}
-    model = Buildable("lstm", "models.lstm.build", space_of_names)
-    (finding,) = space_findings.findings(record, model, Buildable("adam", "models.optimizers.adam", {}), UNKNOWN)
+    parts = {"model": Buildable("lstm", "models.lstm.build", space_of_names)}
+    (finding,) = space_findings.findings(record, parts, UNKNOWN)
     (override,) = shlex.split(finding.override)
     (parsed,) = OverridesParser.create().parse_overrides([override])
     assert parsed.value() == names
@@ -157,7 +157,7 @@ def test_no_advice_contradicts_another_and_each_composes(
     record = records.record(
         trials=trials, config=job.yaml, failing=lambda trial: clumsy == "failing" and trial % 3 == 2
     )
-    searched = space.recorded(job.config.model, job.config.optimizer)
+    searched = space.recorded(job.config.parts("imdb"))
     negligible = Importances(trials, 0.5, tuple(Importance(hp.name, 0.0, 0.0, 0.01) for hp in searched[::2]))
     direction = rng.choice(searched)
     for trial in record.trials.values():
@@ -168,7 +168,7 @@ def test_no_advice_contradicts_another_and_each_composes(
     names = [finding.name for finding in result]
     assert len(set(names)) == len(names)  # one piece of advice for each, so none against another
     changed = composed_job(*arguments, *(part for finding in result for part in shlex.split(finding.override)))
-    space.read(changed.config.model, changed.config.optimizer)
+    space.read(changed.config.parts("imdb"))
 
 
 def drawn(rng: random.Random, hp: Hyperparameter, *, on_edges: bool) -> Value:
@@ -188,9 +188,38 @@ def test_every_override_can_be_pasted(seed: int, optimizer: str, composed: Calla
     job = composed(*arguments)
     record = sweep(job, trials=12)
     rng = random.Random(seed)
-    searched = space.recorded(job.config.model, job.config.optimizer)
+    searched = space.recorded(job.config.parts("imdb"))
     for trial in record.trials.values():  # values on the edges
         trial.values = {hp.name: rng.choice([*hp.bounds, hp.default]) for hp in searched}
     result = findings(job, record)
     for finding in result:
         composed(*arguments, *shlex.split(finding.override))
+
+
+def test_advice_on_a_setting_of_the_dataset_changes_its_space_and_its_default(composed: Callable[..., Job]) -> None:
+    line = "data=imdb", "model=lstm", "datasets.imdb.space.maxlen={kind: Int, min_value: 20, max_value: 400}"
+    job = composed(*line)
+    record = sweep(job)
+    rng = random.Random(1)
+    for number, trial in enumerate(record.ranking()):
+        trial.values = {**trial.values, "maxlen": 400 - 9 * number}
+    (edge,) = [each for each in findings(job, record) if each.name == "maxlen"]
+    assert edge.override == "datasets.imdb.space.maxlen.max_value=800"
+    for trial in record.trials.values():
+        trial.values = {**trial.values, "maxlen": rng.randrange(20, 120)}
+    (untried,) = [each for each in findings(job, record) if each.name == "maxlen" and each.kind == "untried"]
+    changed = composed(*line, *shlex.split(untried.override)).config.datasets["imdb"]
+    assert 100 < changed.space["maxlen"]["min_value"] < changed.space["maxlen"]["default"] == changed.maxlen
+
+
+def test_a_setting_that_does_not_matter_is_fixed_by_its_own_key(composed: Callable[..., Job]) -> None:
+    line = "data=imdb", "model=lstm", "datasets.imdb.space.maxlen={kind: Int, min_value: 20, max_value: 400}"
+    job = composed(*line)
+    record = sweep(job)
+    for number, trial in enumerate(record.ranking()):
+        trial.values = {**trial.values, "maxlen": 20 + number * 97 % 380}
+    unimportant = Importances(40, 0.5, (Importance("maxlen", 0.0, 0.0, 0.01),))
+    (finding,) = [each for each in findings(job, record, unimportant) if each.name == "maxlen"]
+    assert finding.kind == "irrelevant"
+    changed = composed(*line, *shlex.split(finding.override)).config.datasets["imdb"]
+    assert (changed.maxlen, changed.space) == (record.ranking()[0].values["maxlen"], {})

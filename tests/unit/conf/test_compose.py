@@ -320,3 +320,45 @@ def test_a_list_with_a_flag_that_cannot_take_it_is_refused(flags: list[str], tmp
 )
 def test_a_value_that_the_place_of_a_mapping_cannot_hold_is_refused_in_our_words(argument: str, message: str) -> None:
     assert mistake("model=lstm", argument) == message
+
+
+def test_a_listed_setting_of_a_dataset_is_a_choice_whose_default_is_the_setting(composed: Callable[..., Job]) -> None:
+    line = ("datasets.imdb.space.maxlen=[100,200]", "datasets.imdb.maxlen=200", "datasets.imdb.space.keep=[last,both]")
+    data = composed("data=imdb", *line).config.datasets["imdb"]
+    assert data.space == {
+        "maxlen": {"kind": "Choice", "values": [100, 200], "default": 200},
+        "keep": {"kind": "Choice", "values": ["last", "both"], "default": "last"},
+    }
+
+
+def test_a_range_of_a_setting_has_the_setting_as_its_default(composed: Callable[..., Job]) -> None:
+    entry = "{kind: Int, min_value: 50, max_value: 400}"
+    data = composed("data=imdb", f"datasets.imdb.space.maxlen={entry}").config.datasets["imdb"]
+    assert data.space == {"maxlen": {"kind": "Int", "min_value": 50, "max_value": 400, "default": 100}}
+
+
+def test_a_fixed_entry_of_a_dataset_is_the_setting_itself(composed: Callable[..., Job]) -> None:
+    line = "data=imdb", "datasets.imdb.space.maxlen=[100,200]", "datasets.imdb.space.maxlen=200"
+    job = composed(*line)
+    data = job.config.datasets["imdb"]
+    assert (data.maxlen, data.space) == (200, {})
+    assert job == composed("data=imdb", "datasets.imdb.maxlen=200")
+
+
+@pytest.mark.parametrize(
+    ("argument", "message"),
+    [
+        (
+            "datasets.imdb.space.maxlen=[200,400]",
+            "datasets.imdb.space.maxlen=[200,400]: the default is 100, which is not in the list; "
+            "with another default: datasets.imdb.maxlen=200",
+        ),
+        ("datasets.imbd.space.maxlen=[100,200]", "datasets.imbd.space.maxlen=[100, 200]: data= names no such dataset"),
+        ("datasets.imbd.space.maxlen=100", "datasets.imbd.space.maxlen=100: data= names no such dataset"),
+        ("datasets.imdb.space=3", "datasets.imdb.space=3: must be a mapping, {key: value}"),
+        ("datasets.imdb.space.maxlen=long", "datasets.imdb.maxlen: Value 'long' of type 'str' could not be converted"),
+        ("datasets.imdb.space.tokens=bpe", "datasets.imdb.tokens=bpe: a dataset without files does not take it"),
+    ],
+)
+def test_a_setting_that_cannot_be_searched_is_named(argument: str, message: str) -> None:
+    assert mistake("data=imdb", argument).startswith(message)

@@ -71,11 +71,13 @@ def test_a_damaged_configuration_is_named(text: str, tmp_path: Path, composed: C
         composed(f"resume={tmp_path}")
 
 
-def test_the_builders_of_a_recorded_configuration_are_read_whatever_else_it_holds() -> None:
-    model, optimizer = stored.builders(OLD + "key_of_the_future: 3\n")
-    assert (model.build, optimizer.name) == ("models.conv_lstm.build", "adam")
-    assert "lstm_units" in model.searched
-    assert "kernel_size" not in model.searched
+def test_the_parts_of_a_recorded_configuration_are_read_whatever_else_it_holds() -> None:
+    parts = stored.parts(OLD + "key_of_the_future: 3\n", "imdb")
+    assert stored.model(OLD).build == "models.conv_lstm.build"
+    assert list(parts) == ["model", "optimizer", "datasets.imdb"]
+    assert isinstance(parts["model"].space["lstm_units"], dict)
+    assert parts["model"].space["kernel_size"] == 5
+    assert parts["datasets.imdb"].space == {}
 
 
 @pytest.mark.parametrize(

@@ -59,6 +59,7 @@ follow: st.SearchStrategy[Event] = st.one_of(
         after=st.text(),
         bar=st.lists(st.none() | finite, max_size=3),
         origin=st.none() | counts,
+        digest=st.text(),
         time=finite,
     ),
     st.builds(EpochEnded, trials, counts, counts, metrics, finite),

@@ -21,7 +21,7 @@ MODELS = sorted(path.stem for path in (ROOT / "conf" / "model").glob("*.yaml"))
 
 
 def space_of(job: Job) -> Space:
-    return space.read(job.config.model, job.config.optimizer)
+    return space.read(job.config.parts("imdb"))
 
 
 def built(job: Job, values: Values, **sizes: int) -> keras.Model:

@@ -8,6 +8,7 @@ import pytest
 from sweeps.analysis.summary import SweepSummary
 from sweeps.journal import SweepEnded, SweepRecord, SweepResumed
 from sweeps.report import figures, sweep_page
+from sweeps.report.figures.search import parallel, slices
 from sweeps.report.html import Figure
 from tests import records
 from tests.pages import Page
@@ -128,3 +129,16 @@ def test_a_figure_that_no_template_names_is_shown(monkeypatch: pytest.MonkeyPatc
     assert shown.attributes("img") == [{"src": "data:image/png;base64,YSBwbmc=", "alt": "2 trials"}]
     assert shown.text.index(third.title) < shown.text.index("Added by a test") < shown.text.index("How trials ended")
     assert first.title not in shown.text  # a section without figures and introduction
+
+
+def test_settings_of_the_dataset_are_shown_like_other_hyperparameters() -> None:
+    entry = "{kind: Choice, values: [characters, words], default: words}"
+    data = f"datasets: {{imdb: {{tokens: words, space: {{tokens: {entry}}}}}}}\n"
+    record = records.record(trials=6, config=records.configuration() + data)
+    for trial in record.trials.values():
+        trial.values = {**trial.values, "tokens": ("words", "characters")[trial.trial % 2]}
+    summary = SweepSummary.of(record)
+    assert [hp.name for hp in summary.searched][-2:] == ["learning_rate", "tokens"]
+    assert "tokens=characters" in page(record).text
+    names = [figure.name for draw in (slices, parallel) for figure in draw(summary)]
+    assert {"slice-tokens", "parallel"} <= set(names)

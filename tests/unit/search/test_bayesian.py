@@ -18,7 +18,7 @@ from tests.searches import oracle, proposals_of, score
 
 def keras_tuner_oracle(config: Config) -> BayesianOracle:
     """The oracle on its own, to be driven as Keras Tuner would."""
-    hyperparameters = space.read(config.model, config.optimizer).hyperparameters()
+    hyperparameters = space.read(config.parts("imdb")).hyperparameters()
     settings = keras_tuner_base.Settings(config.objective, "max", hyperparameters, config.seed, config.trials, 1)
     return bayesian.oracle(settings, alpha=1e-4, beta=2.6)
 

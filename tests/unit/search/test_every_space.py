@@ -140,6 +140,8 @@ def test_a_range_with_no_end_of_steps_is_searched_and_refused_for_a_grid(compose
     ],
 )
 def test_the_ends_of_a_range_are_values_that_are_tried(changes: dict[str, Any], bounds: tuple[int, int]) -> None:
-    read = space.read(Buildable("pair", f"{__name__}.pair", {"a": {**LOG, **changes}, "b": 1}), OPTIMIZER)
+    read = space.read(
+        {"model": Buildable("pair", f"{__name__}.pair", {"a": {**LOG, **changes}, "b": 1}), "optimizer": OPTIMIZER}
+    )
     assert read.searched[0].bounds == bounds
     assert (read.smallest()["a"], read.largest()["a"]) == bounds

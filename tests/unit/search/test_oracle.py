@@ -16,7 +16,7 @@ def test_the_baseline_comes_first_and_no_configuration_twice(tuner: str, compose
     trials = 8 if tuner == "bayesian" else 30  # a Gaussian process takes longer
     config = composed(f"tuner={tuner}", f"trials={trials}").config
     proposals = proposals_of(config)
-    defaults = space.read(config.model, config.optimizer).defaults()
+    defaults = space.read(config.parts("imdb")).defaults()
     assert proposals[0] == Proposal(0, defaults, 0, config.epochs)
     configurations = {proposal.trial: tuple(proposal.values.items()) for proposal in proposals}
     assert sorted(configurations) == list(range(trials))

@@ -9,7 +9,7 @@ import pytest
 from hypothesis import example, given
 from hypothesis import strategies as st
 
-from conf.schema import Buildable, ConfigError, Job
+from conf.schema import Buildable, ConfigError, Data, Job
 from sweeps.search import space
 from tests.conftest import ROOT
 
@@ -52,7 +52,7 @@ def range_entries(draw: st.DrawFn) -> dict[str, Any]:
 @given(st.one_of(choice_entries(), range_entries()))
 @example({"kind": "Float", "min_value": 0.0, "max_value": 0.7, "step": 0.1, "default": 0.5})  # 0.7 // 0.1 is 6
 def test_keras_tuner_proposes_every_value_of_an_entry_and_no_other(entry: dict[str, Any]) -> None:
-    read = space.read(replace(WIDE, space={"width": entry}), OPTIMIZER)
+    read = space.read({"model": replace(WIDE, space={"width": entry}), "optimizer": OPTIMIZER})
     (hp,) = read.hyperparameters().space
     tried = {read.complete({"width": hp.random_sample(seed)})["width"] for seed in range(400)}
     if entry["kind"] == "Choice":
@@ -67,7 +67,7 @@ def test_keras_tuner_proposes_every_value_of_an_entry_and_no_other(entry: dict[s
 
 
 def test_scalars_are_fixed_and_rounded() -> None:
-    read = space.read(lstm(dropout=0.123456789, lstm_units=17), OPTIMIZER)
+    read = space.read({"model": lstm(dropout=0.123456789, lstm_units=17), "optimizer": OPTIMIZER})
     assert read.searched == ()
     assert read.defaults() == {"embedding_dim": 8, "lstm_units": 17, "dropout": 0.123457, "learning_rate": 0.001}
 
@@ -76,7 +76,7 @@ def test_scalars_are_fixed_and_rounded() -> None:
 @pytest.mark.parametrize("optimizer", OPTIMIZERS)
 def test_every_configured_builder_takes_its_space(model: str, optimizer: str, composed: Callable[..., Job]) -> None:
     config = composed(f"model={model}", f"optimizer={optimizer}").config
-    read = space.read(config.model, config.optimizer)
+    read = space.read(config.parts("imdb"))
     for part, decided in ((config.model, space.DATA_KEYWORDS), (config.optimizer, ())):
         module, _, name = part.build.rpartition(".")
         parameters = inspect.signature(getattr(import_module(module), name)).parameters
@@ -93,7 +93,7 @@ def test_a_recorded_space_is_read_without_its_builders() -> None:
     rate = {"kind": "Float", "min_value": 0.001, "max_value": 1, "sampling": "log", "default": 0.01, "step": None}
     model = Buildable("gone", "gone.build", {"depth": 3, "units": INT})
     optimizer = Buildable("gone", "gone.optimizer", {"learning_rate": rate})
-    searched = space.recorded(model, optimizer)
+    searched = space.recorded({"model": model, "optimizer": optimizer})
     assert [(hp.key, hp.name, hp.kind, hp.default) for hp in searched] == [
         ("model.space.units", "units", "Int", 16),
         ("optimizer.space.learning_rate", "learning_rate", "Float", 0.01),
@@ -133,7 +133,7 @@ def test_a_recorded_space_is_read_without_its_builders() -> None:
 )
 def test_a_wrong_entry_is_named(entry: Any, message: str) -> None:
     with pytest.raises(ConfigError) as error:
-        space.read(lstm(lstm_units=entry), OPTIMIZER)
+        space.read({"model": lstm(lstm_units=entry), "optimizer": OPTIMIZER})
     assert str(error.value).startswith(f"model.space.lstm_units{message}")
     assert "\n" not in str(error.value)
 
@@ -152,5 +152,70 @@ def test_a_wrong_entry_is_named(entry: Any, message: str) -> None:
 )
 def test_a_space_that_the_builder_does_not_take_is_named(model: Buildable, optimizer: Buildable, message: str) -> None:
     with pytest.raises(ConfigError) as error:
-        space.read(model, optimizer)
+        space.read({"model": model, "optimizer": optimizer})
     assert message in str(error.value)
+
+
+MAXLEN = {"kind": "Int", "min_value": 50, "max_value": 400, "default": 100}
+TOKENS = {"kind": "Choice", "values": ["words", "bpe"], "default": "words"}
+
+
+def with_data(**entries: Any) -> dict[str, Buildable | Data]:
+    """The parts of a sweep on a table, with these entries in the dataset's space."""
+    data = Data(files=["reviews.csv"], num_words=1000, maxlen=100, space=entries)
+    return {"model": lstm(), "optimizer": OPTIMIZER, "datasets.reviews": data}
+
+
+def test_settings_of_the_dataset_are_hyperparameters_after_all_others() -> None:
+    parts = {**with_data(maxlen=MAXLEN, tokens=TOKENS), "model": lstm(lstm_units=INT)}
+    read = space.read(parts)
+    assert [hp.name for hp in read.searched] == ["lstm_units", "maxlen", "tokens"]
+    assert [hp.name for hp in space.recorded(parts)] == ["lstm_units", "maxlen", "tokens"]
+    assert read.searched[1].key == "datasets.reviews.space.maxlen"
+    assert (read.defaults()["maxlen"], read.defaults()["tokens"]) == (100, "words")
+    assert (read.smallest()["maxlen"], read.largest()["maxlen"]) == (50, 400)
+
+
+@pytest.mark.parametrize(
+    ("entries", "message"),
+    [
+        ({"split_seed": MAXLEN}, "split_seed: of a table these can be searched: tokens, num_words, maxlen, keep, "),
+        ({"num_words": {"kind": "Choice", "values": [4, 1000], "default": 1000}}, ".values=4: must be at least 5"),
+        ({"maxlem": MAXLEN}, "did you mean 'maxlen'?"),
+        ({"maxlen": 200}, "maxlen=200: must be a mapping (searched); to set it: datasets.reviews.maxlen"),
+        ({"maxlen": {**MAXLEN, "min_value": 0}}, "maxlen.min_value=0: must be at least 1 and at most 1000000"),
+        ({"maxlen": {**MAXLEN, "max_value": 10**7}}, "maxlen.max_value=10000000: must be at least 1"),
+        ({"maxlen": {**MAXLEN, "kind": "Float"}}, "maxlen.min_value=50.0: must be an integer"),
+        ({"maxlen": {**MAXLEN, "default": 200}}, "maxlen.default=200: must be datasets.reviews.maxlen=100"),
+        (
+            {"num_words": {"kind": "Choice", "values": [3, 1000], "default": 1000}},
+            "num_words.values=3: must be at least",
+        ),
+        ({"tokens": {**TOKENS, "values": ["words", "bytes"]}}, "tokens.values=bytes: allowed: words, characters"),
+    ],
+)
+def test_a_wrong_entry_of_a_dataset_is_named(entries: dict[str, Any], message: str) -> None:
+    with pytest.raises(ConfigError) as error:
+        space.read(with_data(**entries))
+    assert str(error.value).startswith("datasets.reviews.space.")
+    assert message in str(error.value)
+    assert "\n" not in str(error.value)
+
+
+def test_documents_of_word_ranks_have_no_tokens_to_choose() -> None:
+    data = Data(num_classes=2, num_words=1000, maxlen=100, space={"tokens": TOKENS})
+    with pytest.raises(ConfigError, match="of a dataset without files these can be searched: num_words, maxlen, "):
+        space.read({"model": lstm(), "datasets.reuters": data})
+
+
+def keeping(*, num_words: int, keep: float) -> None:
+    """A builder with a keyword that a dataset's setting has too."""
+
+
+def test_a_setting_with_the_name_of_another_hyperparameter_is_refused() -> None:
+    parts = {**with_data(keep={"kind": "Choice", "values": ["last", "both"], "default": "last"})}
+    parts["model"] = Buildable("keeping", f"{__name__}.keeping", {"keep": 0.5})
+    with pytest.raises(
+        ConfigError, match=r"^datasets\.reviews\.space\.keep: model\.space has a hyperparameter of that"
+    ):
+        space.read(parts)

@@ -18,7 +18,7 @@ from sweeps.driver import Search
 from sweeps.errors import TrialFailedError
 from sweeps.journal import EpochEnded, Event, SweepRecord, TrialRecord
 from sweeps.metrics import CURVES
-from sweeps.tracking import comparison_page, driver_process, store
+from sweeps.tracking import comparison_page, driver_process, naming, store
 from sweeps.tracking.client import search_runs
 from sweeps.tracking.experiments import Experiments
 from sweeps.tracking.extras import Extras
@@ -411,3 +411,11 @@ def test_a_strangers_run_that_looks_like_ours_is_left_alone(tags: dict[str, str]
     tracked(small(1, 1))
     assert len(runs("trial")) == 1 + (tags["kind"] == "trial")
     assert client().get_run(run.info.run_id).info.lifecycle_stage == "active"
+
+
+def test_a_trial_names_the_data_that_it_trained_on_beside_the_sweeps() -> None:
+    record = records.record(trials=2)
+    record.trials[1].digest = "other"
+    tags = [naming.trial_tags(record.started, trial, "parent") for trial in record.trials.values()]
+    assert [each["data.digest"] for each in tags] == [record.started.digest] * 2
+    assert [each["trial.data.digest"] for each in tags] == [record.started.digest, "other"]

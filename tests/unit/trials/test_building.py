@@ -182,3 +182,9 @@ def test_the_users_own_settings_of_keras_change_nothing(tmp_path: Path) -> None:
     )
     settings = {"KERAS_BACKEND": "torch", "KERAS_MAX_EPOCHS": "1", "KERAS_MAX_STEPS_PER_EPOCH": "1"}
     assert trained(**settings, TF_USE_LEGACY_KERAS="1") == as_usual
+
+
+def test_the_sizes_of_a_model_are_those_of_its_data() -> None:
+    searched = spec(values={**spec().values, "maxlen": 7, "num_words": 9})
+    _, model = building.compiled(searched)
+    assert model.input_shape == (None, MAXLEN)
