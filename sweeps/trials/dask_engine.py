@@ -19,10 +19,10 @@ import uuid
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from types import MappingProxyType
-from typing import Any
+from typing import Any, NamedTuple
 
 import dask
-from distributed import Client, Future, KilledWorker, LocalCluster, get_worker, wait
+from distributed import Client, Future, KilledWorker, LocalCluster, Worker, get_worker, wait
 from distributed.comm import connect
 from distributed.deploy.spec import close_clusters
 from distributed.security import Security
@@ -42,6 +42,7 @@ THREADS = ("TF_NUM_INTRAOP_THREADS", "TF_NUM_INTEROP_THREADS", "OMP_NUM_THREADS"
 ANSWER = 5  # seconds for a scheduler to answer
 WAIT_FOR_WORKERS = 60  # seconds
 WAIT_FOR_START = 600  # seconds for a worker's process that is there to connect
+WAIT_FOR_DATA = 600  # seconds for the driver to send a piece of the data
 WAIT_FOR_CAUSE = 2  # seconds for a nanny's message that it ended its worker, which may come after the worker's end
 FILES, FILES_OF_A_WORKER = 96, 8  # that this process holds open: its libraries', and a worker's connections and pipes
 CERTIFICATES = (
@@ -77,11 +78,21 @@ EMBEDDED = {
 }
 
 
+class _Wanted(NamedTuple):
+    """A worker's request for a piece of the data of its trial."""
+
+    key: str  # the trial's in Dask
+    worker: str  # its address
+    file: str
+    start: int
+
+
 class DaskEngine:
     """A `sweeps.trials.engine.Engine` that runs each trial as a Dask task.
 
     `starting` tells whether a worker's process is there that has yet to connect, `software` is what a worker must have,
-    and `otherwise` says what it means if one has not.
+    and `otherwise` says what it means if one has not. With `sends_data` a worker that lacks a trial's data gets them
+    from this process.
     """
 
     def __init__(
@@ -92,15 +103,17 @@ class DaskEngine:
         starting: Callable[[], bool] = lambda: False,
         software: Mapping[str, str] = MappingProxyType({}),
         otherwise: str = SAME_SOFTWARE,
+        sends_data: bool = False,
     ) -> None:
         self._client = client
+        self._sends_data = sends_data
         self._software = dict(software)
         self._otherwise = otherwise
         self._limit = limit  # of a worker's memory, as configured
         self._starting = starting
         self._topic = f"trials-{uuid.uuid4().hex}"
-        # Dask's threads put here: the key of a trial that has started, a report, a future that is done.
-        self._messages: queue.SimpleQueue[str | EpochReport | Future] = queue.SimpleQueue()
+        # Dask's threads put here: the key of a trial that has started, a report, a request, a future that is done.
+        self._messages: queue.SimpleQueue[str | EpochReport | _Wanted | Future] = queue.SimpleQueue()
         self._out: dict[str, TrialSpec] = {}  # Dask key -> spec
         self._where: dict[str, str] = {}  # Dask key -> address of the worker
         self._killed: dict[str, str] = {}  # Dask key -> reason
@@ -146,7 +159,8 @@ class DaskEngine:
     def submit(self, function: str, spec: TrialSpec) -> None:
         key = f"{spec.sweep}-{spec.trial}-{uuid.uuid4().hex}"
         self._out[key] = spec
-        future = self._client.submit(_call, function, spec, self._topic, self._software, key=key, pure=False)
+        fetches = self._sends_data and bool(spec.cache)
+        future = self._client.submit(_call, function, spec, self._topic, self._software, fetches, key=key, pure=False)
         future.add_done_callback(self._messages.put)
 
     def stop(self, sweep: str, reason: str) -> None:
@@ -169,7 +183,16 @@ class DaskEngine:
                 return self._started(message)
             case EpochReport():
                 return message
+            case _Wanted():
+                self._send(message)
+                return None
         return self._ended(message)
+
+    def _send(self, wanted: _Wanted) -> None:
+        if wanted.key in self._out:
+            spec = self._out[wanted.key]
+            content = importlib.import_module(spec.cache).piece(spec.digest, wanted.file, wanted.start)
+            self._client.run(_take, wanted.key, content, workers=[wanted.worker], wait=False, on_error="ignore")
 
     def _started(self, key: str) -> Started | None:
         if key in self._killed:  # a cluster's scheduler runs it again, three times unless configured otherwise
@@ -230,6 +253,8 @@ class DaskEngine:
         _, message = event
         if "report" in message:
             self._messages.put(EpochReport(**message["report"]))
+        elif "wanted" in message:
+            self._messages.put(_Wanted(**message["wanted"]))
         else:
             self._where[message["started"]] = message["worker"]  # Dask adds the worker
             self._messages.put(message["started"])
@@ -343,7 +368,7 @@ def _connected(config: EngineConfig) -> Iterator[DaskEngine]:
                 )
         if unlike := _unlike_worker(client):
             raise ConfigError(f"{where}: {unlike}; {SAME_SOFTWARE}")
-        yield DaskEngine(client, software=identity())
+        yield DaskEngine(client, software=identity(), sends_data=True)
 
 
 async def _ask_for_scheduler(address: str) -> None:
@@ -394,7 +419,7 @@ class _TrialError(Exception):
         super().__init__(reason, trace)
 
 
-def _call(function: str, spec: TrialSpec, topic: str, drivers: Mapping[str, str]) -> Any:
+def _call(function: str, spec: TrialSpec, topic: str, drivers: Mapping[str, str], fetches: bool) -> Any:
     """Call the function on a worker, and send its reports to the driver."""
     if drivers and (unlike := difference(drivers, identity())):
         raise RuntimeError(unlike)
@@ -406,6 +431,8 @@ def _call(function: str, spec: TrialSpec, topic: str, drivers: Mapping[str, str]
 
     try:
         called = _imported(function)
+        if fetches:
+            _fetch_data(worker, spec, topic)
         worker.log_event(topic, {"started": worker.get_current_task()})
         return called(spec, on_epoch)
     except Exception as error:
@@ -413,6 +440,26 @@ def _call(function: str, spec: TrialSpec, topic: str, drivers: Mapping[str, str]
         raise _TrialError(reason.splitlines()[0], traceback_of(error)) from None
 
 
+def _fetch_data(worker: Worker, spec: TrialSpec, topic: str) -> None:
+    """Copy the trial's data from the driver's cache into this machine's, unless they are in it."""
+    key = worker.get_current_task()
+    pieces = _pieces[key] = queue.SimpleQueue[bytes]()
+
+    def piece(file: str, start: int) -> bytes:
+        worker.log_event(topic, {"wanted": _Wanted(key, worker.address, file, start)._asdict()})
+        try:
+            return pieces.get(timeout=WAIT_FOR_DATA)
+        except queue.Empty:
+            raise TrialFailedError(f"the driver sent no data within {WAIT_FOR_DATA} s") from None
+
+    try:
+        importlib.import_module(spec.cache).fetch(spec.digest, piece)
+    finally:
+        del _pieces[key]
+
+
+# On a worker: the pieces of data that have come for its trial, by the trial's key in Dask.
+_pieces: dict[str, queue.SimpleQueue[bytes]] = {}
 # On a worker: the sweeps whose trials are to end with their current epoch, and the reason.
 _stopped: dict[str, str] = {}
 
@@ -420,6 +467,11 @@ _stopped: dict[str, str] = {}
 # Dask runs a function on its workers without waiting for it only if the function is a coroutine.
 async def _stop(sweep: str, reason: str) -> None:
     _stopped[sweep] = reason
+
+
+async def _take(key: str, content: bytes) -> None:
+    if key in _pieces:
+        _pieces[key].put(content)
 
 
 async def _die() -> None:
