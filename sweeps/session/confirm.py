@@ -52,9 +52,8 @@ def confirm(request: Request, session: Session) -> list[SweepRecord]:
         )
     with session.held(directory, "python -m pipelines.confirm"):
         job = Job(config, stored.as_yaml(config))
-        plans = [
-            _plan(*each) for each in zip(plans_of(job, search_space, directory), records, confirmations, strict=True)
-        ]
+        searched = plans_of(job, search_space, directory, session.console)
+        plans = [_plan(*each) for each in zip(searched, records, confirmations, strict=True)]
         sweeps = [Sweep(plan, _oracle(plan), journal.read(plan.directory)) for plan in plans]
         files.write_text(directory / stored.FILE, job.yaml)
         files.write_text(directory / outputs.COMMAND, json.dumps(_options(request)))

@@ -37,7 +37,7 @@ def reproduce(request: Config, console: Console, named: Mapping[str, str]) -> bo
     record, number = StoredSweeps(store.uri(request.tracking.uri)).trial(request.reproduce)
     trial = record.trials[number]
     config = _config(trust.recorded_config(record.config, named, f"run {request.reproduce}"), record, request)
-    (plan,) = plans_of(Job(config, stored.as_yaml(config)), check(config), Path("outputs/reproduce"))
+    (plan,) = plans_of(Job(config, stored.as_yaml(config)), check(config), Path("outputs/reproduce"), console)
     refuse_other_data(plan, record.started.digest, "the run")
     spec = reproduction.spec(plan, record, trial)
     console.print(f"trial {number} of {record.started.sweep}, seed {spec.seed}, {spec.epochs} epochs", soft_wrap=True)
