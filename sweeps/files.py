@@ -1,8 +1,9 @@
-"""Files that are never seen half-written, and digests of arrays."""
+"""Files that are never seen half-written, and arrays that are mapped from files."""
 
 from __future__ import annotations
 
 import hashlib
+import mmap
 import os
 import secrets
 from collections.abc import Callable, Iterable
@@ -13,6 +14,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 DIGEST_LENGTH = 16  # hexadecimal digits
+BLOCK = 2**24  # bytes of a mapped file that are in memory at once
 
 
 def home() -> Path:
@@ -60,5 +62,20 @@ def digest_of_arrays(arrays: Iterable[NDArray[Any]]) -> str:
     for array in arrays:
         digest.update(f"{array.dtype.str}{array.shape}".encode())
         if array.size:  # an empty array has no bytes that could be cast
-            digest.update(np.ascontiguousarray(array).data.cast("B"))
+            content = np.ascontiguousarray(array).data.cast("B")
+            for start in range(0, len(content), BLOCK):
+                digest.update(content[start : start + BLOCK])
+                release(array)
     return digest.hexdigest()[:DIGEST_LENGTH]
+
+
+def release(array: NDArray[Any]) -> None:
+    """Give back the memory of an array that is mapped read-only; it is read from its file again when it is used.
+
+    Otherwise a file counts as memory of every process that has read it, and a limit of a worker's memory would end it.
+    """
+    base: object = array
+    while isinstance(base, np.ndarray):
+        base = base.base
+    if isinstance(base, mmap.mmap) and not array.flags.writeable:
+        base.madvise(mmap.MADV_DONTNEED)

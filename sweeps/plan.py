@@ -19,8 +19,9 @@ from sweeps.trials.spec import TrialSpec
 
 # Keys that decide neither which trials run nor how they end.
 INDIFFERENT = (*RESUMABLE, "retries", "max_failures", "trial_minutes", "dry_run", "resume", "reproduce")
-# Called by its name: it lies above this package, and a worker imports it by itself.
+# Called by their names: they lie above this package, and a worker imports them by itself.
 LOAD = "pipelines.data.dataset.load"
+CACHE = "pipelines.data.cache"
 RUN = "sweeps.trials.training.run"
 
 
@@ -93,6 +94,7 @@ class Plan(NamedTuple):
             initial_epoch=initial_epoch,
             epochs=epochs,
             class_weight=settings.class_weight,
+            cache=CACHE,
         )
 
     def settings(self, values: Values) -> Data:

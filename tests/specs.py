@@ -8,6 +8,7 @@ import threading
 import time
 from typing import Any
 
+from pipelines.data import dataset
 from sweeps.errors import TrialFailedError
 from sweeps.metrics import CURVES
 from sweeps.trials.spec import EpochReport, OnEpoch, TrialResult, TrialSpec
@@ -57,6 +58,13 @@ def environment(spec: TrialSpec, on_epoch: OnEpoch) -> dict[str, str]:
     on_epoch(report(spec))
     process = {"pid": str(os.getpid()), "loaded": " ".join(sys.modules), "collect after": str(gc.get_threshold()[0])}
     return dict(os.environ) | process
+
+
+def loading(spec: TrialSpec, on_epoch: OnEpoch) -> tuple[int, str, list[int], str]:
+    """The worker's process, and the digest, the test labels and the cache of the data that it loads."""
+    time.sleep(0.5)  # so that no worker gets two
+    data = dataset.load(**spec.data)
+    return os.getpid(), data.digest, data.test.y.tolist(), os.environ["XDG_CACHE_HOME"]
 
 
 def slow(spec: TrialSpec, on_epoch: OnEpoch) -> str:

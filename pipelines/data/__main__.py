@@ -20,6 +20,7 @@ from pipelines.data import dataset
 from sweeps.analysis import data_findings
 from sweeps.audit import Audit
 from sweeps.console import Console
+from sweeps.reading import Reading
 
 SHOWN = 12  # labels of the table
 
@@ -33,7 +34,8 @@ def show(console: Console) -> bool:
     """Print the audit of each dataset that the command line names, and return True."""
     for job in compose():
         for name, settings in job.config.datasets.items():
-            data = dataset.load(name=name, settings=settings)
+            with Reading(console, name) as on_progress:
+                data = dataset.load(name=name, settings=settings, on_progress=on_progress)
             assert data.audit is not None
             source = "" if data.source == "archive" else ", a generated STAND-IN"
             console.print(f"{name}{source}, digest {data.digest}", style="bold", soft_wrap=True)

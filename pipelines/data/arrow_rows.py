@@ -31,6 +31,14 @@ class ArrowRows:
         if repeated:
             raise ConfigError(f"{file.setting}: two columns are called {quoted(repeated[0])}; rename one of them")
 
+    @property
+    def rows(self) -> int | None:
+        """The number of rows; None for a stream, which tells it only at its end."""
+        if self.file.format != "parquet":
+            return None
+        with reading(self.file), self._open(self.file.path) as source:
+            return int(source.metadata.num_rows)
+
     def batches(self, columns: Sequence[str]) -> Iterator[pa.RecordBatch]:
         """Return the rows in order, a batch never much larger than `BLOCK` bytes unless one row is.
 

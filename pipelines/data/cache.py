@@ -6,6 +6,7 @@ with. It is found by a key, which is made of everything that decides the arrays,
 
 from __future__ import annotations
 
+import fcntl
 import hashlib
 import json
 import os
@@ -22,10 +23,13 @@ from numpy.typing import NDArray
 
 from conf.schema import ConfigError
 from sweeps import text_encoder
+from sweeps.errors import TrialFailedError
 from sweeps.files import digest_of_arrays, home
 
 PARTS = ("train_x", "train_y", "validation_x", "validation_y", "test_x", "test_y")
 DESCRIPTION, VOCABULARY = "meta.json", "vocabulary"
+FILES = (*(f"{part}.npy" for part in PARTS), VOCABULARY, DESCRIPTION)
+PIECE = 2**24  # bytes that are sent to another machine at once
 PUBLISHING = 10  # attempts at giving an entry its name, if other processes do so at once
 BY_DIGEST = "by-digest"  # a folder of links to the entries
 
@@ -65,6 +69,49 @@ def with_digest(digest: str) -> Entry | None:
     return known if known is not None and known.digest == digest else None
 
 
+def piece(digest: str, name: str, start: int) -> bytes:
+    """Return up to `PIECE` bytes of a file of the entry that has a digest; none at its end, or if there is no file."""
+    try:
+        with (_directory() / BY_DIGEST / digest / FILES[FILES.index(name)]).open("rb") as file:
+            file.seek(start)
+            return file.read(PIECE)
+    except FileNotFoundError:
+        return b""
+
+
+def fetch(digest: str, piece: Callable[[str, int], bytes]) -> None:
+    """Copy the entry that has a digest from another machine's cache, where `piece` reads it, unless it is in this one.
+
+    Of several processes that share this cache one does so, and the others wait for it. An entry that the other machine
+    does not have either is not made. Raises `TrialFailedError` if the arrays that arrive have another digest.
+    """
+    cache = _directory()
+    if with_digest(digest) is not None:
+        return
+    (cache / BY_DIGEST).mkdir(parents=True, exist_ok=True)
+    with (cache / BY_DIGEST / f".{digest}.lock").open("w") as lock:
+        fcntl.flock(lock, fcntl.LOCK_EX)
+        if with_digest(digest) is None and piece(DESCRIPTION, 0):
+            folder = cache / f"fetched-{digest}"
+            _written(folder, lambda unpublished: _copy(unpublished, digest, piece))
+            _link(cache / BY_DIGEST / digest, folder)
+
+
+def _copy(folder: Path, digest: str, piece: Callable[[str, int], bytes]) -> Mapping[str, Any]:
+    for name in FILES:
+        with (folder / name).open("wb") as file:
+            while content := piece(name, file.tell()):
+                file.write(content)
+    try:
+        description = dict(json.loads((folder / DESCRIPTION).read_text()))
+        found = digest_of_arrays(arrays_in(folder))
+    except (ValueError, EOFError, TypeError) as error:
+        raise TrialFailedError(f"the data that the driver sent cannot be read: {error}") from error
+    if digest != found:
+        raise TrialFailedError(f"the data that the driver sent have the digest {found}, not {digest}")
+    return description
+
+
 def _directory() -> Path:
     return Path(os.environ.get("XDG_CACHE_HOME") or home() / ".cache") / "text-sweeps"
 
@@ -76,7 +123,7 @@ def _written(folder: Path, write: Callable[[Path], Mapping[str, Any]]) -> Entry:
         unpublished.mkdir()
         description = write(unpublished)
         digest = digest_of_arrays(arrays_in(unpublished))
-        (unpublished / DESCRIPTION).write_text(json.dumps({"digest": digest, **description}))
+        (unpublished / DESCRIPTION).write_text(json.dumps({**description, "digest": digest}))
         _publish(unpublished, folder)
     return Entry(folder, arrays_in(folder), digest, description)
 

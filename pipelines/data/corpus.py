@@ -11,6 +11,12 @@ import numpy as np
 from numpy.typing import NDArray
 
 SOURCES = ("archive", "standin")
+# Is told which step is done, how many rows it has done, and about how many there are if that is known.
+OnProgress = Callable[[str, int, int | None], None]
+
+
+def silent(step: str, done: int, total: int | None) -> None:
+    """Take note of no progress."""
 
 
 class Documents(NamedTuple):

@@ -10,13 +10,14 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 import numpy as np
+import pyarrow as pa
 from numpy.lib import format as npy
 from numpy.typing import NDArray
 
 from conf.schema import ENCODING, ConfigError, Data
 from pipelines.data import cache, splits, tables, vocabulary
 from pipelines.data.audit import Labelled, TokenCounts, audit, hashes
-from pipelines.data.corpus import Source
+from pipelines.data.corpus import OnProgress, Source, silent
 from pipelines.data.splits import LEFT_OUT, PARTS, TEST, TRAIN, VALIDATION, Rows
 from pipelines.data.table_columns import Columns
 from pipelines.data.tables import Table
@@ -35,13 +36,13 @@ class Division(NamedTuple):
     notes: tuple[str, ...]
 
 
-def source(name: str, settings: Data) -> Source:
+def source(name: str, settings: Data, on_progress: OnProgress = silent) -> Source:
     """Find the files of the dataset `name`; they are read only if their encoding is not in the cache yet."""
     content = tables.fingerprint(name, settings.files, test_files(settings))
     decisive = [getattr(settings, key) for key in ("label", "group", "time", "split", "test", "validation")]
     decisive += [settings.text.columns, settings.duplicates, settings.rare, settings.split_seed]
     key = [*cache.code(), content, *decisive, *encoder_settings(settings).values()]
-    return Source(key, lambda folder: _write(folder, name, settings))
+    return Source(key, lambda folder: _write(folder, name, settings, on_progress))
 
 
 def test_files(settings: Data) -> list[str]:
@@ -53,10 +54,10 @@ def encoder_settings(settings: Data) -> dict[str, Any]:
     return {**dict(zip(ENCODING, settings.encoding, strict=True)), "unlisted": "unknown"}
 
 
-def read(name: str, settings: Data) -> tuple[Table, Division]:
+def read(name: str, settings: Data, on_progress: OnProgress = silent) -> tuple[Table, Division]:
     """Read a table and divide its rows. Raises `ConfigError` for everything that the user can correct."""
     columns = Columns(tuple(settings.text.columns), settings.label, settings.group, settings.time, settings.split)
-    table = tables.read(name, settings.files, columns, test_files(settings))
+    table = tables.read(name, settings.files, columns, test_files(settings), on_progress)
     return table, divide(table, name, settings)
 
 
@@ -131,18 +132,33 @@ def _batches(table: Table) -> Iterator[tuple[list[str], slice]]:
         done += len(batch)
 
 
-def _write(folder: Path, name: str, settings: Data) -> Mapping[str, Any]:
+def _watched(table: Table, step: str, on_progress: OnProgress) -> Table:
+    """Return the table with every pass over its texts reported."""
+
+    def texts() -> Iterator[pa.StringArray]:
+        done = 0
+        for batch in table.texts():
+            yield batch
+            done += len(batch)
+            on_progress(step, done, len(table.y))
+
+    return table._replace(texts=texts)
+
+
+def _write(folder: Path, name: str, settings: Data, on_progress: OnProgress) -> Mapping[str, Any]:
     """Save the encoded arrays and the vocabulary, and return their description."""
-    table, division = read(name, settings)
+    table, division = read(name, settings, on_progress)
     try:
         learned = vocabulary.learn(
-            texts_of(table, division, TRAIN), tokens=settings.tokens, num_words=settings.num_words
+            texts_of(_watched(table, "learning the vocabulary", on_progress), division, TRAIN),
+            tokens=settings.tokens,
+            num_words=settings.num_words,
         )
     except ValueError as error:
         raise ConfigError(f"datasets.{name}.tokens={settings.tokens}: {error}") from error
     (folder / cache.VOCABULARY).write_bytes(learned.content)
     encoding = _Encoding(folder, division, settings, learned.content)
-    for texts, rows in _batches(table):
+    for texts, rows in _batches(_watched(table, "encoding", on_progress)):
         encoding.add(texts, rows)
     facts = audit(
         encoding.labelled(TRAIN, VALIDATION),

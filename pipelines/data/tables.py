@@ -19,6 +19,7 @@ from numpy.typing import NDArray
 
 from conf.schema import ConfigError
 from pipelines.data.arrow_rows import ArrowRows
+from pipelines.data.corpus import OnProgress, silent
 from pipelines.data.csv_rows import CsvRows, rows_named
 from pipelines.data.folder_rows import FolderRows
 from pipelines.data.jsonl_rows import JsonlRows
@@ -58,7 +59,9 @@ class Table(NamedTuple):
     texts: Callable[[], Iterator[pa.StringArray]]  # a pass over the texts, in batches of at most `LARGEST_BATCH`
 
 
-def read(name: str, files: Sequence[str], columns: Columns, test: Sequence[str] = ()) -> Table:
+def read(
+    name: str, files: Sequence[str], columns: Columns, test: Sequence[str] = (), on_progress: OnProgress = silent
+) -> Table:
     """Read and check the table of the dataset `name`; `test` are files of test documents only.
 
     Raises `ConfigError` for everything that is not as it must be.
@@ -75,10 +78,22 @@ def read(name: str, files: Sequence[str], columns: Columns, test: Sequence[str] 
     used, guesses = _columns(columns, sample, readers[0], divided)
     _check_division(section, used, divided)
     _check_same_columns(readers, used)
-    scan = _Scan(section, used, divided)
+    total = _rows_expected(readers, sample.rows)
+    scan = _Scan(section, used, divided, lambda done: on_progress("reading", done, total))
     for reader in readers:
         scan.read(reader)
     return scan.table(readers, (*documents.remarks, *tests.remarks, *guesses))
+
+
+def _rows_expected(readers: Sequence[Rows], first: pa.RecordBatch) -> int | None:
+    """Estimate how many rows there are, by the size of the first ones; None where only their end shows it."""
+    if all(isinstance(reader, ArrowRows) for reader in readers):
+        rows = [reader.rows for reader in readers if isinstance(reader, ArrowRows)]
+        return None if None in rows else sum(filter(None, rows))
+    if any(reader.file.compression or not isinstance(reader, CsvRows | JsonlRows) for reader in readers):
+        return None
+    size = sum(reader.file.filesystem.get_file_info(reader.file.path).size or 0 for reader in readers)
+    return int(size * first.num_rows / max(first.nbytes, 1))
 
 
 def fingerprint(name: str, files: Sequence[str], test: Sequence[str] = ()) -> str:
@@ -180,10 +195,12 @@ class _Problems:
 class _Scan:
     """One pass over all files: labels, hashes and checks. It keeps some 30 bytes a row, and no text."""
 
-    def __init__(self, section: str, columns: Columns, divided: bool) -> None:
+    def __init__(self, section: str, columns: Columns, divided: bool, on_rows: Callable[[int], None]) -> None:
         self._section = section
         self._columns = columns
         self._divided = divided
+        self._on_rows = on_rows
+        self._rows = 0  # of all files
         self._coder = Coder()
         self._clock = Clock()
         self._content = _Digest()
@@ -219,6 +236,8 @@ class _Scan:
                     self._parts.append(np.full(batch.num_rows, reader.file.part or TRAIN, np.int8))
                 doubts += [done + i + 1 for i in self._doubtful(reader, batch)]
                 done += batch.num_rows
+                self._rows += batch.num_rows
+                self._on_rows(self._rows)
         if not done:
             raise ConfigError(f"{reader.file.setting}: holds no row of data")
         problems.check(self._section, self._columns, reader)

@@ -52,7 +52,8 @@ def confirm(request: Request, session: Session) -> list[SweepRecord]:
         )
     with session.held(directory, invocation.command("confirm")):
         job = Job(config, stored.as_yaml(config))
-        plans = [_plan(*each) for each in zip(plans_of(job, spaces, directory), records, confirmations, strict=True)]
+        searched = plans_of(job, spaces, directory, session.console)
+        plans = [_plan(*each) for each in zip(searched, records, confirmations, strict=True)]
         sweeps = [Sweep(plan, _oracle(plan), journal.read(plan.directory)) for plan in plans]
         outputs.write_config(directory, job.yaml)
         files.write_text(directory / outputs.COMMAND, json.dumps(_options(request)))

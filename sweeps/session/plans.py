@@ -5,15 +5,20 @@ from __future__ import annotations
 from collections.abc import Mapping
 from importlib import import_module
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from conf.schema import ENCODING, Config, ConfigError, Data, Job, Value
 from sweeps import files
 from sweeps.journal import SweepRecord
 from sweeps.plan import LOAD, Plan
+from sweeps.reading import Reading
 from sweeps.search import space
 from sweeps.search.space import Space
 from sweeps.session import outputs
 from sweeps.trials.spec import Dataset
+
+if TYPE_CHECKING:
+    from rich.console import Console
 
 
 class Encodings:
@@ -24,14 +29,16 @@ class Encodings:
         self._digests: dict[tuple[Value, ...], str] = {}
         self._labels = ""  # the digest of the labels, which no setting changes
 
-    def load(self, settings: Data) -> Dataset:
+    def load(self, settings: Data, on_progress: Reading | None = None) -> Dataset:
         """Return the encoded data, from the cache if they are there.
 
         Raises `ConfigError` if the labels differ from those of another setting: then the documents do too, and scores
         cannot be compared.
         """
         module, _, function = LOAD.rpartition(".")
-        encoded: Dataset = getattr(import_module(module), function)(name=self._dataset, settings=settings)
+        load = getattr(import_module(module), function)
+        options = {"on_progress": on_progress} if on_progress else {}
+        encoded: Dataset = load(name=self._dataset, settings=settings, **options)
         labels = files.digest_of_arrays([part.y for part in (encoded.train, encoded.validation, encoded.test)])
         if self._labels not in ("", labels):
             shown = ", ".join(f"{key}={value}" for key, value in zip(ENCODING, settings.encoding, strict=True))
@@ -47,13 +54,14 @@ class Encodings:
         return self._digests.get(settings.encoding) or self.load(settings).digest
 
 
-def plans_of(job: Job, spaces: Mapping[str, Space], directory: Path) -> list[Plan]:
+def plans_of(job: Job, spaces: Mapping[str, Space], directory: Path, console: Console) -> list[Plan]:
     """Plan a sweep for each dataset. This loads the data, so that their faults show before any training."""
     plans = []
     name = outputs.name_of(directory)
     for dataset, settings in job.config.datasets.items():
         encodings = Encodings(dataset)
-        encoded = encodings.load(settings)
+        with Reading(console, dataset) as on_progress:
+            encoded = encodings.load(settings, on_progress)
         plans.append(
             Plan(
                 sweep=f"{name}/{dataset}",

@@ -37,7 +37,7 @@ def reproduce(request: Config, console: Console, named: Mapping[str, str]) -> bo
     record, number = StoredSweeps(store.uri(request.tracking.uri)).trial(request.reproduce)
     trial = record.trials[number]
     config = _config(trust.recorded_config(record.config, named, f"run {request.reproduce}"), record, request)
-    (plan,) = plans_of(Job(config, stored.as_yaml(config)), check(config), Path("outputs/reproduce"))
+    (plan,) = plans_of(Job(config, stored.as_yaml(config)), check(config), Path("outputs/reproduce"), console)
     spec = reproduction.spec(plan, record, trial)
     refuse_other_data(plan.dataset, spec.digest, trial.digest or record.started.digest, "the run")
     console.print(f"trial {number} of {record.started.sweep}, seed {spec.seed}, {spec.epochs} epochs", soft_wrap=True)

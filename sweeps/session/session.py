@@ -91,7 +91,7 @@ class Session:
         directory = Path(config.resume) if config.resume else outputs.new_directory(config.model.name)
         outputs.refuse_copy(directory)
         with self.held(directory, invocation.command("sweep")):
-            plans = plans_of(job, spaces, directory)
+            plans = plans_of(job, spaces, directory, self.console)
             pasts = [journal.read(plan.directory) for plan in plans]
             for plan, past in zip(plans, pasts, strict=True):
                 if past:
@@ -105,7 +105,7 @@ class Session:
         from sweeps import terminal
         from sweeps.estimate import estimates
 
-        plans = plans_of(job, spaces, outputs.OUTPUTS / "dry-run")
+        plans = plans_of(job, spaces, outputs.OUTPUTS / "dry-run", self.console)
         with workers(job.config.engine, plans) as engine:
             for plan, estimate in zip(plans, estimates(plans, engine), strict=True):
                 self.console.print(terminal.estimate_table(plan, estimate))

@@ -9,7 +9,7 @@ import random
 import warnings
 from collections.abc import Callable
 from functools import cache
-from typing import Any
+from typing import Any, cast
 
 import keras
 import numpy as np
@@ -23,6 +23,7 @@ from sweeps.errors import TrialFailedError
 from sweeps.trials import evaluation
 from sweeps.trials.evaluation import Confusion
 from sweeps.trials.native_logs import without_native_logs
+from sweeps.trials.rows import Rows
 from sweeps.trials.spec import Dataset, OnEpoch, Split, TrialSpec
 
 # Training steps on a GPU between two returns to Python. A return takes some 0.8 ms (a network that computes almost
@@ -57,8 +58,8 @@ def compiled(spec: TrialSpec) -> tuple[Dataset, keras.Model]:
     prepare()
     data = _data(spec)
     if spec.final:
-        x, y = (np.concatenate([data.train[part], data.validation[part]]) for part in (0, 1))
-        data = data._replace(train=Split(x, y))
+        x = cast("NDArray[np.int32]", Rows(data.train.x, data.validation.x))
+        data = data._replace(train=Split(x, np.concatenate([data.train.y, data.validation.y])))
     # This frees the trials before, but forgets seed and dtype policy too, so it comes first.
     keras.backend.clear_session()
     keras.utils.set_random_seed(spec.seed)

@@ -18,10 +18,10 @@ import time
 import uuid
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
-from typing import Any
+from typing import Any, NamedTuple
 
 import dask
-from distributed import Client, Future, KilledWorker, LocalCluster, get_worker
+from distributed import Client, Future, KilledWorker, LocalCluster, Worker, get_worker
 from distributed.comm import connect
 from distributed.deploy.spec import close_clusters
 from distributed.security import Security
@@ -42,6 +42,7 @@ ANSWER = 5  # seconds for a scheduler to answer
 WAIT_FOR_WORKERS = 60  # seconds
 WAIT_FOR_START = 600  # seconds for a worker's process that is there to connect
 IN_VAIN = 3  # workers in a row whose memory did not suffice for beginning a trial, after which none can be expected to
+WAIT_FOR_DATA = 600  # seconds for the driver to send a piece of the data
 WAIT_FOR_CAUSE = 2  # seconds for a nanny's message that it ended its worker, which may come after the worker's end
 FILES, FILES_OF_A_WORKER = 96, 8  # that this process holds open: its libraries', and a worker's connections and pipes
 CERTIFICATES = (
@@ -77,12 +78,30 @@ EMBEDDED = {
 }
 
 
+class _Terms(NamedTuple):
+    """What a worker must know of the driver for every trial."""
+
+    topic: str  # of its messages
+    functions: tuple[str, ...]  # the dotted names of those that trials call
+    software: Mapping[str, str]  # that it must have, for these functions
+    sends_data: bool  # if the worker lacks them
+
+
+class _Wanted(NamedTuple):
+    """A worker's request for a piece of the data of its trial."""
+
+    key: str  # the trial's in Dask
+    worker: str  # its address
+    file: str
+    start: int
+
+
 class DaskEngine:
     """A `sweeps.trials.engine.Engine` that runs each trial as a Dask task.
 
     `starting` tells whether a worker's process is there that has yet to connect. Each worker must have the software of
     this process, with the `functions` that trials call by their dotted names; `otherwise` says what it means if one has
-    not.
+    not. With `sends_data` a worker that lacks a trial's data gets them from this process.
     """
 
     def __init__(
@@ -93,16 +112,15 @@ class DaskEngine:
         starting: Callable[[], bool] = lambda: False,
         functions: tuple[str, ...] = (),
         otherwise: str = SAME_SOFTWARE,
+        sends_data: bool = False,
     ) -> None:
         self._client = client
-        self._functions = functions
-        self._software = dict(identity(functions))
         self._otherwise = otherwise
         self._limit = limit  # of a worker's memory, as configured
         self._starting = starting
-        self._topic = f"trials-{uuid.uuid4().hex}"
-        # Dask's threads put here: the key of a trial that has started, a report, a future that is done.
-        self._messages: queue.SimpleQueue[str | EpochReport | Future] = queue.SimpleQueue()
+        self._terms = _Terms(f"trials-{uuid.uuid4().hex}", functions, dict(identity(functions)), sends_data)
+        # Dask's threads put here: the key of a trial that has started, a report, a request, a future that is done.
+        self._messages: queue.SimpleQueue[str | EpochReport | _Wanted | Future] = queue.SimpleQueue()
         self._out: dict[str, TrialSpec] = {}  # Dask key -> spec
         self._where: dict[str, str] = {}  # Dask key -> address of the worker
         self._killed: dict[str, str] = {}  # Dask key -> reason
@@ -112,7 +130,7 @@ class DaskEngine:
         self._warming_up: list[Future] = []
         self._most_workers = self.workers
         self._workers_seen = self._all_seen = time.monotonic()
-        client.subscribe_topic(self._topic, self._on_message)
+        client.subscribe_topic(self._terms.topic, self._on_message)
         client.subscribe_topic("worker-restart-memory", self._on_memory)  # from a nanny, before it ends its worker
 
     @property
@@ -152,14 +170,12 @@ class DaskEngine:
     def submit(self, function: str, spec: TrialSpec) -> None:
         key = f"{spec.sweep}-{spec.trial}-{uuid.uuid4().hex}"
         self._out[key] = spec
-        future = self._client.submit(
-            _call, function, spec, self._topic, self._software, self._functions, key=key, pure=False
-        )
+        future = self._client.submit(_call, function, spec, self._terms, key=key, pure=False)
         future.add_done_callback(self._messages.put)
 
     def stop(self, sweep: str, reason: str) -> None:
         # It does not wait, as a worker may be busy. A worker that joins later gets no trial of this sweep.
-        self._client.run(_stop, f"{self._topic}/{sweep}", reason, wait=False, on_error="ignore")
+        self._client.run(_stop, f"{self._terms.topic}/{sweep}", reason, wait=False, on_error="ignore")
 
     def kill(self, spec: TrialSpec, reason: str) -> None:
         key = next(key for key, out in self._out.items() if (out.sweep, out.trial) == (spec.sweep, spec.trial))
@@ -178,7 +194,16 @@ class DaskEngine:
                 return self._started(message)
             case EpochReport():
                 return message
+            case _Wanted():
+                self._send(message)
+                return None
         return self._ended(message)
+
+    def _send(self, wanted: _Wanted) -> None:
+        if wanted.key in self._out:
+            spec = self._out[wanted.key]
+            content = importlib.import_module(spec.cache).piece(spec.digest, wanted.file, wanted.start)
+            self._client.run(_take, wanted.key, content, workers=[wanted.worker], wait=False, on_error="ignore")
 
     def _started(self, key: str) -> Started | None:
         if key in self._killed:  # a cluster's scheduler runs it again, three times unless configured otherwise
@@ -201,7 +226,9 @@ class DaskEngine:
             reason, trace = error.args
             return Failed(spec, reason, trace, lost=False)
         # The function was never called: no other trial could run there either, and this one is not at fault.
-        unlike = _unlike_worker(self._client, self._functions) or f"a worker cannot run trials: {reason_of(error)}"
+        unlike = (
+            _unlike_worker(self._client, self._terms.functions) or f"a worker cannot run trials: {reason_of(error)}"
+        )
         raise SweepError(f"{unlike}; {self._otherwise}") from error
 
     def _why_died(self, address: str) -> str:
@@ -243,6 +270,8 @@ class DaskEngine:
         _, message = event
         if "report" in message:
             self._messages.put(EpochReport(**message["report"]))
+        elif "wanted" in message:
+            self._messages.put(_Wanted(**message["wanted"]))
         else:
             self._where[message["started"]] = message["worker"]  # Dask adds the worker
             self._in_vain.clear()
@@ -371,7 +400,7 @@ def _connected(config: EngineConfig, functions: tuple[str, ...]) -> Iterator[Das
                 )
         if unlike := _unlike_worker(client, functions):
             raise ConfigError(f"{where}: {unlike}; {SAME_SOFTWARE}")
-        yield DaskEngine(client, functions=functions)
+        yield DaskEngine(client, functions=functions, sends_data=True)
 
 
 async def _ask_for_scheduler(address: str) -> None:
@@ -422,11 +451,11 @@ class _TrialError(Exception):
         super().__init__(reason, trace)
 
 
-def _call(function: str, spec: TrialSpec, topic: str, drivers: Mapping[str, str], functions: tuple[str, ...]) -> Any:
+def _call(function: str, spec: TrialSpec, terms: _Terms) -> Any:
     """Call the function on a worker, and send its reports to the driver."""
-    if unlike := difference(drivers, identity(functions)):
+    if unlike := difference(terms.software, identity(terms.functions)):
         raise RuntimeError(unlike)
-    worker = get_worker()
+    worker, topic = get_worker(), terms.topic
 
     def on_epoch(report: EpochReport) -> str | None:
         worker.log_event(topic, {"report": report._asdict()})
@@ -434,6 +463,8 @@ def _call(function: str, spec: TrialSpec, topic: str, drivers: Mapping[str, str]
 
     try:
         called = _imported(function)
+        if terms.sends_data and spec.cache:
+            _fetch_data(worker, spec, topic)
         worker.log_event(topic, {"started": worker.get_current_task()})
         return called(spec, on_epoch)
     except Exception as error:
@@ -441,6 +472,26 @@ def _call(function: str, spec: TrialSpec, topic: str, drivers: Mapping[str, str]
         raise _TrialError(reason.splitlines()[0], traceback_of(error)) from None
 
 
+def _fetch_data(worker: Worker, spec: TrialSpec, topic: str) -> None:
+    """Copy the trial's data from the driver's cache into this machine's, unless they are in it."""
+    key = worker.get_current_task()
+    pieces = _pieces[key] = queue.SimpleQueue[bytes]()
+
+    def piece(file: str, start: int) -> bytes:
+        worker.log_event(topic, {"wanted": _Wanted(key, worker.address, file, start)._asdict()})
+        try:
+            return pieces.get(timeout=WAIT_FOR_DATA)
+        except queue.Empty:
+            raise TrialFailedError(f"the driver sent no data within {WAIT_FOR_DATA} s") from None
+
+    try:
+        importlib.import_module(spec.cache).fetch(spec.digest, piece)
+    finally:
+        del _pieces[key]
+
+
+# On a worker: the pieces of data that have come for its trial, by the trial's key in Dask.
+_pieces: dict[str, queue.SimpleQueue[bytes]] = {}
 # On a worker: the sweeps whose trials are to end with their current epoch, and the reason.
 _stopped: dict[str, str] = {}
 
@@ -448,6 +499,11 @@ _stopped: dict[str, str] = {}
 # Dask runs a function on its workers without waiting for it only if the function is a coroutine.
 async def _stop(sweep: str, reason: str) -> None:
     _stopped[sweep] = reason
+
+
+async def _take(key: str, content: bytes) -> None:
+    if key in _pieces:
+        _pieces[key].put(content)
 
 
 async def _die() -> None:

@@ -14,6 +14,7 @@ from mlflow.entities import Run
 import sweeps.search.oracle
 from conf.compose import compose
 from sweeps import driver, journal
+from sweeps.console import Console
 from sweeps.journal import SweepRecord
 from sweeps.metrics import CURVES
 from sweeps.session import checks
@@ -88,7 +89,7 @@ def _undisturbed(case: Case) -> SweepRecord:
     """Run the same sweep without mishaps, without workers and store."""
     sys.argv = ["sweep", *case.arguments]
     (job,) = compose()
-    (plan,) = plans_of(job, checks.check(job.config), case.folder / "undisturbed")
+    (plan,) = plans_of(job, checks.check(job.config), case.folder / "undisturbed", Console())
     search = driver.Search(plan, sweeps.search.oracle.Oracle(job.config, plan.space))
     driver.run([search], FakeEngine(workers=case.workers))
     return search.record

@@ -22,16 +22,18 @@ import pytest
 from distributed import Client, KilledWorker, LocalCluster
 from distributed.security import Security
 
-from conf.schema import ConfigError
+from conf.schema import ConfigError, Data
 from conf.schema import Engine as EngineConfig
+from pipelines.data import cache, dataset
 from sweeps import runtime
 from sweeps.errors import SweepError
+from sweeps.plan import CACHE
 from sweeps.trials import dask_engine, gpus, memory
 from sweeps.trials.dask_engine import THREADS, DaskEngine, open_engine
 from sweeps.trials.engine import Failed, Finished, Message, Started
 from sweeps.trials.gpus import Gpus
 from sweeps.trials.identity import difference
-from sweeps.trials.spec import EpochReport
+from sweeps.trials.spec import Dataset, EpochReport, TrialSpec
 from tests import specs
 from tests.specs import spec
 
@@ -508,6 +510,72 @@ def test_a_worker_with_another_version_is_refused(cluster: str, monkeypatch: pyt
         pass
 
 
+@pytest.fixture
+def of_the_driver(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Dataset:
+    """The data of a table that was encoded in the driver's own cache, and is no longer there."""
+    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "driver"))
+    monkeypatch.setattr(cache, "PIECE", 3000)  # of arrays of 4,000 bytes and more
+    table = tmp_path / "reviews.csv"
+    rows = [f"{tmp_path.name} text{n},{'ab'[n % 2]}" for n in range(200)]
+    table.write_text("\n".join(["text,label", *rows]))
+    loaded = dataset.load(name="reviews", settings=Data(files=[str(table)], num_words=99, maxlen=20))
+    table.unlink()
+    return loaded
+
+
+def reading(data: Dataset, trial: int) -> TrialSpec:
+    arguments = {
+        "name": "reviews",
+        "settings": Data(files=["/elsewhere/reviews.csv"], num_words=99, maxlen=20),
+        "digest": data.digest,
+    }
+    return spec(trial=trial, data=arguments, digest=data.digest, cache=CACHE)
+
+
+def test_workers_without_the_file_and_the_cache_fetch_the_data_once_for_their_machine(
+    cluster: str, of_the_driver: Dataset, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    sent: list[tuple[str, int]] = []
+    piece = cache.piece
+    monkeypatch.setattr(cache, "piece", lambda digest, *which: sent.append(which) or piece(digest, *which))
+    with open_engine(EngineConfig("cluster", scheduler=cluster)) as engine:
+        for trial in range(2):
+            engine.submit("tests.specs.loading", reading(of_the_driver, trial))
+        loaded = results(engine)
+        assert len({process for process, *_ in loaded}) == 2
+        for _, digest, labels, folder in loaded:
+            assert (digest, labels) == (of_the_driver.digest, of_the_driver.test.y.tolist())
+            assert folder != os.environ["XDG_CACHE_HOME"]
+        assert len([file for file, start in sent if file == "train_y.npy" and start == 0]) == 1
+        assert len([file for file, _ in sent if file == "train_x.npy"]) > 3
+        sent.clear()
+        engine.submit("tests.specs.loading", reading(of_the_driver, 2))
+        assert len(results(engine)) == 1
+        assert sent == []
+
+
+def test_a_worker_refuses_data_that_arrive_with_another_digest(
+    cluster: str, of_the_driver: Dataset, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    piece = cache.piece
+    monkeypatch.setattr(
+        cache, "piece", lambda digest, file, *where: piece(digest, file.replace("test", "train"), *where)
+    )
+    with open_engine(EngineConfig("cluster", scheduler=cluster)) as engine:
+        for trial in range(2):
+            engine.submit("tests.specs.loading", reading(of_the_driver, trial))
+            reason = failure(engine).reason
+            assert re.fullmatch(
+                rf"the data that the driver sent have the digest \w+, not {of_the_driver.digest}", reason
+            )
+
+
+def test_data_that_the_driver_lacks_are_read_by_the_worker_itself(cluster: str, of_the_driver: Dataset) -> None:
+    with open_engine(EngineConfig("cluster", scheduler=cluster)) as engine:
+        engine.submit("tests.specs.loading", reading(of_the_driver._replace(digest="0" * 16), 0))
+        assert "/elsewhere/reviews.csv" in failure(engine).reason
+
+
 @pytest.mark.parametrize(
     ("address", "message"),
     [
@@ -627,7 +695,7 @@ def test_a_setting_of_dasks_that_is_none_is_one_line() -> None:
 def test_a_worker_that_comes_back_to_changed_code_costs_no_trial(
     local: DaskEngine, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setitem(local._software, "text-sweeps", "01234567")
+    monkeypatch.setitem(local._terms.software, "text-sweeps", "01234567")
     local.submit("tests.specs.slow", spec())
     with pytest.raises(SweepError, match=r"other code of this project.*while this command ran"):
         messages_until_idle(local)

@@ -3,6 +3,7 @@ from pathlib import Path
 from typing import IO
 
 import numpy as np
+import psutil
 import pytest
 
 from sweeps import files
@@ -49,3 +50,28 @@ def test_a_digest_depends_on_content_type_and_shape_and_not_on_the_layout_in_mem
     assert len(digests) == 6
     assert {len(digest) for digest in digests} == {16}
     assert files.digest_of_arrays([np.asfortranarray(array)]) == files.digest_of_arrays([array])
+
+
+def test_a_mapped_file_takes_no_memory_once_it_is_released(tmp_path: Path) -> None:
+    def resident() -> int:
+        (mapping,) = [m for m in psutil.Process().memory_maps() if m.path == str(tmp_path / "x.npy")]
+        return int(mapping.rss)
+
+    np.save(tmp_path / "x.npy", np.arange(2**20))
+    array = np.load(tmp_path / "x.npy", mmap_mode="r")
+    assert array.sum() == 2**19 * (2**20 - 1)
+    assert resident() >= 2**23
+    files.release(array[5:])
+    assert resident() == 0
+    digest = files.digest_of_arrays([array])
+    assert resident() == 0
+    assert digest == files.digest_of_arrays([np.arange(2**20)])
+    assert array[-1] == 2**20 - 1
+
+
+def test_what_was_written_into_a_copy_of_a_file_is_not_released(tmp_path: Path) -> None:
+    np.save(tmp_path / "x.npy", np.zeros(4))
+    array = np.load(tmp_path / "x.npy", mmap_mode="c")
+    array[0] = 1
+    files.release(array)
+    assert array.tolist() == [1, 0, 0, 0]

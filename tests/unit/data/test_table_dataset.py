@@ -153,3 +153,16 @@ def test_a_vocabulary_without_a_token_is_refused(tmp_path):
     path = table(tmp_path, [(". " * n, ("good", "bad")[n % 2], "") for n in range(1, 30)])
     with pytest.raises(ConfigError, match=r"^datasets\.reviews\.tokens=words: the texts hold no token"):
         loaded(path)
+
+
+def test_the_steps_of_a_table_tell_their_progress(tmp_path):
+    told: list[tuple[str, int, int | None]] = []
+    path = table(tmp_path)
+    load(name="reviews", settings=settings(path), on_progress=lambda *progress: told.append(progress))
+    (reading, done, expected), *others = told
+    assert (reading, done) == ("reading", len(ROWS))
+    assert len(ROWS) / 2 < expected < 2 * len(ROWS)
+    assert others == [("learning the vocabulary", len(ROWS), len(ROWS)), ("encoding", len(ROWS), len(ROWS))]
+    told.clear()
+    load(name="reviews", settings=settings(path), on_progress=lambda *progress: told.append(progress))
+    assert told == []  # it is in the cache

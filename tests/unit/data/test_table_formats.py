@@ -1,16 +1,20 @@
 """The same rows in every format are the same table."""
 
 import csv
+import gzip
 import io
+import json
 from pathlib import Path
 
 import numpy as np
+import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from conf.schema import ConfigError
+from pipelines.data.tables import Columns, read
 from tests.labelled import names, put, put_csv, put_jsonl, put_parquet, put_saved, table, texts
 
 SHARED = Path(__file__).parents[4] / "shared" / "data"
@@ -93,3 +97,28 @@ def put_texts(folder, rows):
     for i, (text, label) in enumerate(rows):
         put(f"{folder}/{label}/{i:06d}.txt", text)
     return folder
+
+
+@pytest.mark.parametrize(("suffix", "known"), [("parquet", True), ("arrow", False), ("csv.gz", False), ("jsonl", True)])
+def test_the_number_of_rows_is_told_beforehand_where_the_format_shows_it(
+    suffix: str, known: bool, tmp_path: Path
+) -> None:
+    rows = [{"text": f"text number {n}", "label": "ab"[n % 2]} for n in range(100)]
+    path, written = tmp_path / f"reviews.{suffix}", pa.Table.from_pylist(rows)
+    match suffix:
+        case "parquet":
+            pq.write_table(written, path)
+        case "arrow":
+            with pa.ipc.new_stream(path, written.schema) as stream:
+                stream.write_table(written)
+        case "csv.gz":
+            path.write_bytes(
+                gzip.compress("\n".join(["text,label", *(",".join(row.values()) for row in rows)]).encode())
+            )
+        case "jsonl":
+            path.write_text("\n".join(map(json.dumps, rows)))
+    told: list[int | None] = []
+    read("reviews", [str(path)], Columns(), on_progress=lambda step, done, total: told.append(total))
+    assert [total is not None for total in told] == [known]
+    assert not known or 50 < (told[0] or 0) < 250
+    assert suffix != "parquet" or told == [100]

@@ -376,7 +376,7 @@ def test_whole_executions_are_timed_but_no_more_data_than_there_are(
 ) -> None:
     sizes: list[int] = []
     batches = evaluation.batches
-    monkeypatch.setattr(training, "batches", lambda split, n: sizes.append(len(split.y)) or batches(split, n))
+    monkeypatch.setattr(training, "batches", lambda split, *more: sizes.append(len(split.y)) or batches(split, *more))
     monkeypatch.setattr(training, "TIMED", 1)
     for method in () if trained else ("fit", "evaluate"):
         monkeypatch.setattr(keras.Model, method, lambda *_, **__: None)
@@ -441,7 +441,7 @@ def test_a_final_trial_learns_from_train_and_validation_holds_nothing_out_and_is
     sizes: list[int] = []
     batches = evaluation.batches
     for module in (training, evaluation):
-        monkeypatch.setattr(module, "batches", lambda split, n: sizes.append(len(split.y)) or batches(split, n))
+        monkeypatch.setattr(module, "batches", lambda split, *more: sizes.append(len(split.y)) or batches(split, *more))
     result = short(objective="train/accuracy", test_last_epoch=True, final=True, origin=3, epochs=2)
     assert sizes == [90, 90, 40]  # the 60 of train and 30 of validation twice, the test set once
     assert tuple(result.curves) == tuple(name for name in CURVES if name.startswith("train/"))
@@ -451,3 +451,20 @@ def test_a_final_trial_learns_from_train_and_validation_holds_nothing_out_and_is
     predicted, labels = result.predictions
     assert predicted.dtype == labels.dtype == np.uint8
     assert float((predicted == labels).mean()) == result.test["test/accuracy"]
+
+
+@pytest.mark.filterwarnings("ignore:Even though:UserWarning")  # tf.data traces its functions in any case
+@pytest.mark.parametrize("final", [False, True])
+def test_a_corpus_that_is_read_in_blocks_gives_what_one_in_memory_gives(
+    final: bool, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def trained() -> TrialResult:
+        objective = "train/accuracy" if final else "val/accuracy"
+        return short(batch_size=16, epochs=2, final=final, test_last_epoch=final, objective=objective)
+
+    in_memory = trained()
+    monkeypatch.setattr(evaluation, "IN_MEMORY", 0)
+    monkeypatch.setattr(evaluation, "READ", 40 * tiny.MAXLEN * 4)
+    in_blocks = trained()
+    assert (in_blocks.curves, in_blocks.test) == (in_memory.curves, in_memory.test)
+    assert_same_state(in_blocks.checkpoint, in_memory.checkpoint)
