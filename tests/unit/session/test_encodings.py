@@ -1,6 +1,7 @@
 """The encodings of a sweep whose dataset's settings are searched, from the plan to the registered model."""
 
 import csv
+import io
 from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
@@ -54,7 +55,7 @@ def job(table: Path, composed: Callable[..., Job]) -> Job:
 
 
 def planned(job: Job) -> Plan:
-    (plan,) = plans_of(job, checks.check(job.config), Path("outputs/sweep"))
+    (plan,) = plans_of(job, checks.check(job.config), Path("outputs/sweep"), Console(file=io.StringIO()))
     return plan
 
 
