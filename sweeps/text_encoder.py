@@ -15,11 +15,9 @@ import string
 import unicodedata
 from collections.abc import Iterable, Mapping, Sequence
 from itertools import chain
-from pathlib import Path
 from typing import Any, NamedTuple
 
 import numpy as np
-from numpy.lib import format as npy
 from numpy.typing import NDArray
 
 START, UNKNOWN, OFFSET = 1, 2, 3  # Keras's reserved ids, 0 being the padding, and what it adds to a token's rank
@@ -120,24 +118,6 @@ class TextEncoder:
             ranks = self.ranks(texts[first : first + BATCH])
             _fill(x[first : first + BATCH], ranks, self._num_words, _head(self._maxlen, self._keep))
         return x
-
-    def encode_into(self, path: Path, batches: Iterable[Sequence[str]]) -> int:
-        """Write the ids of all batches as one .npy file, holding one batch at a time; return the number of texts."""
-        rows = 0
-        with path.open("wb") as file:
-            self._write_header(file, rows)
-            for batch in batches:
-                rows += len(batch)
-                file.write(self.encode(batch).data)
-            file.seek(0)
-            self._write_header(file, rows)  # NumPy leaves room for more rows, so its length stays
-        return rows
-
-    def _write_header(self, file: Any, rows: int) -> None:
-        npy.write_array_header_1_0(
-            file,
-            {"descr": npy.dtype_to_descr(np.dtype(np.int32)), "fortran_order": False, "shape": (rows, self._maxlen)},
-        )
 
     def read(self, texts: Sequence[str]) -> list[Reading]:
         """Return how much of each text is understood and read."""

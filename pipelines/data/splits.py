@@ -14,6 +14,8 @@ from numpy.typing import NDArray
 LEFT_OUT, TRAIN, VALIDATION, TEST = -1, 0, 1, 2
 PARTS = ("train", "validation", "test")
 
+AT_ONCE = 2**16  # units as Python's numbers, which take four times the memory of NumPy's
+
 
 class Rows(NamedTuple):
     """The columns of a table that decide how it is divided; each has one value for every row."""
@@ -144,13 +146,15 @@ def _drawn(own: Units, among: NDArray[np.bool_], fraction: float, seed: int) -> 
     # NumPy has frozen the stream of `RandomState`: the split is the same in every version.
     order = np.random.RandomState(seed).permutation(len(own.size))
     drawn = np.zeros(len(own.size), dtype=bool)
-    labels, sizes = own.label.tolist(), own.size.tolist()
-    for unit in order[among[order]].tolist():
-        label = labels[unit]
-        if sizes[unit] <= room[label] and left[label] > 1:
-            room[label] -= sizes[unit]
-            left[label] -= 1
-            drawn[unit] = True
+    order = order[among[order]]
+    for first in range(0, len(order), AT_ONCE):
+        units = order[first : first + AT_ONCE]
+        known = zip(units.tolist(), own.label[units].tolist(), own.size[units].tolist(), strict=True)
+        for unit, label, size in known:
+            if size <= room[label] and left[label] > 1:
+                room[label] -= size
+                left[label] -= 1
+                drawn[unit] = True
     return drawn
 
 

@@ -7,7 +7,7 @@ import unicodedata
 from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import Any, BinaryIO, NamedTuple, Self
 
 import numpy as np
 import pyarrow as pa
@@ -157,9 +157,9 @@ def _write(folder: Path, name: str, settings: Data, on_progress: OnProgress) -> 
     except ValueError as error:
         raise ConfigError(f"datasets.{name}.tokens={settings.tokens}: {error}") from error
     (folder / cache.VOCABULARY).write_bytes(learned.content)
-    encoding = _Encoding(folder, division, settings, learned.content)
-    for texts, rows in _batches(_watched(table, "encoding", on_progress)):
-        encoding.add(texts, rows)
+    with _Encoding(folder, division, settings, learned.content) as encoding:
+        for texts, rows in _batches(_watched(table, "encoding", on_progress)):
+            encoding.add(texts, rows)
     facts = audit(
         encoding.labelled(TRAIN, VALIDATION),
         encoding.labelled(TEST),
@@ -178,38 +178,46 @@ def _write(folder: Path, name: str, settings: Data, on_progress: OnProgress) -> 
 
 
 class _Encoding:
-    """The arrays of a table's parts, which are filled batch by batch: nothing grows with the table but its numbers."""
+    """The arrays of a table's parts, which are written batch by batch: nothing grows with the table but its numbers.
+
+    They are not mapped, as what was written to a map counts as this process's memory.
+    """
 
     def __init__(self, folder: Path, division: Division, settings: Data, vocabulary: bytes) -> None:
         self._folder, self._division, self._settings = folder, division, settings
         self._encoder = TextEncoder(encoder_settings(settings), vocabulary)
         self._x = {part: self._new(part) for part in (TRAIN, VALIDATION, TEST)}
-        self._done = dict.fromkeys(self._x, 0)
         self._hashes = np.zeros(len(division.y), dtype=np.uint64)
         self._lengths = np.zeros(len(division.y), dtype=np.int64)
         self._unknown = np.zeros(len(division.y), dtype=np.int64)
 
-    def _new(self, part: int) -> NDArray[np.int32]:
+    def _new(self, part: int) -> BinaryIO:
         shape = (int(np.sum(self._division.parts == part)), self._settings.maxlen)
-        array: NDArray[np.int32] = npy.open_memmap(self._folder / f"{PARTS[part]}_x.npy", "w+", np.int32, shape)
-        return array
+        file = (self._folder / f"{PARTS[part]}_x.npy").open("wb")
+        descr = npy.dtype_to_descr(np.dtype(np.int32))
+        npy.write_array_header_1_0(file, {"descr": descr, "fortran_order": False, "shape": shape})
+        return file
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        for file in self._x.values():
+            file.close()
 
     def add(self, texts: Sequence[str], rows: slice) -> None:
         """Encode the next texts, which stand in these rows of the table."""
         ranks, settings = self._encoder.ranks(texts), self._settings
         ids = encode(ranks, num_words=settings.num_words, maxlen=settings.maxlen, keep=settings.keep)
-        for part, x in self._x.items():
-            chosen = ids[self._division.parts[rows] == part]
-            x[self._done[part] : self._done[part] + len(chosen)] = chosen
-            self._done[part] += len(chosen)
+        for part, file in self._x.items():
+            file.write(ids[self._division.parts[rows] == part].tobytes())
         self._hashes[rows] = hashes(ids)
         self._lengths[rows] = ranks.lengths
         self._unknown[rows] = sums(ranks.flat >= settings.num_words - OFFSET, ranks.lengths)
 
     def finish(self) -> dict[str, int]:
         """Write the labels, and return the number of documents in each part."""
-        for part, x in self._x.items():
-            x.flush()  # type: ignore[attr-defined]
+        for part in self._x:
             np.save(self._folder / f"{PARTS[part]}_y.npy", self._division.y[self._division.parts == part])
         if self._settings.validation == "test":
             for array in ("x", "y"):

@@ -146,13 +146,6 @@ def test_texts_keep_their_places_beyond_one_batch() -> None:
     assert encoder().encode([]).shape == (0, MAXLEN)
 
 
-def test_batches_are_written_as_one_array(tmp_path) -> None:
-    batches = [["w1", ""], [], ["w2 w3"] * 5]
-    assert encoder().encode_into(tmp_path / "x.npy", batches) == 7
-    written = np.load(tmp_path / "x.npy", mmap_mode="r")
-    np.testing.assert_array_equal(written, encoder().encode([text for batch in batches for text in batch]))
-
-
 def test_an_unknown_kind_of_token_is_refused() -> None:
     with pytest.raises(ValueError, match="tokens=syllables: must be one of words, characters"):
         encoder(tokens="syllables")
