@@ -225,8 +225,10 @@ def _replace_hyperparameters(cfg: DictConfig, overrides: Sequence[str]) -> None:
         if hyperparameter is None:
             continue
         if LISTED.match(str(override.input_line)):
-            if OmegaConf.select(cfg, key.rpartition(".space.")[0]) is None:
-                raise ConfigError(f"{key}={value}: data= names no such dataset")
+            section = key.rpartition(".space.")[0]
+            if OmegaConf.select(cfg, section) is None:
+                hint = did_you_mean(section.removeprefix("datasets."), map(str, cfg.datasets))
+                raise ConfigError(f"{key}={value}: data= names no such dataset{hint}")
             value = _choice(str(override.input_line), value, _before(cfg, key))
         if isinstance(value, dict) and "kind" in value:
             OmegaConf.update(cfg, key, value, merge=False, force_add=True)

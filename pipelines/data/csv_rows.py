@@ -291,7 +291,8 @@ def encoding_of(file: TableFile) -> str:
         raise ConfigError(f"{file.setting}: the file is empty")
     if head[:2] in (b"\xff\xfe", b"\xfe\xff") and head[2:4] != b"\0\0":  # which would be UTF-32
         return "utf-16"
-    if b"\0" in head:
+    # UTF-16 and UTF-32 have one beside every line break; another NUL is in a row, which its check names.
+    if b"\n\0" in head or b"\0\n" in head:
         raise ConfigError(
             f"{file.setting}: NUL bytes at its beginning; if it is UTF-16, save it as UTF-8 or with a byte order mark"
         )

@@ -94,7 +94,9 @@ class JsonlRows:
 
     def _malformed(self, number: int, line: str, error: Exception) -> ConfigError:
         reason = (
-            f"{error.msg}, column {error.colno}" if isinstance(error, json.JSONDecodeError) else "nested too deeply"
+            f"{error.msg.removesuffix(' at')}, column {error.colno}"
+            if isinstance(error, json.JSONDecodeError)
+            else "nested too deeply"
         )
         if line.strip() in ("[", "{"):
             reason += "; the file seems to be one JSON value of several lines"
@@ -138,7 +140,8 @@ def _decoded(line: str, decode: Callable[[str], tuple[Any, int]]) -> Any:
     try:
         row, end = decode(line)
     except json.JSONDecodeError:
-        return json.loads(line)
+        # The line's end would be taken for a character of an unfinished text.
+        return json.loads(line.rstrip("\r\n") or line)
     return row if line[end:] in ("\n", "") else json.loads(line)
 
 

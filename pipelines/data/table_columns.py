@@ -107,7 +107,7 @@ def _guess_text(sample: Sample, taken: Sequence[str]) -> str:
         fitting = _longest(sample, [column for column in sample.columns if column not in taken])
     if len(fitting) == 1:
         return fitting[0]
-    raise _unclear(sample, "text", fitting, "is called text and none holds texts")
+    raise _unclear(sample, "text", fitting, taken, "is called text and none holds texts")
 
 
 def _longest(sample: Sample, free: Sequence[str]) -> list[str]:
@@ -146,7 +146,7 @@ def _guess_label(sample: Sample, taken: Sequence[str]) -> str:
         fitting = [column for column in few if counts[column] > 1] or few
     if len(fitting) == 1:
         return fitting[0]
-    raise _unclear(sample, "label", fitting, "is called label and none holds few different values")
+    raise _unclear(sample, "label", fitting, taken, "is called label and none holds few different values")
 
 
 def _different(sample: Sample, column: str) -> int:
@@ -158,22 +158,30 @@ def _different(sample: Sample, column: str) -> int:
     return pc.count_distinct(values).as_py() if is_label or pa.types.is_boolean(values.type) else 0
 
 
-def _unclear(sample: Sample, key: str, fitting: Sequence[str], otherwise: str) -> ConfigError:
+def _unclear(sample: Sample, key: str, fitting: Sequence[str], taken: Sequence[str], otherwise: str) -> ConfigError:
     if fitting:
         remedy = f"{sample.section}.{key}={visible(fitting[0])}"
         if key == "text":
             remedy += f", or {sample.section}.text=[{','.join(map(visible, fitting))}] for all"
         return ConfigError(f"{sample.section}.{key}=null: {_names(fitting)} of {sample.path} fit alike; set {remedy}")
+    free = [column for column in sample.columns if column and column not in taken]
+    if not free:
+        return ConfigError(
+            f"{sample.section}.{key}=null: no column is left for it; {sample.path} has {_names(sample.columns)}, and "
+            f"{_names(taken)} {'has' if len(taken) == 1 else 'have'} another use"
+        )
     return ConfigError(
-        f"{sample.section}.{key}=null: no column of {sample.path} {otherwise}; set {sample.section}.{key} to one of "
-        f"{_names(sample.columns)}, or add a first line with the columns' names if there is none"
+        f"{sample.section}.{key}=null: no column of {sample.path} {otherwise}; set {sample.section}.{key} to "
+        f"{'one of ' if len(free) > 1 else ''}{_names(free)}, or add a first line with the columns' names if there is "
+        "none"
     )
 
 
 def _guess_split(sample: Sample, taken: Sequence[str]) -> str | None:
+    """Return the column that names a part in some row; reading refuses its other rows, instead of drawing anew."""
     for column in sample.columns:
         values = _strings(sample, column) if _folded(column) in SPLITS and column not in taken else None
-        if values is not None and {_folded(value or "") for value in values.unique().to_pylist()} <= PARTS.keys():
+        if values is not None and not PARTS.keys().isdisjoint(map(_folded, filter(None, values.unique().to_pylist()))):
             return column
     return None
 
@@ -185,6 +193,10 @@ def _sentences(named: Columns, chosen: Columns, sample: Sample) -> list[str]:
     if named.label is None and chosen.label is not None:
         _check_guessed_label(chosen.label, sample)
         guessed.append(f"label is {'' if guessed else 'the column '}{quoted(chosen.label)}")
+    used = [*chosen.text, *chosen[1:]]
+    unread = [column for column in sample.columns if column not in used]
+    if guessed and unread:
+        guessed[-1] += f"; not read: {_names(unread)}"
     sentences = [", ".join(guessed)] if guessed else []
     if chosen.split != named.split:
         sentences.append(f"the column {quoted(chosen.split)} divides the rows into train, validation and test")

@@ -20,6 +20,7 @@ from pipelines.data.audit import Labelled, TokenCounts, audit, hashes
 from pipelines.data.corpus import OnProgress, Source, silent
 from pipelines.data.splits import LEFT_OUT, PARTS, TEST, TRAIN, VALIDATION, Rows
 from pipelines.data.table_columns import Columns
+from pipelines.data.table_files import listed, visible
 from pipelines.data.tables import Table
 from sweeps.text_encoder import OFFSET, TextEncoder, encode, sums
 
@@ -79,10 +80,24 @@ def divide(table: Table, name: str, settings: Data) -> Division:
             seed=settings.split_seed,
         )
     except ValueError as error:
-        raise ConfigError(f"datasets.{name}.files={','.join(settings.files)}: {error}") from error
+        asked = [f"datasets.{name}.{key}={getattr(settings, key)}" for key in ("test", "validation")]
+        raise ConfigError(
+            f"{' and '.join(asked if table.parts is None else asked[1:])}: {error}: {listed(settings.files)} has "
+            f"{len(chosen.y):,} rows of {len(np.unique(chosen.y)):,} labels to divide; "
+            f"a label with at least {len(PARTS)} texts that are not kept together is in every part"
+        ) from error
+    notes += _never_trained(labels, y, parts)
     if left_out := int(np.sum(parts[kept_rows] == LEFT_OUT)):
         notes += (f"{left_out:,} rows are left out of train and validation: their texts or groups are tested",)
     return Division(labels, y, parts, notes)
+
+
+def _never_trained(labels: Sequence[str], y: NDArray[np.int64], parts: NDArray[np.int8]) -> tuple[str, ...]:
+    unknown = np.setdiff1d(y[np.isin(parts, (VALIDATION, TEST))], y[parts == TRAIN])
+    if not len(unknown):
+        return ()
+    names = listed([visible(labels[label]) for label in unknown], SHOWN)
+    return (f"no text of {names} is in train, so that no model can answer {'it' if len(unknown) == 1 else 'them'}",)
 
 
 def _without_rare(

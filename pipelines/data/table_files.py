@@ -108,7 +108,8 @@ def reading(file: TableFile) -> Iterator[None]:
     try:
         yield
     except (OSError, EOFError, UnicodeError, pa.ArrowException) as error:
-        raise ConfigError(f"{file.setting}: cannot be read ({failure(error)})") from error
+        doubt = f"; is it {file.compression}?" if file.compression and not isinstance(error, UnicodeError) else ""
+        raise ConfigError(f"{file.setting}: cannot be read ({failure(error)}){doubt}") from error
 
 
 def without_secrets(address: str) -> str:
@@ -129,7 +130,7 @@ class _Place(NamedTuple):
 
     @property
     def setting(self) -> str:
-        return f"{self.option}={visible(without_secrets(self.prefix) + self.path, 200)}"
+        return f"{self.option}={visible(without_secrets(self.prefix + self.path), 200)}"
 
     def kind(self, path: str) -> Any:
         try:
@@ -171,7 +172,8 @@ def _filesystem(option: str, entry: str) -> tuple[Any, str, str]:
         filesystem, path = fsspec.core.url_to_fs(entry)
     except Exception as error:  # each of fsspec's protocols raises what its library raises
         raise _unusable(option, entry, error) from error
-    return fs.PyFileSystem(fs.FSSpecHandler(filesystem)), path, prefix
+    # A path of http:// is the whole address.
+    return fs.PyFileSystem(fs.FSSpecHandler(filesystem)), path, "" if path.startswith(prefix) else prefix
 
 
 def _unusable(option: str, entry: str, error: Exception) -> ConfigError:
@@ -188,7 +190,8 @@ def _expanded(place: _Place, path: str) -> list[str]:
     if place.kind(path) != fs.FileType.NotFound:
         return [path]
     if not glob.has_magic(path):
-        raise ConfigError(f"{place.setting}: no such file or folder")
+        silent = "" if isinstance(place.filesystem, fs.LocalFileSystem) else ", or no answer"
+        raise ConfigError(f"{place.setting}: no such file or folder{silent}")
     if isinstance(place.filesystem, fs.LocalFileSystem):
         matches = sorted(glob.glob(path, recursive=True))
     else:
@@ -306,7 +309,8 @@ def _add_labels(found: Found, place: _Place, children: Sequence[Any], folders: S
     labels = [info for info in folders if info.base_name.lower() not in UNLABELLED]
     expected = "expected a folder of texts for each label, as <folder>/<label>/*.txt"
     if not labels:
-        what = f"{len(children):,} loose files and no folder" if children else "nothing"
+        files = "1 loose file" if len(children) == 1 else f"{len(children):,} loose files"
+        what = f"{files} and no folder" if children else "nothing"
         raise ConfigError(f"{place.setting}: holds {what}; {expected}, or tables: {ALLOWED}")
     if len(labels) == 1:
         raise ConfigError(

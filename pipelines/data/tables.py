@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+from collections import Counter
 from collections.abc import Callable, Iterator, Sequence
 from itertools import pairwise
 from typing import Any, NamedTuple
@@ -292,7 +293,8 @@ class _Scan:
         labels, places = self._coder.names()
         y = places[np.concatenate(self._y)]
         parts = np.concatenate(self._parts) if self._parts else None
-        self._check(labels, y, parts)
+        self._check(labels, y, parts, listed([reader.file.shown for reader in readers], 3))
+        remarks = [*self.remarks, *_in_several_cases(labels)]
         groups = np.unique(np.concatenate(self._groups), return_inverse=True)[1] if self._groups else None
         times = np.concatenate(self._times) if self._times else None
         content = self._content.hexdigest()
@@ -303,7 +305,7 @@ class _Scan:
         return Table(
             fingerprint.hexdigest(),
             self._columns,
-            (*guesses, *self.remarks),
+            (*guesses, *remarks),
             tuple(labels),
             y,
             groups,
@@ -313,20 +315,28 @@ class _Scan:
             lambda: _texts(readers, self._columns.text, content),
         )
 
-    def _check(self, labels: Sequence[str], y: NDArray[np.int64], parts: NDArray[np.int8] | None) -> None:
+    def _check(self, labels: Sequence[str], y: NDArray[np.int64], parts: NDArray[np.int8] | None, files: str) -> None:
         if self._only_numbers:
             raise ConfigError(
-                f"{_setting(self._section, 'text', self._columns.text)}: the column holds only numbers, no texts; name "
-                "another column"
+                f"{_setting(self._section, 'text', self._columns.text)}: the column of {files} holds only numbers, no "
+                "texts; name another column"
             )
         try:
             check_names(labels, len(y))
         except UnusableColumnError as error:
-            raise ConfigError(f"{_setting(self._section, 'label', self._columns.label)}: the column {error}") from error
+            setting = _setting(self._section, "label", self._columns.label)
+            raise ConfigError(f"{setting}: the column of {files} {error}") from error
         if parts is not None and not (parts == TRAIN).any():
             raise ConfigError(
                 f"{_setting(self._section, 'split', self._columns.split)}: no row is for training; some must be train"
             )
+
+
+def _in_several_cases(labels: Sequence[str]) -> list[str]:
+    """Return a sentence about the labels that may be the same, spelled with other capitals."""
+    spelled = Counter(label.casefold() for label in labels)
+    alike = [quoted(label) for label in sorted(labels, key=str.casefold) if spelled[label.casefold()] > 1]
+    return [f"labels that differ in capitals alone are different labels: {listed(alike)}"] if alike else []
 
 
 def _part(value: Any) -> int:

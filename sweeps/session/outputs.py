@@ -30,9 +30,9 @@ def held(directory: Path) -> Iterator[None]:
     """Hold a directory for this process, and make it if it is not there.
 
     A directory that was made here, and in which no sweep began, is removed again, unless others have put something
-    into it; one that was there never is.
+    into it; one that was there never is. The same holds for the folder in which it lies.
     """
-    is_new = not directory.exists()
+    is_new, is_first = not directory.exists(), not directory.parent.exists()
     directory.mkdir(parents=True, exist_ok=True)
     made = directory.stat()
     with journal.locked(directory):
@@ -41,11 +41,17 @@ def held(directory: Path) -> Iterator[None]:
         finally:
             if is_new and directory.is_dir() and samestat(directory.stat(), made) and not has_begun(directory):
                 _remove(directory)
+                if is_first:
+                    _remove_empty(directory.parent)
 
 
 def _remove(directory: Path) -> None:
     for name in WRITTEN_FIRST:
         (directory / name).unlink(missing_ok=True)
+    _remove_empty(directory)
+
+
+def _remove_empty(directory: Path) -> None:
     with suppress(OSError):  # it is not empty
         directory.rmdir()
 

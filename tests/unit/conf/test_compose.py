@@ -353,7 +353,10 @@ def test_a_fixed_entry_of_a_dataset_is_the_setting_itself(composed: Callable[...
             "datasets.imdb.space.maxlen=[200,400]: the default is 100, which is not in the list; "
             "with another default: datasets.imdb.maxlen=200",
         ),
-        ("datasets.imbd.space.maxlen=[100,200]", "datasets.imbd.space.maxlen=[100, 200]: data= names no such dataset"),
+        (
+            "datasets.imbd.space.maxlen=[100,200]",
+            "datasets.imbd.space.maxlen=[100, 200]: data= names no such dataset; did you mean 'imdb'?",
+        ),
         ("datasets.imbd.space.maxlen=100", "datasets.imbd.space.maxlen=100: data= names no such dataset"),
         ("datasets.imdb.space=3", "datasets.imdb.space=3: must be a mapping, {key: value}"),
         ("datasets.imdb.space.maxlen=long", "datasets.imdb.maxlen: Value 'long' of type 'str' could not be converted"),

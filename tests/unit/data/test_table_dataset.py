@@ -115,6 +115,36 @@ def test_only_rare_labels_are_refused(tmp_path):
         loaded(table(tmp_path, few), rare="drop")
 
 
+def test_a_label_that_only_the_test_documents_have_is_told(tmp_path):
+    given = tmp_path / "test.csv"
+    given.write_text("text,label\nnew,good\nnewer,strange\n")
+    assert loaded(table(tmp_path), test=[str(given)]).audit.notes[-1] == (
+        "no text of strange is in train, so that no model can answer it"
+    )
+
+
+@pytest.mark.parametrize(
+    ("rows", "changes", "beginning"),
+    [
+        (ROWS, {"test": 0.999}, "datasets.reviews.test=0.999 and datasets.reviews.validation=0.2: no row is left for"),
+        (ROWS[:2], {"split": "author"}, "datasets.reviews.validation=0.2: no row is left for"),
+        ([(f"text {n}", f"label {n // 2}", "") for n in range(20)], {}, "datasets.reviews.test=0.2 and "),
+    ],
+    ids=["too large a part", "parts of the table", "too many labels"],
+)
+def test_a_division_without_a_row_names_its_settings_and_the_rows(tmp_path, rows, changes, beginning):
+    rows = [(*row[:2], ("train", "test")[n % 2]) for n, row in enumerate(rows)] if "split" in changes else rows
+    path = table(tmp_path, rows)
+    with pytest.raises(ConfigError) as refused:
+        loaded(path, **changes)
+    labels = len({label for _, label, _ in rows})
+    assert str(refused.value).startswith(beginning)
+    assert str(refused.value).endswith(
+        f"{path} has {len(rows)} rows of {labels} labels to divide; a label with at least 3 texts that are not kept "
+        "together is in every part"
+    )
+
+
 def test_a_cached_table_is_not_parsed_again(tmp_path, monkeypatch):
     path = table(tmp_path)
     first = loaded(path)

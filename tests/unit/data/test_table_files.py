@@ -2,6 +2,7 @@
 
 import gzip
 import os
+import socket
 from pathlib import Path
 
 import fsspec
@@ -311,6 +312,12 @@ def test_addresses_are_read_by_fsspec_where_pyarrow_does_not_know_them() -> None
     assert texts(table("memory://texts")) == ["one", "two"]
     assert parts(table("memory://parts/train/x.csv")) is None
     assert refusal("memory://box/*.tsv") == "datasets.toy.files=memory:///box/*.tsv: no file matches"
+
+
+def test_an_address_without_an_answer_is_shown_as_it_was_given() -> None:
+    with socket.create_server(("127.0.0.1", 0)) as server:
+        address = f"http://127.0.0.1:{server.getsockname()[1]}/x.csv"
+    assert refusal(address) == f"datasets.toy.files={address}: no such file or folder, or no answer"
 
 
 def test_a_file_address_is_a_path() -> None:

@@ -44,6 +44,10 @@ MALFORMED_CSV = {
         "text,p,q\na b,x,y\nc d,z,w\n",
         'label=null: "p" and "q" of x.csv fit alike; set datasets.toy.label=p',
     ),
+    "no column but that without a name": (
+        "text,\na b,x\nc d,y\n",
+        'label=null: no column is left for it; x.csv has "text" and "", and "text" has another use',
+    ),
     "no header, a label as its name": (
         "a fine film this is,pos\nnot a fine film,neg\n" * 6,
         'files=x.csv: its first line, "a fine film this is" and "pos", seems to be a row and not the columns\' names; '
@@ -91,6 +95,10 @@ MALFORMED_CSV = {
         GOOD.encode("utf-16")[:-1],
         "files=x.csv: begins as UTF-16 but is not; save it as UTF-8",
     ),
+    "a NUL byte near the beginning": (
+        "text,label\na text,a\na\0b,b\n",
+        "text=text: x.csv: row 2 (line 3): a NUL byte in the text; is the file damaged?",
+    ),
     "NUL bytes": (
         "text,label\n" + "a text,a\n" * 1000 + "a\0b,b\n",
         "text=text: x.csv: row 1,001 (line 1,002): a NUL byte in the text; is the file damaged?",
@@ -110,20 +118,25 @@ MALFORMED_CSV = {
     ),
     "one class": (
         "text,label\na,x\nb,x\n",
-        'label=label: the column holds only one label, "x"; a classifier needs two or more',
+        'label=label: the column of x.csv holds only one label, "x"; a classifier needs two or more',
     ),
     "texts are numbers": (
         "text,label\n1,a\n2.5,b\n",
-        "text=text: the column holds only numbers, no texts; name another column",
+        "text=text: the column of x.csv holds only numbers, no texts; name another column",
     ),
     "labels name the rows": (
         "text,label\n" + "".join(f"x,id{i}\n" for i in range(900)),
-        "label=label: the column holds 900 different values in 900 rows; is that the id? Name another column",
+        "label=label: the column of x.csv holds 900 different values in 900 rows; is that the id? Name another column",
     ),
     "unknown part in a guessed column": (
         "text,label,split\n" + "a,x,train\n" * 10_000 + "b,y,eval\n",
         "split=split: x.csv: row 10,001 (line 10,002): no known part; allowed are train, validation, valid, val, dev, "
         "test",
+    ),
+    "unknown parts among the first rows of a guessed column": (
+        "text,label,split\na,x,train\nb,y,holdout\nc,x,\nd,y,test\n",
+        "split=split: x.csv: row 2 (line 3) and row 3 (line 4): no known part; allowed are train, validation, valid, "
+        "val, dev, test",
     ),
     "nothing to train on": (
         "text,label,split\na,x,dev\nb,y,test\n",
@@ -138,11 +151,15 @@ MALFORMED_JSONL = {
     ),
     "cut off": (
         FIRST_OBJECT + '{"text": "b',
-        "line 2 is no JSON (Unterminated string starting at, column 10); expected one object a line (JSON Lines)",
+        "line 2 is no JSON (Unterminated string starting, column 10); expected one object a line (JSON Lines)",
+    ),
+    "cut off before the end of its line": (
+        '{"text": "b\n' + FIRST_OBJECT,
+        "line 1 is no JSON (Unterminated string starting, column 10); expected one object a line (JSON Lines)",
     ),
     "one value of many lines": (
         json.dumps([{"text": "a"}], indent=1),
-        "line 1 is no JSON (Expecting value, column 1; the file seems to be one JSON value of several lines); "
+        "line 1 is no JSON (Expecting value, column 2; the file seems to be one JSON value of several lines); "
         "expected one object a line (JSON Lines)",
     ),
     "no object": (
@@ -226,8 +243,8 @@ def test_missing_texts_of_jsonl_are_named_by_row_and_line() -> None:
         ),
         (
             {"text": ["a"] * 5001, "label": [i / 10 for i in range(5000)] + [1.0]},
-            "label=label: the column holds 5,000 different numbers, from 0 to 499.9: a target of regression, and not "
-            "labels; put the numbers into classes first, or name another column",
+            "label=label: the column of x.parquet holds 5,000 different numbers, from 0 to 499.9: a target of "
+            "regression, and not labels; put the numbers into classes first, or name another column",
         ),
         (
             {"text": ["a", "b"], "label": [date(2026, 1, 1), None]},
@@ -267,6 +284,11 @@ def test_labels_are_texts_and_sorted_as_numbers_where_all_are(labels: list, expe
     assert (np.bincount(result.y) > 0).all()
 
 
+def test_labels_in_several_capitals_are_pointed_out() -> None:
+    result = table(put("x.csv", "text,label\na,pos\nb,POS\nc,neg\nd,Pos\n"))
+    assert result.guesses[1:] == ('labels that differ in capitals alone are different labels: "POS", "Pos" and "pos"',)
+
+
 def test_a_dictionary_of_labels_is_read_as_its_values() -> None:
     labels = pa.array(["b", "a", "b"]).dictionary_encode()
     pq.write_table(pa.table({"text": pa.array(["r", "s", "t"]).dictionary_encode(), "label": labels}), "x.parquet")
@@ -283,14 +305,18 @@ def test_damaged_files_are_refused() -> None:
     parquet = Path(put_parquet("x.parquet", ROWS)).read_bytes()
     footer = "Parquet magic bytes not found in footer. Either the file is corrupted or this is not a parquet file."
     for name, content, reason in [
-        ("cut.csv.gz", packed[:-12], "Truncated compressed stream"),
-        ("plain.csv.gz", GOOD, "zlib inflate failed: incorrect header check"),
-        ("cut.csv.zst", pa.compress(GOOD.encode(), "zstd", asbytes=True)[:-4], "Truncated compressed stream"),
-        ("cut.parquet", parquet[:-20], footer),
-        ("csv.parquet", GOOD, footer),
-        ("empty.parquet", b"", "Parquet file size is 0 bytes"),
+        ("cut.csv.gz", packed[:-12], "(Truncated compressed stream); is it gzip?"),
+        ("plain.csv.gz", GOOD, "(zlib inflate failed: incorrect header check); is it gzip?"),
+        (
+            "cut.csv.zst",
+            pa.compress(GOOD.encode(), "zstd", asbytes=True)[:-4],
+            "(Truncated compressed stream); is it zstd?",
+        ),
+        ("cut.parquet", parquet[:-20], f"({footer})"),
+        ("csv.parquet", GOOD, f"({footer})"),
+        ("empty.parquet", b"", "(Parquet file size is 0 bytes)"),
     ]:
-        assert refusal(put(name, content)) == f"datasets.toy.files={name}: cannot be read ({reason})"
+        assert refusal(put(name, content)) == f"datasets.toy.files={name}: cannot be read {reason}"
     assert table(whole).labels == ("a", "b")
 
 
@@ -300,7 +326,7 @@ def test_damaged_files_are_refused() -> None:
 def test_names_are_stripped_and_any_case_fits() -> None:
     result = table(put("x.csv", " ID ; Review ;SENTIMENT\n1;a, b;x\n2;c;y\n"))
     assert result.columns == Columns(("Review",), "SENTIMENT")
-    assert result.guesses == ('text is the column "Review", label is "SENTIMENT"',)
+    assert result.guesses == ('text is the column "Review", label is "SENTIMENT"; not read: "ID"',)
 
 
 def test_contents_decide_where_names_do_not() -> None:
@@ -321,6 +347,14 @@ def test_a_missing_column_is_named_with_a_similar_one() -> None:
     )
     assert refusal("x.csv", Columns(group="\x1b[2J")) == (
         'datasets.toy.group=\\x1b[2J: no such column; x.csv has "text" and "label"'
+    )
+
+
+def test_a_column_that_is_the_label_is_not_offered_for_the_text() -> None:
+    file = put("x.csv", "text,n\na b,1\nc d,2\n")
+    assert refusal(file, Columns(label="text")) == (
+        "datasets.toy.text=null: no column of x.csv is called text and none holds texts; set datasets.toy.text to "
+        '"n", or add a first line with the columns\' names if there is none'
     )
 
 

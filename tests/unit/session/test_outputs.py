@@ -15,7 +15,7 @@ def test_a_new_directory_in_which_no_sweep_began_is_not_left_behind(tmp_path: Pa
     directory = tmp_path / "outputs" / "lstm-1"
     with outputs.held(directory):
         (directory / "config.yaml").touch()
-    assert not directory.exists()
+    assert not directory.parent.exists()
 
 
 def test_a_file_that_somebody_else_put_into_a_new_directory_stays(tmp_path: Path) -> None:
