@@ -40,7 +40,8 @@ def code(functions: Iterable[str] = ()) -> dict[str, str]:
     """Return the files whose content decides what runs, and the first digits of their SHA-256.
 
     `functions` are dotted names; a module outside of this project belongs to the code too, with its package and all
-    that lies in that, as one part of a package imports others. The files say what ran where git does not: outside of a checkout, in a wheel, in files that are not tracked.
+    that lies in that, as one part of a package imports others. The files say what ran where git does not: outside of a
+    checkout, in a wheel, in files that are not tracked.
     """
     files = dict(_of_this_project())
     for module in sorted({name.rpartition(".")[0] for name in functions} - {""}):
