@@ -12,7 +12,8 @@ PREAMBLES = re.compile(
     r"Exception encountered when calling |Could not automatically infer the output shape|Arguments received by "
     r"|Graph execution error|Detected at node |File \"|\[\[\{\{node"
 )
-CONTROL = re.compile(r"\x1b\[[0-9;]*m")
+# What they put around its words: colours, and the operation's place in a graph.
+AROUND = re.compile(r"\x1b\[[0-9;]*m|\{\{function_node [^}]*\}\} ?| \[Op:\w+\](?: name: *[\w/]*)?")
 
 
 class SweepError(Exception):
@@ -43,7 +44,7 @@ def _with_type(error: BaseException) -> str:
 def _message(error: BaseException) -> str:
     """Return the line of an error's text that names its cause."""
     text = str(error.args[0]) if isinstance(error, KeyError) and error.args else str(error)
-    lines = [line for line in map(str.strip, CONTROL.sub("", text).splitlines()) if line]
+    lines = [line for line in map(str.strip, AROUND.sub("", text).splitlines()) if line]
     meaningful = [line for line in lines if not PREAMBLES.match(line)]
     return next(iter(meaningful or lines), "")
 

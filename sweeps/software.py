@@ -7,8 +7,9 @@ from __future__ import annotations
 
 import hashlib
 import importlib.util
+import os
 import platform
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from functools import cache
 from importlib import metadata
 from importlib.machinery import PathFinder
@@ -38,8 +39,9 @@ def versions(packages: Iterable[str]) -> dict[str, str]:
 def code(functions: Iterable[str] = ()) -> dict[str, str]:
     """Return the files whose content decides what runs, and the first digits of their SHA-256.
 
-    `functions` are dotted names; a module outside of this project belongs to the code too, with its package. The files
-    say what ran where git does not: outside of a checkout, in a wheel, in files that are not tracked.
+    `functions` are dotted names; a module outside of this project belongs to the code too, with its package and all
+    that lies in that, as one part of a package imports others. The files say what ran where git does not: outside of a
+    checkout, in a wheel, in files that are not tracked.
     """
     files = dict(_of_this_project())
     for module in sorted({name.rpartition(".")[0] for name in functions} - {""}):
@@ -61,7 +63,7 @@ def source_of(module: str) -> Path | None:
 
 @cache
 def _of_this_project() -> Mapping[str, str]:
-    paths = (path for package in CODE for path in (root() / package).rglob("*"))
+    paths = (path for package in CODE for path in _below(root() / package))
     return _digests({path.relative_to(root()).as_posix(): path for path in paths})
 
 
@@ -70,9 +72,23 @@ def _of_module(module: str) -> Mapping[str, str]:
     path = source_of(module)
     if path is None:
         return {}
-    package = module if path.stem == "__init__" else module.rpartition(".")[0]
-    beside = path.parent.glob("*.py") if package else [path]
-    return _digests({"/".join([*filter(None, package.split(".")), file.name]): file for file in beside})
+    *packages, _ = [*module.split("."), ""] if path.stem == "__init__" else module.split(".")
+    if not packages:
+        return _digests({path.name: path})
+    outermost = path.parents[len(packages) - 1]
+    files = {file.relative_to(outermost.parent).as_posix(): file for file in _below(outermost)}
+    return _digests({name: file for name, file in files.items() if file.suffix == ".py"})
+
+
+def _below(folder: Path) -> Iterator[Path]:
+    """Yield all files below a folder, also where a link leads to them, as an import finds them there."""
+    seen = set()
+    for path, folders, names in os.walk(folder, followlinks=True):
+        if (place := os.path.realpath(path)) in seen:  # a link to a folder that it lies in
+            folders.clear()
+            continue
+        seen.add(place)
+        yield from (Path(path, name) for name in names)
 
 
 def _digests(files: Mapping[str, Path]) -> dict[str, str]:

@@ -189,7 +189,7 @@ def _untried(record: SweepRecord, hp: Hyperparameter, searched: int) -> Iterator
     start, end = _at(hp, low), _at(hp, high)
     # The chance of so wide a gap among n uniform draws is at most this (Bonferroni over the n + 1 spacings).
     is_rare = _rare((len(tried) + 1) * (1 - gap) ** len(tried), searched)
-    if gap > GAP and is_rare and start < end:  # type: ignore[operator]
+    if gap > GAP and is_rare and (start, end) != hp.bounds:
         scale = ", on its logarithmic scale" if hp.logarithmic else ""
         text = f"no trial had {hp.name} between {start} and {end}, {percent(gap)} of its range{scale}"
         changes = {"min_value": start, "max_value": end}
@@ -213,9 +213,17 @@ def _untried_values(hp: Hyperparameter, tried: Sequence[Value], searched: int) -
 
 
 def _widest_gap(hp: Hyperparameter, tried: Sequence[Value]) -> tuple[float, float, float]:
-    """The widest gap between two neighbouring trials or an end of the range: its width, start and end as shares."""
+    """The widest gap between two neighbouring trials or an end of the range: its width, start and end as shares.
+
+    Between whole numbers, or steps, that were both tried there may be nothing left to try.
+    """
     places = sorted({0.0, 1.0, *(min(1.0, max(0.0, hp.place(value))) for value in tried)})
-    return max((b - a, a, b) for a, b in itertools.pairwise(places))
+    gaps = [
+        (b - a, a, b)
+        for a, b in itertools.pairwise(places)
+        if any(_at(hp, place) not in tried for place in (a, (a + b) / 2, b))
+    ]
+    return max(gaps, default=(0.0, 0.0, 0.0))
 
 
 def _override(hp: Hyperparameter, changes: Mapping[str, Any]) -> str:

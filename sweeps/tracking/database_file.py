@@ -25,8 +25,24 @@ def remember(uri: str) -> None:
 def check(uri: str) -> None:
     """Raise `ReplacedError` if the file that this process has open as that store was removed or replaced."""
     path = store.database(uri)
-    if path in _opened and _opened[path] != _identity(path):
+    if path in _opened and (_opened[path] != _identity(path) or _holds_removed(path)):
         raise ReplacedError(f"{uri} was removed or replaced while this command ran")
+
+
+def _holds_removed(path: Path) -> bool:
+    """Whether this process writes to a log of the database that has no name any more, as far as /proc tells.
+
+    Somebody who takes the log for a file that was left behind removes all that was not yet copied into the database.
+    """
+    removed = {f"{path.resolve()}{suffix} (deleted)" for suffix in ("-wal", "-shm")}
+    return any(_target(descriptor) in removed for descriptor in Path("/proc/self/fd").glob("*"))
+
+
+def _target(link: Path) -> str:
+    try:
+        return os.readlink(link)
+    except OSError:  # closed by now
+        return ""
 
 
 def _identity(path: Path) -> tuple[int, int] | None:

@@ -40,6 +40,7 @@ LASTING_WORDS = re.compile(
     re.IGNORECASE,
 )
 NO_SUCH_HOST = re.compile("Name or service not known|nodename nor servname")  # of Linux and of macOS
+FULL = "database or disk is full"  # SQLite's words
 ENDLESS = re.compile(r"Exceeded \d+ redirects")
 PASSING_WORDS = re.compile(r"starting up|shutting down|recovery|too many|remaining connection slots|locked|timeout")
 
@@ -56,10 +57,12 @@ def of(uri: str, error: Exception) -> StoreAwayError | StoreRefusesError:
     """Return the failure that an error of a library means."""
     if isinstance(error, StoreAwayError | StoreRefusesError):
         return error
-    if isinstance(error, OSError) and error.errno in (errno.ENOSPC, errno.EDQUOT):
+    is_full = isinstance(error, OSError) and error.errno in (errno.ENOSPC, errno.EDQUOT)
+    if is_full or FULL in str(error):
+        words = error.strerror if isinstance(error, OSError) else FULL
         return StoreAwayError(
-            f"{error.strerror}: there must be room for the files of {without_password(uri)}, and in the temporary "
-            f"folder {tempfile.gettempdir()}"
+            f"{words}: there must be room for the files of {without_password(uri)}, and in the temporary folder "
+            f"{tempfile.gettempdir()}"
         )
     reason = _lasting(error)
     if reason is not None:
@@ -112,9 +115,11 @@ def _lasting(error: Exception) -> str | None:
             return reason
     for cause in chain:
         if isinstance(cause, SQLAlchemyError | sqlite3.Error):
-            text = str(cause.orig if isinstance(cause, DBAPIError) else cause)
+            # SQLAlchemy may put a line of its own before the database's.
+            original = cause.orig if isinstance(cause, DBAPIError) and isinstance(cause.orig, Exception) else cause
+            text = str(original)
             lasting = LASTING_WORDS.search(text) and not PASSING_WORDS.search(text)
-            return f"{first_line(cause)}; {OTHERWISE}" if lasting else None
+            return f"{first_line(original)}; {OTHERWISE}" if lasting else None
     if getattr(error, "error_code", None) in LASTING_CODES:
         return f"{first_line(error)}; {OTHERWISE}"
     return None

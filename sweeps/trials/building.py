@@ -114,7 +114,7 @@ def _checked(model: Any, where: str, data: Dataset) -> keras.Model:
     if not isinstance(model, keras.Model):
         raise TrialFailedError(f"{where}: must return a keras.Model, not {type(model).__name__}")
     with warnings.catch_warnings(category=UserWarning, action="ignore"):  # of layers that are not built, in many lines
-        answers = keras.tree.flatten(model(keras.KerasTensor((None, data.maxlen), dtype="int32")))
+        answers = keras.tree.flatten(_answers(model, data.maxlen))
     expected = evaluation.EXPECTED.format(data.num_classes)
     if len(answers) != 1:
         raise TrialFailedError(f"{where}: {expected}; the model has {len(answers)} outputs")
@@ -124,6 +124,14 @@ def _checked(model: Any, where: str, data: Dataset) -> keras.Model:
     if not model.trainable_variables:
         raise TrialFailedError(f"{where}: the model has no weights that could be trained")
     return model
+
+
+def _answers(model: keras.Model, maxlen: int) -> Any:
+    try:
+        return model(keras.KerasTensor((None, maxlen), dtype="int32"))
+    except Exception:
+        # Where a layer's call fails, Keras may say that another layer takes no `training`; real words show the cause.
+        return model(np.zeros((1, maxlen), np.int32))
 
 
 def _keywords(builder: Callable[..., Any], values: Values) -> Values:

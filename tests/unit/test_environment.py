@@ -205,6 +205,32 @@ def test_a_named_builder_outside_the_project_is_recorded_with_its_package(
     assert code.keys() == {"sweeps/software.py", "mine/__init__.py", "mine/nets.py", "mine/layers.py", "alone.py"}
 
 
+def test_every_part_of_a_foreign_package_is_recorded_wherever_the_builder_lies_in_it(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    code_in(tmp_path / "project", monkeypatch)
+    names = {f"whole/{name}.py" for name in ("__init__", "layers", "nets/__init__", "nets/gru", "blocks/attention")}
+    for name in (*names, "whole/notes.txt"):
+        (tmp_path / name).parent.mkdir(parents=True, exist_ok=True)
+        (tmp_path / name).write_text("x = 1\n")
+    monkeypatch.syspath_prepend(str(tmp_path))
+    for function in ("whole.layers.build", "whole.nets.gru.build", "whole.nets.build", "whole.build"):
+        ask_anew()
+        assert environment.here((function,)).code.keys() == {"sweeps/software.py", *names}, function
+
+
+def test_a_linked_folder_of_models_is_recorded_and_a_link_to_itself_ends(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    code_in(tmp_path / "project", monkeypatch)
+    (tmp_path / "mine").mkdir()
+    (tmp_path / "mine" / "gru.py").write_text("x = 1\n")
+    (tmp_path / "mine" / "again").symlink_to(tmp_path / "mine")
+    (tmp_path / "project" / "models").mkdir()
+    (tmp_path / "project" / "models" / "mine").symlink_to(tmp_path / "mine")
+    assert environment.here().code.keys() == {"sweeps/software.py", "models/mine/gru.py"}
+
+
 def test_the_code_of_this_project_is_recorded_in_little_space_and_time() -> None:
     began = time.process_time()
     code = software.code(("models.lstm.build",))

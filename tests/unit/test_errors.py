@@ -17,6 +17,10 @@ TENSORFLOW = (
     "Graph execution error:\n\nDetected at node a/GatherV2 defined at (most recent call last):\n"
     '  File "/a/trainer.py", line 399, in fit\n\nindices[0,0] = 9 is not in [0, 5)\n\t [[{{node a/GatherV2}}]]'
 )
+OPERATION = (
+    "{{function_node __wrapped__GatherV2_device_/job:localhost/replica:0/task:0/device:CPU:0}} "
+    "indices[0,0] = 17 is not in [0, 2) [Op:GatherV2] name: "
+)
 
 
 @pytest.mark.parametrize(
@@ -24,6 +28,7 @@ TENSORFLOW = (
     [
         (ValueError(KERAS), "ValueError: Computed output size would be zero or negative."),
         (KeyError(UNTRACEABLE), "KeyError: 'x'"),
+        (RuntimeError(OPERATION), "RuntimeError: indices[0,0] = 17 is not in [0, 2)"),
         (RuntimeError(TENSORFLOW), "RuntimeError: indices[0,0] = 9 is not in [0, 5)"),
         (ZeroDivisionError("a\nb"), "ZeroDivisionError: a"),
         (ValueError("\n\n  a  \n"), "ValueError: a"),

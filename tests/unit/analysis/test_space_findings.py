@@ -86,6 +86,28 @@ def test_a_value_and_a_range_that_were_never_tried_are_findings(lstm: Job) -> No
     assert untried["embedding_dim"].override == "'model.space.embedding_dim.values=[50,100,150,200]'"
 
 
+@pytest.mark.parametrize(
+    ("entry", "tried", "overrides"),
+    [
+        ("{kind: Int, min_value: 1, max_value: 2, default: 1}", [1, 2], []),
+        ("{kind: Int, min_value: 1, max_value: 3, default: 1}", [1, 2, 3], []),
+        ("{kind: Int, min_value: 1, max_value: 3, default: 1}", [1, 3], []),
+        ("{kind: Int, min_value: 1, max_value: 3, default: 1}", [1, 2], ["min_value=2", "max_value=3", "default=2"]),
+        ("{kind: Int, min_value: 1, max_value: 4, sampling: log, default: 1}", [1, 2, 3, 4], []),
+        ("{kind: Int, min_value: 64, max_value: 192, step: 64, default: 64}", [64, 128, 192], []),
+    ],
+)
+def test_nothing_is_left_to_try_between_neighbours_that_were_tried(
+    entry: str, tried: list[int], overrides: list[str], composed: Callable[..., Job]
+) -> None:
+    job = composed("model=lstm", f"model.space.lstm_units={entry}")
+    record = sweep(job)
+    for trial in record.trials.values():
+        trial.values = {**trial.values, "lstm_units": tried[trial.trial % len(tried)]}
+    found = [finding.override for finding in findings(job, record) if finding.name == "lstm_units"]
+    assert found == [" ".join(f"model.space.lstm_units.{part}" for part in overrides)] * bool(overrides)
+
+
 @pytest.mark.parametrize("trials", [0, 1, 4, 11])
 def test_few_trials_are_no_reason_to_advise(trials: int, lstm: Job) -> None:
     record = sweep(lstm, trials=trials, accuracy=towards("embedding_dim", -1))

@@ -11,10 +11,11 @@ from threading import Thread
 
 import pytest
 from mlflow import MlflowClient
+from sqlalchemy.exc import OperationalError
 
 from conf.schema import ConfigError
 from sweeps.errors import SweepError
-from sweeps.tracking import database, predictor, server, store
+from sweeps.tracking import database, failures, predictor, server, store
 from sweeps.tracking.failures import StoreAwayError, StoreRefusesError
 from sweeps.tracking.reader import StoredSweeps
 from sweeps.tracking.tracker import Tracker
@@ -248,6 +249,29 @@ def test_a_full_temporary_folder_is_named(tmp_path: Path, monkeypatch: pytest.Mo
     for opening in COMMANDS.values():
         with pytest.raises(ConfigError, match=rf"^the temporary folder {tmp_path}/absent: No such file or directory; "):
             opening(store.uri(None))
+
+
+@pytest.mark.parametrize(
+    ("error", "line"),
+    [
+        (
+            sqlite3.OperationalError("database or disk is full"),
+            "database or disk is full: there must be room for the files of sqlite:////x.db, and in the ",
+        ),
+        (
+            OperationalError("SELECT 1", {}, sqlite3.OperationalError("database or disk is full")),
+            "database or disk is full: there must be room for the files of sqlite:////x.db, and in the ",
+        ),
+        (
+            OperationalError("SELECT 1", {}, sqlite3.OperationalError("no such table: metrics")),
+            "tracking.uri=sqlite:////x.db: no such table: metrics; ",
+        ),
+    ],
+)
+def test_a_database_without_room_or_tables_is_told_as_such(error: Exception, line: str) -> None:
+    if isinstance(error, OperationalError):
+        error.add_detail("raised as a result of Query-invoked autoflush")
+    assert str(failures.of("sqlite:////x.db", error)).startswith(line)
 
 
 def start(**tracking: str) -> None:

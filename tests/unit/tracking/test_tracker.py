@@ -311,3 +311,20 @@ def test_a_database_that_was_removed_in_mid_sweep_is_not_written_to_and_is_named
     assert not tracker.close()
     assert caplog.messages == [f"{tracker.uri} was removed or replaced while this command ran"]
     assert Path("mlflow.db").exists() == put_in_its_place
+
+
+@pytest.mark.skipif(not Path("/proc/self/fd").exists(), reason="only /proc tells")
+def test_a_log_of_the_database_that_was_removed_in_mid_sweep_is_noticed(caplog: pytest.LogCaptureFixture) -> None:
+    job = small(2, 2)
+    tracker = opened(job)
+
+    def trial(spec: TrialSpec, on_epoch: OnEpoch) -> TrialResult:
+        if spec.trial == 1:
+            wait_for(lambda: trials_logged() == 1)
+            for path in Path().glob("mlflow.db-*"):
+                path.unlink()
+        return learn(spec, on_epoch)
+
+    driver.run([search_of(job, tracker)], FakeEngine(trial, workers=1))
+    assert not tracker.close()
+    assert caplog.messages == [f"{tracker.uri} was removed or replaced while this command ran"]

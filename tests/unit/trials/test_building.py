@@ -102,6 +102,13 @@ class Infinite(layers.Layer):
         return x / 0.0
 
 
+def misspelt(*, num_words: int, maxlen: int, num_classes: int) -> keras.Model:
+    shortened = layers.Lambda(lambda words: words.shortened)
+    return keras.Sequential(
+        [keras.Input((maxlen,)), layers.Embedding(num_words, 4), shortened, layers.LSTM(num_classes)]
+    )
+
+
 def optimizer_by_name() -> str:
     return "adam"
 
@@ -150,6 +157,11 @@ def test_answers_that_are_no_probabilities_are_refused_before_training_and_after
 def test_an_input_of_another_length_than_the_texts_is_refused() -> None:
     with pytest.raises(ValueError, match="12"):
         building.check(spec(build=f"{__name__}.of_another_length"), lambda report: None)
+
+
+def test_the_cause_is_named_that_keras_hides_in_a_sequential_model() -> None:
+    with pytest.raises(AttributeError, match="shortened"):
+        building.check(spec(build=f"{__name__}.misspelt"), lambda report: None)
 
 
 def test_an_optimizer_that_is_none_is_refused() -> None:
