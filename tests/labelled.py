@@ -9,7 +9,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from conf.schema import ConfigError
-from pipelines.data.tables import Columns, Table, read
+from pipelines.data.tables.scan import Columns, Table, read
 
 
 def put(path, content=""):

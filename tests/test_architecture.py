@@ -77,8 +77,11 @@ ONLY_IN = {
 SLOW = {"keras", "keras_tuner", "tensorflow", "mlflow", "dask", "distributed", "matplotlib", "sklearn"}
 # Modules that are imported before the configuration is known to be good.
 PROMPT = [
-    *(f"pipelines.{path.stem}" for path in (ROOT / "pipelines").glob("*.py") if path.stem != "__init__"),
-    *(f"pipelines.data.{path.stem}" for path in (ROOT / "pipelines" / "data").glob("*.py") if path.stem != "__init__"),
+    *(
+        ".".join(path.relative_to(ROOT).with_suffix("").parts)
+        for path in (ROOT / "pipelines").rglob("*.py")
+        if path.stem != "__init__"
+    ),
     *("conf.compose", "sweeps.session.session", "sweeps.session.checks", "sweeps.search.space", "sweeps.terminal"),
 ]
 

@@ -153,7 +153,7 @@ def code(*modules: Path) -> list[str]:
 
     Nobody can forget to raise a version.
     """
-    own = [*sorted(Path(__file__).parent.glob("*.py")), Path(text_encoder.__file__), *modules]
+    own = [*sorted(Path(__file__).parent.rglob("*.py")), Path(text_encoder.__file__), *modules]
     return [hashlib.sha256(module.read_bytes()).hexdigest() for module in own]
 
 

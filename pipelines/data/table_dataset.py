@@ -15,13 +15,14 @@ from numpy.lib import format as npy
 from numpy.typing import NDArray
 
 from conf.schema import ENCODING, ConfigError, Data
-from pipelines.data import cache, splits, tables, vocabulary
+from pipelines.data import cache, splits, vocabulary
 from pipelines.data.audit import Labelled, TokenCounts, audit, hashes
 from pipelines.data.corpus import OnProgress, Source, silent
 from pipelines.data.splits import LEFT_OUT, PARTS, TEST, TRAIN, VALIDATION, Rows
-from pipelines.data.table_columns import Columns
-from pipelines.data.table_files import listed, visible
-from pipelines.data.tables import Table
+from pipelines.data.tables import scan
+from pipelines.data.tables.columns import Columns
+from pipelines.data.tables.files import listed, visible
+from pipelines.data.tables.scan import Table
 from sweeps.text_encoder import OFFSET, TextEncoder, encode, sums
 
 OTHER = "other"  # the label of those that `rare=merge` puts together
@@ -39,7 +40,7 @@ class Division(NamedTuple):
 
 def source(name: str, settings: Data, on_progress: OnProgress = silent) -> Source:
     """Find the files of the dataset `name`; they are read only if their encoding is not in the cache yet."""
-    content = tables.fingerprint(name, settings.files, test_files(settings))
+    content = scan.fingerprint(name, settings.files, test_files(settings))
     decisive = [getattr(settings, key) for key in ("label", "group", "time", "split", "test", "validation")]
     decisive += [settings.text.columns, settings.duplicates, settings.rare, settings.split_seed]
     key = [*cache.code(), content, *decisive, *encoder_settings(settings).values()]
@@ -58,7 +59,7 @@ def encoder_settings(settings: Data) -> dict[str, Any]:
 def read(name: str, settings: Data, on_progress: OnProgress = silent) -> tuple[Table, Division]:
     """Read a table and divide its rows. Raises `ConfigError` for everything that the user can correct."""
     columns = Columns(tuple(settings.text.columns), settings.label, settings.group, settings.time, settings.split)
-    table = tables.read(name, settings.files, columns, test_files(settings), on_progress)
+    table = scan.read(name, settings.files, columns, test_files(settings), on_progress)
     return table, divide(table, name, settings)
 
 

@@ -17,7 +17,7 @@ def peak():
     return int(Path("/proc/self/status").read_text().split("VmHWM:")[1].split()[0]) * 1024
 """
 READ = """
-from pipelines.data.tables import Columns, read
+from pipelines.data.tables.scan import Columns, read
 
 before = peak()
 table = read("large", ["large.csv"], Columns())

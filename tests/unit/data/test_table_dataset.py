@@ -10,8 +10,9 @@ import numpy as np
 import pytest
 
 from conf.schema import ConfigError, Data, Text
-from pipelines.data import cache, table_dataset, tables
+from pipelines.data import cache, table_dataset
 from pipelines.data.dataset import load
+from pipelines.data.tables import scan
 from sweeps.text_encoder import TextEncoder
 from sweeps.trials.spec import Dataset
 
@@ -148,7 +149,7 @@ def test_a_division_without_a_row_names_its_settings_and_the_rows(tmp_path, rows
 def test_a_cached_table_is_not_parsed_again(tmp_path, monkeypatch):
     path = table(tmp_path)
     first = loaded(path)
-    monkeypatch.setattr(tables, "read", lambda *_: pytest.fail("was read again"))
+    monkeypatch.setattr(scan, "read", lambda *_: pytest.fail("was read again"))
     assert loaded(path).digest == first.digest
     path.unlink()
     assert load(name="reviews", settings=settings(path), digest=first.digest).digest == first.digest

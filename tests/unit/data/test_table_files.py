@@ -9,8 +9,8 @@ import fsspec
 import pyarrow as pa
 import pytest
 
-from pipelines.data import table_files
-from pipelines.data.tables import Columns
+from pipelines.data.tables import files as table_files
+from pipelines.data.tables.scan import Columns
 from tests.labelled import names, put, put_csv, put_jsonl, put_parquet, put_saved, refusal, table, texts
 
 ROWS = [(f"a text {i}", "ab"[i % 2]) for i in range(12)]

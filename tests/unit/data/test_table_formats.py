@@ -14,7 +14,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from conf.schema import ConfigError
-from pipelines.data.tables import Columns, read
+from pipelines.data.tables.scan import Columns, read
 from tests.labelled import names, put, put_csv, put_jsonl, put_parquet, put_saved, table, texts
 
 SHARED = Path(__file__).parents[4] / "shared" / "data"

@@ -10,8 +10,8 @@ import pyarrow.parquet as pq
 import pytest
 
 from conf.schema import ConfigError
-from pipelines.data import csv_rows, tables
-from pipelines.data.tables import Columns
+from pipelines.data.tables import csv_rows, scan
+from pipelines.data.tables.scan import Columns
 from tests.labelled import names, put, put_csv, put_jsonl, put_parquet, refusal, table, texts
 
 ROWS = [(f"a text {i}", "ab"[i % 2]) for i in range(12)]
@@ -531,7 +531,7 @@ def test_a_mistake_far_behind_stray_quotes_is_found_by_the_second_reader() -> No
 
 
 def test_batches_have_a_limit(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(tables, "LARGEST_BATCH", 10)
+    monkeypatch.setattr(scan, "LARGEST_BATCH", 10)
     result = table(put("x.csv", "text,label\naaaa,x\nbbbb,y\ncccccccccccccccc,x\nd,y\ne,x\n"))
     assert [batch.to_pylist() for batch in result.texts()] == [["aaaa", "bbbb"], ["c" * 16], ["d", "e"]]
 

@@ -14,7 +14,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 from numpy.typing import NDArray
 
-from pipelines.data.table_files import quoted
+from pipelines.data.tables.files import quoted
 
 MISSING = -1
 NUMBER = re.compile(r"-?\d+(\.\d+)?([eE][-+]?\d+)?")

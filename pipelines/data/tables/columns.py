@@ -13,7 +13,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from conf.schema import ConfigError, did_you_mean
-from pipelines.data.table_files import PARTS, listed, quoted, visible
+from pipelines.data.tables.files import PARTS, listed, quoted, visible
 
 # The usual names, after stripping and case folding; the first of each decides also beside the others.
 TEXTS = (

@@ -11,8 +11,8 @@ import pyarrow as pa
 from pyarrow import fs
 
 from conf.schema import ConfigError
-from pipelines.data.csv_rows import BLOCK
-from pipelines.data.table_files import UNLABELLED, TableFile, failure, listed, reading, visible
+from pipelines.data.tables.csv_rows import BLOCK
+from pipelines.data.tables.files import UNLABELLED, TableFile, failure, listed, reading, visible
 
 TEXT, LABEL = "text", "label"
 

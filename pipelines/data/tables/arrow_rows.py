@@ -12,8 +12,8 @@ import pyarrow.parquet as pq
 from pyarrow import fs
 
 from conf.schema import ConfigError
-from pipelines.data.csv_rows import BLOCK
-from pipelines.data.table_files import TableFile, quoted, reading
+from pipelines.data.tables.csv_rows import BLOCK
+from pipelines.data.tables.files import TableFile, quoted, reading
 
 MOST_ROWS = 2**16  # in a batch
 

@@ -11,8 +11,8 @@ from typing import Any
 import pyarrow as pa
 
 from conf.schema import ConfigError
-from pipelines.data.csv_rows import BLOCK, encoding_of, rows_named, undecodable
-from pipelines.data.table_files import TableFile, quoted, reading, visible
+from pipelines.data.tables.csv_rows import BLOCK, encoding_of, rows_named, undecodable
+from pipelines.data.tables.files import TableFile, quoted, reading, visible
 
 # JSON's own words for what json.loads returns.
 KINDS = {str: "text", int: "number", float: "number", bool: "boolean", list: "list", dict: "object"}

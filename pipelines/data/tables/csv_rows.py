@@ -20,7 +20,7 @@ import pyarrow.compute as pc
 import pyarrow.csv as arrow_csv
 
 from conf.schema import ConfigError
-from pipelines.data.table_files import TableFile, listed, quoted, reading
+from pipelines.data.tables.files import TableFile, listed, quoted, reading
 
 BLOCK = 2**20  # bytes, or characters, read at once; PyArrow keeps some thirty blocks
 HEAD = 2**20  # bytes in which the header must end

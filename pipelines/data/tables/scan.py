@@ -19,13 +19,11 @@ import pyarrow.compute as pc
 from numpy.typing import NDArray
 
 from conf.schema import ConfigError
-from pipelines.data.arrow_rows import ArrowRows
 from pipelines.data.corpus import OnProgress, silent
-from pipelines.data.csv_rows import CsvRows, rows_named
-from pipelines.data.folder_rows import FolderRows
-from pipelines.data.jsonl_rows import JsonlRows
-from pipelines.data.table_columns import NUMBER, Columns, Sample, choose
-from pipelines.data.table_files import (
+from pipelines.data.tables.arrow_rows import ArrowRows
+from pipelines.data.tables.columns import NUMBER, Columns, Sample, choose
+from pipelines.data.tables.csv_rows import CsvRows, rows_named
+from pipelines.data.tables.files import (
     PARTS,
     TEST,
     TRAIN,
@@ -37,7 +35,9 @@ from pipelines.data.table_files import (
     reading,
     visible,
 )
-from pipelines.data.table_labels import MISSING, Clock, Coder, UnusableColumnError, check_names, group_of, mapped
+from pipelines.data.tables.folder_rows import FolderRows
+from pipelines.data.tables.jsonl_rows import JsonlRows
+from pipelines.data.tables.labels import MISSING, Clock, Coder, UnusableColumnError, check_names, group_of, mapped
 
 Rows = CsvRows | JsonlRows | ArrowRows | FolderRows
 LARGEST_BATCH = 16 * 2**20  # bytes of texts; only a single longer text makes a larger one
