@@ -73,7 +73,7 @@ def dask_command(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Callable[
         for process in reversed(started):  # a nanny waits for its worker
             process.terminate()
         for process in started:
-            process.wait(timeout=30)
+            process.wait(timeout=120)
 
 
 @pytest.fixture(scope="session")
@@ -83,8 +83,8 @@ def cluster(dask_command: Callable[..., subprocess.Popen[str]]) -> str:
     dask_command("scheduler", "--host", address)
     for name in ("a", "b"):
         dask_command("worker", address, "--host", "127.0.0.1", "--nthreads", "1", "--name", name)
-    with Client(address, timeout=60) as client:
-        client.wait_for_workers(2, timeout=60)
+    with Client(address, timeout=240) as client:
+        client.wait_for_workers(2, timeout=240)
     return address
 
 
@@ -96,14 +96,14 @@ def start_worker(cluster: str, dask_command: Callable[..., subprocess.Popen[str]
     def start(*arguments: str) -> None:
         added.append(dask_command("worker", cluster, "--host", "127.0.0.1", *arguments))
         with Client(cluster) as client:
-            client.wait_for_workers(3, timeout=60)
+            client.wait_for_workers(3, timeout=240)
 
     yield start
     for process in added:
         process.terminate()
-        process.wait(timeout=30)
+        process.wait(timeout=120)
     with Client(cluster) as client:
-        _wait_for(lambda: len(client.scheduler_info(n_workers=-1)["workers"]) == 2, 30, "the added worker is gone")
+        _wait_for(lambda: len(client.scheduler_info(n_workers=-1)["workers"]) == 2, 120, "the added worker is gone")
 
 
 # ---------------------------------------------------------------------------------------------------------------------

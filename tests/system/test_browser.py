@@ -93,7 +93,7 @@ def shown(searched: Searched) -> Iterator[Shown]:
         assert link.removeprefix(address) in searched.output  # the sweep printed the same
         yield Shown(link, address, parent.experiment_id, parent.run_id, trials)
         server.send_signal(signal.SIGINT)  # its own children are in a session of their own
-        server.wait(timeout=30)
+        server.wait(timeout=120)
 
 
 @pytest.fixture(scope="module")

@@ -61,7 +61,7 @@ def failure(engine: DaskEngine) -> Failed:
 
 
 def wait_until(condition: Callable[[], bool]) -> None:
-    deadline = time.monotonic() + 30
+    deadline = time.monotonic() + 120
     while not condition():
         assert time.monotonic() < deadline
         time.sleep(0.1)
@@ -346,7 +346,7 @@ def test_each_worker_sees_one_gpu_before_tensorflow_loads_and_so_does_its_replac
 def test_a_worker_that_is_terminated_is_replaced(local: DaskEngine) -> None:
     for worker in embedded_workers():
         worker.terminate()
-        worker.wait(10)
+        worker.wait(120)
     wait_until(lambda: local.workers == 2)
     local.submit("tests.specs.slow", spec())
     assert [type(message) for message in messages_until_idle(local)] == [Finished]
@@ -485,7 +485,7 @@ def test_a_worker_without_this_project_is_refused_when_it_is_there_and_costs_no_
         stranger = dask_command(
             "worker", cluster, *arguments, "--local-directory", str(tmp_path), PYTHONPATH=str(tmp_path)
         )
-        client.wait_for_workers(3, timeout=60)
+        client.wait_for_workers(3, timeout=240)
         workers = client.scheduler_info(n_workers=-1)["workers"]
         (address,) = [address for address, worker in workers.items() if worker["name"] == "stranger"]
         with (
@@ -496,7 +496,7 @@ def test_a_worker_without_this_project_is_refused_when_it_is_there_and_costs_no_
         with dask.annotate(workers=[address], allow_other_workers=True):
             engine.submit("tests.specs.slow", spec())
         assert len(results(engine)) == 1
-        assert stranger.wait(30) == 0  # such a worker leaves when it is given a task that it cannot read
+        assert stranger.wait(120) == 0  # such a worker leaves when it is given a task that it cannot read
         assert len(client.scheduler_info(n_workers=-1)["workers"]) == 2
 
 

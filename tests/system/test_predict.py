@@ -334,7 +334,7 @@ def served(uri: str, tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
 
 def ask(address: str, body: bytes) -> list[dict[str, Any]]:
     request = Request(f"{address}/invocations", body, {"Content-Type": "application/json"})
-    with urlopen(request, timeout=60) as answer:
+    with urlopen(request, timeout=240) as answer:
         return list(json.load(answer)["predictions"])
 
 

@@ -18,7 +18,7 @@ def test_processes_that_encode_at_once_all_succeed(start):
     script = "from tests.corpora import load_toy; print(load_toy(source='standin', num_words=1000, maxlen=40).digest)"
     command = [sys.executable, "-W", "error", "-c", script]
     processes = [start(command) for _ in range(2)]
-    digests = {process.communicate(timeout=60)[0] for process in processes}
+    digests = {process.communicate(timeout=240)[0] for process in processes}
     assert [process.returncode for process in processes] == [0, 0]
     assert digests == {load_toy(source="standin", num_words=1000, maxlen=40).digest + "\n"}
 

@@ -68,7 +68,7 @@ def until(process: subprocess.Popen[str], text: str) -> None:
 
 def until_ended() -> list[Run]:
     """The runs, once none is running."""
-    deadline = time.monotonic() + 60
+    deadline = time.monotonic() + 240
     while any(run.info.status == "RUNNING" for run in runs()):
         assert time.monotonic() < deadline, [(run.data.tags.get("kind"), run.info.status) for run in runs()]
         time.sleep(0.5)

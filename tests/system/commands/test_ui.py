@@ -1,10 +1,10 @@
 """`python -m pipelines.ui`: a light server that ends with the command, and mistakes in one line."""
 
+import os
 import signal
 import socket
 import subprocess
 import sys
-import time
 from collections.abc import Callable
 from pathlib import Path
 
@@ -25,14 +25,20 @@ def command(start: Start) -> Command:
 
 
 def refusal(command: Command, *arguments: str) -> str:
-    """Return the line with which the command ends, in less time than a server takes to start."""
-    began = time.monotonic()
+    """Return the line with which the command ends, in less processor time than a server takes to start."""
+    began = processor_time()
     process = command(*arguments)
     output, _ = process.communicate()
     assert process.returncode == 1
-    assert time.monotonic() - began < 5
+    assert processor_time() - began < 5
     (line,) = output.splitlines()
     return line
+
+
+def processor_time() -> float:
+    """Seconds of all processes that ended, which other processes on the machine do not change."""
+    times = os.times()
+    return times.children_user + times.children_system
 
 
 @pytest.mark.usefixtures("fresh_store")

@@ -234,7 +234,7 @@ def test_threads_that_encode_at_once_all_succeed(home, monkeypatch):
     together, parse, one_parses = threading.Barrier(6), archives.parse, threading.Lock()
 
     def wait_for_the_others(content, num_classes):
-        together.wait(timeout=20)
+        together.wait(timeout=120)
         with one_parses:  # NumPy reads headers by `ast`, which threads break for each other in Python 3.11
             return parse(content, num_classes)
 

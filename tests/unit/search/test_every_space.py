@@ -78,8 +78,8 @@ def values_of(entry: Any) -> set[Any]:
 
 
 def config_of(tuner: str, trials: int, **entries: Any) -> Config:
-    config = composed_job(f"tuner={tuner}", f"trials={trials}").config
-    return replace(config, model=Buildable("pair", f"{__name__}.pair", entries), optimizer=OPTIMIZER)
+    config = composed_job(f"tuner={tuner}").config
+    return replace(config, trials=trials, model=Buildable("pair", f"{__name__}.pair", entries), optimizer=OPTIMIZER)
 
 
 def searched_to_its_end(search: Oracle) -> dict[int, dict[str, Any]]:

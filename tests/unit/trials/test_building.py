@@ -16,6 +16,7 @@ from sweeps.trials import building, training
 from tests.conftest import ROOT
 from tests.specs import spec
 from tests.tiny import CLASSES, MAXLEN, WORDS
+from tests.unit.trials.eager import untraced
 
 SHAPES = {"num_words": WORDS, "maxlen": MAXLEN, "num_classes": CLASSES}
 
@@ -116,7 +117,8 @@ def optimizer_by_name() -> str:
 @pytest.mark.parametrize("build", [sequential, subclassed, ready])
 def test_a_model_that_is_not_built_or_was_compiled_is_trained_and_rebuilt(build: Callable[..., Any]) -> None:
     trial = spec(build=f"{__name__}.{build.__name__}", epochs=1)
-    result = training.run(trial, lambda report: None)
+    with untraced():
+        result = training.run(trial, lambda report: None)
     assert result.cost.parameters > 0
     assert 0 <= result.objective <= 1
     building.rebuild(trial, result.checkpoint.best_weights)
@@ -150,7 +152,7 @@ def test_answers_that_are_no_probabilities_are_refused_before_training_and_after
     ):
         building.check(trial, lambda report: None)
     if build is not infinite:  # which diverges
-        with pytest.raises(TrialFailedError, match=r"build=\S+: must return .*; .* sum to \S+"):
+        with untraced(), pytest.raises(TrialFailedError, match=r"build=\S+: must return .*; .* sum to \S+"):
             training.run(trial, lambda report: None)
 
 
@@ -169,31 +171,35 @@ def test_an_optimizer_that_is_none_is_refused() -> None:
         building.check(spec(optimizer=f"{__name__}.optimizer_by_name"), lambda report: None)
 
 
-CODE = """
+def losses_and_types() -> str:
+    """The losses of a short trial, and the types of its weights."""
+    result = training.run(spec(epochs=2), lambda report: None)
+    return f"{result.curves['train/loss']} { {array.dtype.name for array in result.checkpoint.best_weights} }"
+
+
+CODE = f"""
 from sweeps import runtime
 runtime.prepare()
-from tests.specs import spec
-from sweeps.trials import training
-result = training.run(spec(epochs=2), lambda report: None)
-print(result.curves["train/loss"], {array.dtype.name for array in result.checkpoint.best_weights})
+from {__name__} import losses_and_types
+print(losses_and_types())
 """
 
 
 def test_the_users_own_settings_of_keras_change_nothing(tmp_path: Path) -> None:
-    def trained(**variables: str) -> str:
-        environment = {**os.environ, "PYTHONPATH": str(ROOT), "KERAS_HOME": str(tmp_path), **variables}
-        ended = subprocess.run(
-            [sys.executable, "-c", CODE], env=environment, capture_output=True, text=True, check=True
-        )
-        return ended.stdout
-
-    as_usual = trained()
-    assert as_usual.endswith("{'float32'}\n")
     (tmp_path / "keras.json").write_text(
         '{"floatx": "float64", "epsilon": 0.1, "backend": "jax", "image_data_format": "channels_first"}'
     )
-    settings = {"KERAS_BACKEND": "torch", "KERAS_MAX_EPOCHS": "1", "KERAS_MAX_STEPS_PER_EPOCH": "1"}
-    assert trained(**settings, TF_USE_LEGACY_KERAS="1") == as_usual
+    settings = {
+        "KERAS_BACKEND": "torch",
+        "KERAS_MAX_EPOCHS": "1",
+        "KERAS_MAX_STEPS_PER_EPOCH": "1",
+        "TF_USE_LEGACY_KERAS": "1",
+    }
+    environment = {**os.environ, "PYTHONPATH": str(ROOT), "KERAS_HOME": str(tmp_path), **settings}
+    ended = subprocess.run([sys.executable, "-c", CODE], env=environment, capture_output=True, text=True, check=True)
+    as_usual = losses_and_types()  # in this process, whose KERAS_HOME was empty when it imported Keras
+    assert "float32" in as_usual
+    assert ended.stdout == f"{as_usual}\n"
 
 
 def test_the_sizes_of_a_model_are_those_of_its_data() -> None:

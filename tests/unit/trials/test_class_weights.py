@@ -5,7 +5,6 @@ from typing import Any
 import keras
 import numpy as np
 import pytest
-import tensorflow as tf
 from numpy.typing import NDArray
 from sklearn.utils.class_weight import compute_class_weight
 
@@ -14,6 +13,7 @@ from sweeps.trials import building, class_weights, evaluation, training
 from sweeps.trials.spec import EpochReport, TrialResult
 from tests import tiny
 from tests.specs import MODELS, spec
+from tests.unit.trials.eager import untraced
 
 # Keras looks the weights up in a function of tf.data, which is traced in any case, and TensorFlow says so.
 pytestmark = pytest.mark.filterwarnings("ignore:Even though the `tf.config.experimental_run_functions_eagerly")
@@ -31,11 +31,9 @@ def quiet(report: EpochReport) -> str | None:
 
 
 @pytest.fixture(autouse=True)
-def untraced() -> Iterator[None]:
-    """Run networks operation by operation: to trace one takes a second of processor."""
-    tf.config.run_functions_eagerly(True)
-    yield
-    tf.config.run_functions_eagerly(False)
+def without_graphs() -> Iterator[None]:
+    with untraced():
+        yield
 
 
 def run(**changes: Any) -> TrialResult:

@@ -4,7 +4,6 @@ import logging
 import os
 import random
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
 from typing import Any, NamedTuple
 
 import keras
@@ -23,6 +22,7 @@ from sweeps.trials import building, evaluation, training
 from sweeps.trials.spec import Checkpoint, EpochReport, OnEpoch, TrialResult
 from tests import tiny
 from tests.specs import MODELS, spec
+from tests.unit.trials.eager import untraced
 
 # Builders of this file, by their dotted names.
 EXPLODING, STILL, DISTURBED = (f"{__name__}.{name}" for name in ("exploding", "still", "disturbed"))
@@ -47,16 +47,6 @@ def disturbed(**keywords: Any) -> keras.Model:
 
 def quiet(report: EpochReport) -> str | None:
     return None
-
-
-@contextmanager
-def untraced() -> Iterator[None]:
-    """Run networks operation by operation: to trace one takes a second of processor."""
-    tf.config.run_functions_eagerly(True)
-    try:
-        yield
-    finally:
-        tf.config.run_functions_eagerly(False)
 
 
 def short(on_epoch: OnEpoch = quiet, *, batch_size: int = 64, **changes: Any) -> TrialResult:
