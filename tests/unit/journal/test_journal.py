@@ -22,7 +22,7 @@ from sweeps.journal import (
     TrialStarted,
 )
 from sweeps.journal.clock import Clock
-from sweeps.journal.events import FORMAT, Environment
+from sweeps.journal.events import FORMAT, LAST, Environment
 from tests.records import BEFORE_FORMATS
 
 STARTED = SweepStarted(
@@ -43,6 +43,7 @@ STARTED = SweepStarted(
 )
 
 finite = st.floats(allow_nan=False, allow_infinity=False)
+times = st.floats(0, LAST, exclude_max=True)
 counts = st.integers(0, 10**6)
 metrics = st.dictionaries(st.text(), finite, max_size=4)
 values = st.fixed_dictionaries({"a": st.one_of(st.integers(), finite, st.text(), st.booleans())})
@@ -60,9 +61,9 @@ follow: st.SearchStrategy[Event] = st.one_of(
         bar=st.lists(st.none() | finite, max_size=3),
         origin=st.none() | counts,
         digest=st.text(),
-        time=finite,
+        time=times,
     ),
-    st.builds(EpochEnded, trials, counts, counts, metrics, finite),
+    st.builds(EpochEnded, trials, counts, counts, metrics, times),
     st.builds(
         TrialEnded,
         trials,
@@ -76,9 +77,9 @@ follow: st.SearchStrategy[Event] = st.one_of(
         st.none() | st.text(),
         st.text(),
         st.lists(st.lists(counts, min_size=3, max_size=3), max_size=3),
-        finite,
+        times,
     ),
-    st.builds(SweepEnded, st.text(), st.none() | counts, st.text(), finite),
+    st.builds(SweepEnded, st.text(), st.none() | counts, st.text(), times),
     st.builds(
         SweepResumed,
         config=st.text(),
@@ -86,7 +87,7 @@ follow: st.SearchStrategy[Event] = st.one_of(
         environment=st.builds(
             Environment, versions=st.dictionaries(st.text(), st.text(), max_size=2), git_diff=st.text()
         ),
-        time=finite,
+        time=times,
     ),
 )
 

@@ -81,7 +81,8 @@ def test_an_unfinished_store_is_moved_aside_and_a_new_one_made(
     for number in (1, 2):
         unfinished(tmp_path / "mlflow.db")
         kept = (tmp_path / "mlflow.db").read_bytes()
-        monkeypatch.setattr(database_file, "_opened", {})  # as in another process
+        monkeypatch.setattr(database_file, "_opened", {})  # as in another process, which holds no earlier log either
+        monkeypatch.setattr(database_file, "_holds_removed", lambda path: False)
         opened(store.uri(None))
         assert (tmp_path / f"mlflow.db.unfinished-{number}").read_bytes() == kept
         assert caplog.messages[-1].startswith(f"{tmp_path}/mlflow.db was left unfinished and empty; it is ")
