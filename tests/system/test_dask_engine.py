@@ -402,13 +402,12 @@ def test_a_worker_past_its_memory_is_replaced_and_named_as_the_reason_and_all_en
 
 
 def test_a_limit_in_which_no_worker_can_begin_is_told_at_once() -> None:
-    began = time.monotonic()
+    line = r"^engine\.memory=50MB: too little, a worker takes \d+ MB before it can"
     with (
         open_engine(EngineConfig("local", workers=1, memory="50MB")) as engine,
-        pytest.raises(SweepError, match=r"^engine\.memory=50MB: too little, a worker takes \d+ MB before it can"),
+        pytest.raises(SweepError, match=line),
     ):
-        while time.monotonic() - began < dask_engine.WAIT_FOR_WORKERS:
-            engine.next(1)
+        wait_until(lambda: engine.next(1) is not None)
 
 
 def test_only_workers_that_have_begun_nothing_count_as_ended_in_vain(local: DaskEngine) -> None:
