@@ -87,6 +87,10 @@ class UnsendableError(Exception):
         super().__init__(words)
 
 
+def endless(spec: TrialSpec, on_epoch: OnEpoch) -> None:
+    endless(spec, on_epoch)
+
+
 def unsendable(spec: TrialSpec, on_epoch: OnEpoch) -> None:
     try:
         raise ValueError("17 words")

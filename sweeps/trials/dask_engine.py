@@ -469,7 +469,8 @@ def _call(function: str, spec: TrialSpec, terms: _Terms) -> Any:
         return called(spec, on_epoch)
     except Exception as error:
         reason = str(error) if isinstance(error, TrialFailedError) else f"error: {reason_of(error)}"
-        raise _TrialError(reason.splitlines()[0], traceback_of(error)) from None
+        failure = _TrialError(reason.splitlines()[0], traceback_of(error))
+    raise failure  # out here it does not take the error along, whose frames may be too many to be sent
 
 
 def _fetch_data(worker: Worker, spec: TrialSpec, topic: str) -> None:

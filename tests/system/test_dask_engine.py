@@ -278,6 +278,14 @@ def test_a_death_for_memory_is_named_before_the_first_report_and_where_the_syste
     assert failed.reason == "out of memory: the worker took 312 MB, more than engine.memory=300MB"
 
 
+def test_an_error_of_more_frames_than_can_be_sent_is_the_trials_own(local: DaskEngine) -> None:
+    local.submit("tests.specs.endless", spec())
+    failed = failure(local)
+    assert failed.reason.startswith("error: RecursionError: maximum recursion depth exceeded")
+    assert not failed.lost
+    assert "in endless" in failed.traceback
+
+
 def test_an_error_that_cannot_be_sent_keeps_its_reason_and_its_cause(local: DaskEngine) -> None:
     local.submit("tests.specs.unsendable", spec())
     failed = failure(local)
