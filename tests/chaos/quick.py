@@ -8,7 +8,7 @@ import random
 import sys
 import threading
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 
 import numpy as np
@@ -16,6 +16,7 @@ import numpy as np
 from conf.schema import Engine
 from pipelines import sweep, sync
 from pipelines.data.corpus import Corpus, Documents
+from sweeps.plan import Plan
 from sweeps.session import session
 from sweeps.tracking import tracker
 from sweeps.trials.engine import Finished, Message, Started
@@ -99,7 +100,7 @@ def run(case: Case) -> Outcome:
 
 def _call(case: Case, command: str, arguments: list[str]) -> None:
     @contextmanager
-    def workers(config: Engine) -> Iterator[ThreadEngine]:
+    def workers(config: Engine, plans: Sequence[Plan]) -> Iterator[ThreadEngine]:
         yield ThreadEngine(case.workers)
 
     session.workers = workers  # type: ignore[assignment]
