@@ -12,6 +12,7 @@ from collections.abc import Iterator
 from mlflow.exceptions import MlflowException
 from mlflow.protos.databricks_pb2 import RESOURCE_DOES_NOT_EXIST, ErrorCode
 from sqlalchemy.exc import DBAPIError, IntegrityError, SQLAlchemyError
+from sqlalchemy.orm.exc import StaleDataError
 
 from conf.schema import ConfigError
 from sweeps.errors import SweepError
@@ -97,8 +98,12 @@ def is_of_deleted_run(error: Exception) -> bool:
     """Return whether a run that the store had is not there any more, or went while it was written to."""
     if isinstance(error, MlflowException) and error.error_code == ErrorCode.Name(RESOURCE_DOES_NOT_EXIST):
         return True
-    # A row of a run that has just gone; MLflow tries three times, as it suspects another writer, and does not say more.
-    return any(isinstance(cause, IntegrityError) for cause in _chain(error))
+    # A row of a run that has just gone, or its own. MLflow suspects another writer, tries again, and does not say more.
+    return any(
+        isinstance(cause, StaleDataError)
+        or (isinstance(cause, IntegrityError) and "foreign key" in str(cause.orig).lower())
+        for cause in _chain(error)
+    )
 
 
 def first_line(error: Exception) -> str:

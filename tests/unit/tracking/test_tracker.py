@@ -14,6 +14,8 @@ from mlflow import MlflowClient
 from mlflow.entities import RunTag
 from mlflow.exceptions import MlflowException
 from mlflow.store.tracking.sqlalchemy_store import SqlAlchemyStore
+from sqlalchemy.exc import IntegrityError
+from sqlalchemy.orm.exc import StaleDataError
 
 from sweeps import driver, invocation, journal
 from sweeps.tracking import comparison_page, driver_process, failures, store
@@ -288,6 +290,8 @@ def test_a_run_that_goes_between_two_statements_of_mlflows_is_called_deleted(mon
         client().log_batch(run, tags=[RunTag("name", "value")])
     assert failures.is_of_deleted_run(caught.value)
     assert not failures.is_of_deleted_run(MlflowException("Failed"))
+    assert not failures.is_of_deleted_run(IntegrityError("", None, Exception("UNIQUE constraint failed: tags.key")))
+    assert failures.is_of_deleted_run(StaleDataError("UPDATE statement on table 'runs': 0 rows were matched"))
 
 
 @pytest.mark.parametrize("put_in_its_place", [False, True])
