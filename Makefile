@@ -33,7 +33,7 @@ test-long: install
 	$(VENV)/bin/python -m pytest -m long
 
 # 200 sweeps, and 8 with training, that are killed, interrupted, renamed or robbed of their reader, store, server or clock
-# at random instants, and resumed; prints what was lost or not so. It takes an hour; python -m tests.chaos 16 1 is short.
+# at random instants, and resumed; prints what was lost or not so. It takes an hour; python -m tests.chaos 16 1, some 6 minutes.
 chaos: install
 	$(VENV)/bin/python -m tests.chaos
 
