@@ -11,7 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from sweeps.analysis.wording import count
-from sweeps.journal import SweepStarted, TrialRecord
+from sweeps.journal import SweepRecord, SweepStarted, TrialRecord
 from sweeps.metrics import Answers
 
 FILE = "per_class.csv"
@@ -87,6 +87,11 @@ def per_class(started: SweepStarted, trials: Sequence[TrialRecord]) -> PerClass 
     answered, *scores = np.mean([_scores(each, support) for each in recorded], axis=0)[:, order].tolist()
     labels = zip([names[place] for place in order], support[order].astype(int).tolist(), answered, *scores, strict=True)
     return PerClass(len(recorded), tuple(LabelScores(*each) for each in labels), _mean(recorded, np.argsort(order)))
+
+
+def of_best(record: SweepRecord) -> PerClass | None:
+    """Return the scores of each label in a sweep's best trial; None where there is none, or no answers of it."""
+    return per_class(record.started, [record.best] if record.best else [])
 
 
 def _scores(answers: Answers, support: NDArray[np.float64]) -> NDArray[np.float64]:

@@ -9,7 +9,7 @@ from typing import NamedTuple
 from conf import stored
 from sweeps import audit as audits
 from sweeps.analysis import importance, space_findings, statistics
-from sweeps.analysis.classes import PerClass, per_class
+from sweeps.analysis.classes import PerClass, of_best
 from sweeps.analysis.importance import Importances
 from sweeps.analysis.space_findings import Finding
 from sweeps.audit import Audit
@@ -60,7 +60,7 @@ class SweepSummary:
     @property
     def classes(self) -> PerClass | None:
         """The best trial's answers to the test set, label by label; None where they were not recorded."""
-        return per_class(self.started, [self.best] if self.best else [])
+        return of_best(self.record)
 
     @property
     def started(self) -> SweepStarted:

@@ -45,7 +45,7 @@ def from_reports() -> ExtrasOf:
 def _of_ended(record: SweepRecord) -> Extras:
     """Return the scores, the report and the answers label by label of a sweep or a confirmation that has ended."""
     from sweeps.analysis import confirmation
-    from sweeps.analysis.classes import per_class
+    from sweeps.analysis.classes import of_best
     from sweeps.report import write as report
 
     page = report.ensure_written(record)
@@ -56,7 +56,7 @@ def _of_ended(record: SweepRecord) -> Extras:
         metrics |= confirmation.metrics(outcomes)
         answers = outcomes[0].classes
     else:
-        answers = per_class(record.started, [record.best] if record.best else [])
+        answers = of_best(record)
     return Extras(metrics, files | (_of_labels(answers) if answers else {}))
 
 

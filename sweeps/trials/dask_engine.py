@@ -79,7 +79,7 @@ EMBEDDED = {
 
 
 class _Terms(NamedTuple):
-    """What a worker must know of the driver for every trial."""
+    """The facts about its driver that a worker needs for every trial."""
 
     topic: str  # of its messages
     functions: tuple[str, ...]  # the dotted names of those that trials call

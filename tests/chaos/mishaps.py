@@ -1,4 +1,4 @@
-"""What can befall a sweep while it runs."""
+"""The mishaps that can befall a sweep while it runs."""
 
 from __future__ import annotations
 

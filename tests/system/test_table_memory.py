@@ -1,4 +1,4 @@
-"""What reading a large table needs, in a process of its own."""
+"""The memory that reading a large table needs, in a process of its own."""
 
 import csv
 import random

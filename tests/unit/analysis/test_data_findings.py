@@ -1,4 +1,4 @@
-"""What is said and suggested about a dataset."""
+"""The sentences and the suggestions about a dataset."""
 
 from __future__ import annotations
 

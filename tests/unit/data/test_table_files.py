@@ -1,4 +1,4 @@
-"""Which files a table is read from: folders, globs, several files, compressed ones and addresses."""
+"""The files that a table is read from: folders, globs, several files, compressed ones and addresses."""
 
 import gzip
 import os

@@ -1,4 +1,4 @@
-"""What is learned from texts, and that it is the same wherever it is learned."""
+"""Vocabularies are learned from texts, and are the same wherever they are learned."""
 
 import hashlib
 import json
