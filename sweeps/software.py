@@ -5,6 +5,7 @@ What a process has read it does not read again, because it goes on with the code
 
 from __future__ import annotations
 
+import ast
 import hashlib
 import importlib.util
 import os
@@ -17,6 +18,7 @@ from pathlib import Path
 
 CODE = ("conf", "models", "pipelines", "sweeps")  # the packages of this project
 SUFFIXES = (".py", ".yaml", ".json", ".html")  # of the files that a command reads
+INSTALLED = ("dist-packages", "site-packages")  # folders
 DIGITS = 12  # of a file's SHA-256
 
 
@@ -39,9 +41,9 @@ def versions(packages: Iterable[str]) -> dict[str, str]:
 def code(functions: Iterable[str] = ()) -> dict[str, str]:
     """Return the files whose content decides what runs, and the first digits of their SHA-256.
 
-    `functions` are dotted names; a module outside of this project belongs to the code too, with its package and all
-    that lies in that, as one part of a package imports others. The files say what ran where git does not: outside of a
-    checkout, in a wheel, in files that are not tracked.
+    `functions` are dotted names. A module outside of this project belongs to the code too, with its package and all
+    that lies in that, as one part of a package imports others, and with the modules beside it that these import. The
+    files say what ran where git does not: outside of a checkout, in a wheel, in files that are not tracked.
     """
     files = dict(_of_this_project())
     for module in sorted({name.rpartition(".")[0] for name in functions} - {""}):
@@ -72,12 +74,41 @@ def _of_module(module: str) -> Mapping[str, str]:
     path = source_of(module)
     if path is None:
         return {}
-    *packages, _ = [*module.split("."), ""] if path.stem == "__init__" else module.split(".")
-    if not packages:
-        return _digests({path.name: path})
-    outermost = path.parents[len(packages) - 1]
-    files = {file.relative_to(outermost.parent).as_posix(): file for file in _below(outermost)}
-    return _digests({name: file for name, file in files.items() if file.suffix == ".py"})
+    top, *names = module.split(".")
+    folder = path.parents[len(names) + (path.stem == "__init__")]
+    return _digests({file.relative_to(folder).as_posix(): file for file in _with_neighbours(folder, top)})
+
+
+def _with_neighbours(folder: Path, top: str) -> set[Path]:
+    """Return the files of a module or package in a folder, and of those beside it that they import, one by another.
+
+    Beside an installed package lies everything that is installed; of this project, all is recorded anyway.
+    """
+    files: set[Path] = set()
+    names, seen = {top}, set[str]()
+    while names - seen:
+        name = min(names - seen)
+        seen.add(name)
+        package = folder / name
+        new = {path for path in _below(package) if path.suffix == ".py"} if package.is_dir() else set()
+        new |= {path for path in [folder / f"{name}.py"] if path.is_file() and not new}
+        files |= new
+        if folder != root() and folder.name not in INSTALLED:
+            names |= {imported for path in new for imported in _imported(path)}
+    return files
+
+
+def _imported(path: Path) -> Iterator[str]:
+    """Yield the top names of the modules that a file imports by their whole names."""
+    try:
+        tree = ast.parse(path.read_bytes())
+    except (SyntaxError, ValueError, RecursionError):
+        return
+    for node in ast.walk(tree):
+        if isinstance(node, ast.Import):
+            yield from (alias.name.partition(".")[0] for alias in node.names)
+        elif isinstance(node, ast.ImportFrom) and node.module and not node.level:
+            yield node.module.partition(".")[0]
 
 
 def _below(folder: Path) -> Iterator[Path]:

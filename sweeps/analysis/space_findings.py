@@ -207,6 +207,8 @@ def _untried_values(hp: Hyperparameter, tried: Sequence[Value], searched: int) -
     text = f"no trial had {hp.name} at {' or '.join(str(value) for value in missing)}"
     if hp.kind == "Boolean":
         override = shlex.quote(f"{hp.key}={_yaml(missing[0])}")
+    elif left_out == n - 1 and hp.default not in missing:  # the default alone was tried, so it can be left out
+        override = _override(hp, {"values": missing, "default": missing[0]})
     else:
         override = _override(hp, {"values": [v for v in values if v in missing or v == hp.default]})
     yield Finding("untried", hp.name, text, override)

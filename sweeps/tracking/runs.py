@@ -117,12 +117,12 @@ class SweepRuns:
     def _read_store(self, client: MlflowClient) -> None:
         """Find the runs of this sweep, and count as changed whatever they lack.
 
-        Where a lost answer has led to two runs for one thing, delete the one that is blank: any other has been given
-        these tags by somebody else, as an import does. Earlier versions logged finalists as trials; their runs get the
-        kind that they have here.
+        Files lie elsewhere than the rest of a run, and can be lost alone. Where a lost answer has led to two runs for
+        one thing, delete the one that is blank: any other has been given these tags by somebody else, as an import
+        does. Earlier versions logged finalists as trials; their runs get the kind that they have here.
         """
         child = naming.trial_kind(self._started)
-        self._parent = None
+        self._parent, lost_files = None, False
         self._trials.forget()
         found = search_runs(client, filters.equals("tags.sweep", self._started.sweep))
         for stored in sorted(found, key=_is_blank):
@@ -141,6 +141,10 @@ class SweepRuns:
             self._sweep_changed = True
             self._comparison_saved = None
             self._journal_logged = -math.inf
+        elif lost_files := not self._parent.has_files(client):
+            self._parent.count_as_unfinished()
+            self._sweep_changed = True
+        self._trials.find_lost_files(client, ask=lost_files)
         self._changed |= {trial.trial for trial in self._record.trials.values() if not self._trials.hold(trial)}
 
     def _save_comparison(self, client: MlflowClient) -> None:

@@ -5,6 +5,7 @@ MLflow itself is never imported here, which would take seconds.
 
 from __future__ import annotations
 
+import ctypes
 import json
 import os
 import signal
@@ -30,6 +31,7 @@ HOST = "127.0.0.1"
 # MLflow's own settings take 43 s and 2 GB: four workers, and processes that evaluate prompts. These take 15 s, 0.5 GB.
 LIGHT = {"MLFLOW_SERVER_ENABLE_JOB_EXECUTION": "false", "MLFLOW_DISABLE_TELEMETRY": "true"}
 STARTING = 180.0  # seconds that the server may take
+PR_SET_PDEATHSIG = 1  # of <sys/prctl.h>
 ENDING = 5.0  # seconds that it gets to end in order
 
 
@@ -50,13 +52,23 @@ def serving(uri: str, port: int) -> Iterator[str]:
     with tempfile.TemporaryFile("w+") as output:
         # In a session of its own: Ctrl-C reaches this process alone, which then ends all of that session.
         server = subprocess.Popen(
-            command, env=environment, stdout=output, stderr=subprocess.STDOUT, start_new_session=True
+            command,
+            env=environment,
+            stdout=output,
+            stderr=subprocess.STDOUT,
+            start_new_session=True,
+            preexec_fn=_end_with_parent if sys.platform == "linux" else None,  # noqa: PLW1509  # there is one thread
         )
         try:
             _wait_until_it_answers(server, address, output)
             yield address
         finally:
             _end(server)
+
+
+def _end_with_parent() -> None:
+    """Ask the kernel to end this process with the one that started it, which may be killed and end nothing itself."""
+    ctypes.CDLL(None).prctl(PR_SET_PDEATHSIG, signal.SIGTERM)
 
 
 def newest_comparison(address: str) -> str:

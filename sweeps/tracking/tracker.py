@@ -69,6 +69,7 @@ class Tracker:
         self._opened = threading.Event()
         self._refused: ConfigError | None = None
         self._all_logged = False
+        self._training = False
         self._thread = threading.Thread(target=self._run, name="mlflow", daemon=True)
         self._thread.start()
 
@@ -80,6 +81,7 @@ class Tracker:
 
     def on_event(self, record: SweepRecord, event: Event) -> None:
         """Hand the event to the thread, which logs it soon."""
+        self._training = True
         self._events.put((record.started, record.directory, [event]))
 
     def catch_up(self, directory: Path, events: Sequence[Event]) -> None:
@@ -197,7 +199,8 @@ class Tracker:
             return str(error)
         if failures.is_of_deleted_run(error):
             return f"{address} no longer has runs of this sweep; they are logged again"
-        return f"{failures.of(self.uri, error)}; the sweep goes on without"
+        failure = str(failures.of(self.uri, error))
+        return f"{failure}; the sweep goes on without" if self._training else failure
 
     def _announce_once(self, sweep: str) -> None:
         address = self.comparison(sweep)

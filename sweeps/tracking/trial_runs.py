@@ -31,6 +31,18 @@ class TrialRuns:
         """Take a run of the store as a trial's; returns whether it is the first one."""
         return self._runs.setdefault(trial, run) is run
 
+    def find_lost_files(self, client: MlflowClient, *, ask: bool) -> None:
+        """Count as unfinished each run that has lost its files; a place on a server is only looked at with `ask`.
+
+        That is a call for each trial. A run with other numbers was given these tags by somebody else.
+        """
+        for number, run in self._runs.items():
+            trial = self._record.trials.get(number)
+            if trial is None or trial.running or not (trial.epochs_run or trial.traceback):
+                continue
+            if (ask or run.keeps_files_here) and not run.has_files(client) and _agrees(client, run, trial):
+                run.count_as_unfinished()
+
     def hold(self, trial: TrialRecord) -> bool:
         """Whether the run of a trial is there, and has ended if the trial has."""
         run = self._runs.get(trial.trial)

@@ -205,6 +205,25 @@ def test_a_named_builder_outside_the_project_is_recorded_with_its_package(
     assert code.keys() == {"sweeps/software.py", "mine/__init__.py", "mine/nets.py", "mine/layers.py", "alone.py"}
 
 
+def test_modules_beside_a_builder_are_recorded_if_it_imports_them_or_what_it_imports_does(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    code_in(tmp_path / "project", monkeypatch)
+    sources = {
+        "alone.py": "import helper\nimport numpy\n",
+        "helper.py": "from mine.layers import gate\nimport alone\n",
+        "mine/__init__.py": "",
+        "mine/layers.py": "def gate(): from later.on import x\n",
+        "later/on.py": "this is no Python\n",
+        "other.py": "",
+    }
+    for name, source in sources.items():
+        (tmp_path / name).parent.mkdir(exist_ok=True)
+        (tmp_path / name).write_text(source)
+    monkeypatch.syspath_prepend(str(tmp_path))
+    assert environment.here(("alone.build",)).code.keys() == {"sweeps/software.py", *sources} - {"other.py"}
+
+
 def test_every_part_of_a_foreign_package_is_recorded_wherever_the_builder_lies_in_it(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -1,5 +1,6 @@
 """The thread between the journal and the store."""
 
+import errno
 import random
 import shutil
 import sqlite3
@@ -18,12 +19,24 @@ from sqlalchemy.exc import IntegrityError
 from sqlalchemy.orm.exc import StaleDataError
 
 from sweeps import driver, invocation, journal
+from sweeps.journal import SweepRecord, TrialRecord
 from sweeps.tracking import comparison_page, driver_process, failures, store
 from sweeps.tracking.extras import Extras
 from sweeps.tracking.tracker import Tracker, end_project_run
 from sweeps.trials.spec import OnEpoch, TrialResult, TrialSpec
 from tests.fakes import FakeEngine, learn
-from tests.tracked import artifacts, assert_curves_logged_once, client, opened, runs, search_of, small, tracked
+from tests.tracked import (
+    artifacts,
+    assert_curves_logged_once,
+    catch_up,
+    client,
+    opened,
+    runs,
+    search_of,
+    small,
+    tracked,
+    untracked,
+)
 
 pytestmark = pytest.mark.usefixtures("fresh_store")
 
@@ -84,6 +97,22 @@ def test_a_store_that_stays_away_does_not_stop_the_sweep(monkeypatch: pytest.Mon
     driver.run([search], FakeEngine())
     assert search.record.ended is not None
     assert not tracker.close()
+
+
+def test_only_a_sweep_goes_on_without_a_store_that_is_away(
+    monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    def away(*_: object, **__: object) -> None:
+        raise OSError(errno.ENETUNREACH, "unreachable")
+
+    job = small(1, 1)
+    events = untracked(job)
+    monkeypatch.setattr("sweeps.tracking.tracker.LAST_TRIES", 0.1)
+    monkeypatch.setattr(MlflowClient, "create_run", away)
+    tracker = opened(job)
+    tracker.catch_up(Path("outputs/sweep/imdb"), events)
+    assert not tracker.close()
+    assert caplog.messages == [f"{tracker.uri} does not answer: unreachable"]
 
 
 def test_an_error_of_a_library_that_keeps_artifacts_is_one_line(
@@ -255,6 +284,34 @@ def test_runs_that_the_store_has_lost_are_logged_again(lost_after: int, monkeypa
         assert_curves_logged_once(run, search.record.trials[int(run.data.tags["trial"])])
     assert artifacts(parent)["journal.jsonl"].read_bytes() == (search.plan.directory / journal.FILE).read_bytes()
     assert comparison_page.tag_of("sweep/imdb") in client().get_experiment(parent.info.experiment_id).tags
+
+
+@pytest.mark.parametrize("lost_after", [1, 3])  # in mid-sweep, and after the sweep's end
+def test_files_that_were_removed_from_under_the_store_are_logged_again(lost_after: int) -> None:
+    def extras(record: SweepRecord, trial: TrialRecord | None) -> Extras:
+        return Extras(files={"loss_curves.png": b"PNG"} if trial else {"report.html": b"<html>"})
+
+    job = small(3, 2)
+    tracker = opened(job, extras=extras)
+
+    def trial(spec: TrialSpec, on_epoch: OnEpoch) -> TrialResult:
+        if spec.trial == lost_after:
+            wait_for(lambda: trials_logged() == lost_after)
+            shutil.rmtree("mlruns")
+        return learn(spec, on_epoch)
+
+    search = search_of(job, tracker)
+    driver.run([search], FakeEngine(trial, workers=1))
+    assert tracker.close()
+    if lost_after == 3:
+        shutil.rmtree("mlruns")
+        catch_up(opened(job, extras=extras), search.plan.directory)
+    (parent,) = runs("sweep")
+    assert set(artifacts(parent)) == {"config.yaml", "journal.jsonl", "report.html"}
+    assert [set(artifacts(run)) for run in runs("trial")] == [{"loss_curves.png"}] * 3
+    assert {run.info.status for run in [parent, *runs("trial")]} == {"FINISHED"}
+    for run in runs("trial"):
+        assert_curves_logged_once(run, search.record.trials[int(run.data.tags["trial"])])
 
 
 def test_runs_that_were_deleted_in_mid_sweep_are_not_called_a_store_that_does_not_answer(
