@@ -68,7 +68,10 @@ def of(uri: str, error: Exception) -> StoreAwayError | StoreRefusesError:
     reason = _lasting(error)
     if reason is not None:
         return refused(uri, reason)
-    plain = next((cause.strerror for cause in _chain(error) if isinstance(cause, OSError) and cause.strerror), None)
+    system = next((cause for cause in _chain(error) if isinstance(cause, OSError) and cause.strerror), None)
+    if system is not None and system.filename:
+        return StoreAwayError(f"{without_password(uri)} cannot be used: {system.filename}: {system.strerror}")
+    plain = system.strerror if system is not None else None
     return StoreAwayError(f"{without_password(uri)} does not answer: {plain or first_line(error)}")
 
 

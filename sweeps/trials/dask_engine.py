@@ -361,7 +361,8 @@ def _allow_open_files(needed: int, workers: int) -> None:
     if soft < needed <= hard or (soft < needed and hard == resource.RLIM_INFINITY):
         resource.setrlimit(resource.RLIMIT_NOFILE, (needed, hard))
     elif soft < needed:
-        raise SweepError(f"ulimit -n {hard}: {workers} workers need at least {needed} open files; allow more of them")
+        need = "worker needs" if workers == 1 else "workers need"
+        raise SweepError(f"ulimit -n {hard}: {workers} {need} at least {needed} open files; allow more of them")
 
 
 def _workers(config: EngineConfig) -> int:

@@ -1,5 +1,6 @@
 """A store that will never take the runs is refused before training, in the same line by every command."""
 
+import errno
 import os
 import sqlite3
 import time
@@ -266,9 +267,13 @@ def test_a_full_temporary_folder_is_named(tmp_path: Path, monkeypatch: pytest.Mo
             OperationalError("SELECT 1", {}, sqlite3.OperationalError("no such table: metrics")),
             "tracking.uri=sqlite:////x.db: no such table: metrics; ",
         ),
+        (
+            NotADirectoryError(errno.ENOTDIR, "Not a directory", "/a/mlruns"),
+            "sqlite:////x.db cannot be used: /a/mlruns: Not a directory",
+        ),
     ],
 )
-def test_a_database_without_room_or_tables_is_told_as_such(error: Exception, line: str) -> None:
+def test_a_database_without_room_tables_or_a_place_for_files_is_told_as_such(error: Exception, line: str) -> None:
     if isinstance(error, OperationalError):
         error.add_detail("raised as a result of Query-invoked autoflush")
     assert str(failures.of("sqlite:////x.db", error)).startswith(line)
