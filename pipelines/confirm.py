@@ -2,13 +2,15 @@
 
     python -m pipelines.confirm sweep=<name>                  conv_lstm-…/imdb, or conv_lstm-… for all its datasets
     python -m pipelines.confirm sweep=<name> top=3 seeds=5    how many configurations, and seeds for each
+    python -m pipelines.confirm sweep=<name> order=false      without what the order of the words is worth
     python -m pipelines.confirm resume=outputs/<dir>          continue where it stopped; the same command does so too
     … engine.workers=2 tracking.uri=http://…                  as for a sweep
     … model.build=mine.gru.build                              the function that a sweep in the store names is trusted
 
-Each is trained on train and validation together, for as many epochs as validation chose, and tested once. The same
-command with more seeds adds them. Exit status: 0 if every trial completed, 130 if interrupted and resumable, anything
-else if it failed.
+Each is trained on train and validation together, for as many epochs as validation chose, and tested once; the best
+by validation also with the words of each document shuffled, which shows what their order is worth. The same command
+with more seeds adds them. Exit status: 0 if every trial completed, 130 if interrupted and resumable, anything else if
+it failed.
 """
 
 from __future__ import annotations
@@ -30,7 +32,7 @@ from sweeps.session.outputs import COMMAND
 from sweeps.session.session import Session
 from sweeps.tracking import store
 
-OPTIONS = ("sweep", "top", "seeds", "resume", "tracking.uri", "engine.workers")
+OPTIONS = ("sweep", "top", "seeds", "order", "resume", "tracking.uri", "engine.workers")
 
 
 def main() -> None:
@@ -54,13 +56,17 @@ def read_arguments(arguments: Sequence[str]) -> Request:
     named = trust.named(arguments)
     options = read_options(arguments, (*OPTIONS, *named))
     if "resume" in options:
-        options = _stored_options(Path(options["resume"])) | options
+        options = {"order": "false"} | _stored_options(Path(options["resume"])) | options  # older ones lack it
     if "sweep" not in options:
         raise ConfigError(f"sweep: has no value; give the name of a sweep, as {invocation.command('report')} prints it")
+    order = options.get("order", "true")
+    if order not in ("true", "false"):
+        raise ConfigError(f"order={order}: allowed: true, false")
     return Request(
         sweep=options["sweep"],
         top=whole_number(options, "top", 1, 3),
         seeds=whole_number(options, "seeds", 2, 5),
+        order=order == "true",
         uri=store.uri(options["tracking.uri"]) if "tracking.uri" in options else None,
         workers=whole_number(options, "engine.workers", 1) if "engine.workers" in options else None,
         directory=Path(options["resume"]) if "resume" in options else None,

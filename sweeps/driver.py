@@ -257,6 +257,7 @@ class Search:
                 after=after,
                 bar=list(spec.bar),
                 origin=spec.origin,
+                shuffled=spec.shuffled,
                 digest=spec.digest,
             )
         )

@@ -24,9 +24,10 @@ from sweeps.search.ask_tell import Proposal
 STREAM = 0x5EED  # keeps these seeds apart from a sweep's, which are drawn from (seed, trial)
 
 
-def confirmation_of(record: SweepRecord, top: int, seeds: int) -> Confirmation:
+def confirmation_of(record: SweepRecord, top: int, seeds: int, *, order: bool = False) -> Confirmation:
     """Plan the retraining of the baseline and of the `top` configurations by validation.
 
+    With `order` the best of them is trained on shuffled words too: what it loses is what their order is worth.
     Raises `SweepError` where there is nothing to compare.
     """
     name, ranking, baseline = record.started.sweep, record.ranking(), record.baseline
@@ -38,10 +39,12 @@ def confirmation_of(record: SweepRecord, top: int, seeds: int) -> Confirmation:
     if best == [baseline]:
         raise SweepError(f"{name}: the baseline itself is best on validation; top=2 compares the next one with it")
     finalists = best if baseline in best else [*best, baseline]
+    each = [(trial, False) for trial in sorted(finalists, key=lambda trial: not trial.baseline)]  # the baseline first
+    each += [(best[0], True)] if order else []
     trials = [
-        Retraining(trial.trial, trial.values, seed, trial.best_epoch or trial.epochs_run)
+        Retraining(trial.trial, trial.values, seed, trial.best_epoch or trial.epochs_run, shuffled)
         for seed in itertools.islice(fresh_seeds(record), seeds)
-        for trial in sorted(finalists, key=lambda trial: not trial.baseline)  # the baseline first
+        for trial, shuffled in each
     ]
     return Confirmation(name, {str(trial.trial): _validation_accuracy(trial) for trial in finalists}, tuple(trials))
 
@@ -70,7 +73,7 @@ def configuration(records: Sequence[SweepRecord], trials: int) -> Config:
 def directory_name(records: Sequence[SweepRecord], confirmations: Sequence[Confirmation]) -> str:
     """Name the directory of a confirmation: the same for the same finalists, so that more seeds can be added."""
     finalists = [
-        [record.started.dataset, *confirmation.finalists]
+        [record.started.dataset, *confirmation.finalists, *(["shuffled"] if confirmation.trials[-1].shuffled else [])]
         for record, confirmation in zip(records, confirmations, strict=True)
     ]
     digest = hashlib.sha256(json.dumps(finalists).encode()).hexdigest()[:4]
@@ -85,7 +88,8 @@ class FixedList:
         self._asked = 0
         self._failed: set[int] = set()
         seeds = len({retraining.seed for retraining in self._trials})
-        self.description = f"{len(confirmation.finalists)} configurations with {seeds} fresh seeds each"
+        also = ", and the first on shuffled words" if self._trials[-1].shuffled else ""
+        self.description = f"{len(confirmation.finalists)} configurations with {seeds} fresh seeds each{also}"
 
     def ask(self) -> Proposal | None:
         if self._asked == len(self._trials):
@@ -111,7 +115,7 @@ class FixedList:
 
     def candidates(self) -> set[int]:
         """The first trial of each configuration that did not fail: one of them may become the registered model."""
-        numbers = [number for number in range(self._asked) if number not in self._failed]
+        numbers = [n for n in range(self._asked) if n not in self._failed and not self._trials[n].shuffled]
         return {number for number in numbers if not self._repeats(number, numbers)}
 
     def _repeats(self, number: int, numbers: Sequence[int]) -> bool:

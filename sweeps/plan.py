@@ -36,6 +36,7 @@ class Retraining(NamedTuple):
     values: Mapping[str, Value]
     seed: int
     epochs: int
+    shuffled: bool = False  # with the words of each document in a random order
 
 
 class Confirmation(NamedTuple):
@@ -71,7 +72,8 @@ class Plan(NamedTuple):
         if self.confirmation is None:
             return spec
         retraining = self.confirmation.trials[trial]
-        return as_final(spec, objective=self.reported_metric, seed=retraining.seed, origin=retraining.origin)
+        seed, origin, shuffled = retraining.seed, retraining.origin, retraining.shuffled
+        return as_final(spec, objective=self.reported_metric, seed=seed, origin=origin, shuffled=shuffled)
 
     def _spec(self, trial: int, values: Mapping[str, Value], initial_epoch: int, epochs: int) -> TrialSpec:
         config, settings = self.config, self.settings(values)
@@ -148,9 +150,17 @@ class Plan(NamedTuple):
         return hashlib.sha256(content.encode()).hexdigest()[:16]
 
 
-def as_final(spec: TrialSpec, *, objective: str, seed: int, origin: int) -> TrialSpec:
+def as_final(spec: TrialSpec, *, objective: str, seed: int, origin: int, shuffled: bool = False) -> TrialSpec:
     """Turn a spec into that of a confirmation: trained on train and validation, tested after its last epoch."""
-    return spec._replace(objective=objective, seed=seed, origin=origin, patience=None, test_last_epoch=True, final=True)
+    return spec._replace(
+        objective=objective,
+        seed=seed,
+        origin=origin,
+        shuffled=shuffled,
+        patience=None,
+        test_last_epoch=True,
+        final=True,
+    )
 
 
 def trial_seed(sweep_seed: int, trial: int) -> int:

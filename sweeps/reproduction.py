@@ -32,7 +32,8 @@ def spec(plan: Plan, record: SweepRecord, trial: TrialRecord) -> TrialSpec:
     fresh = fresh._replace(seed=trial.seed, patience=None)
     if trial.origin is None:
         return fresh
-    return as_final(fresh, objective=record.started.objective, seed=trial.seed, origin=trial.origin)
+    objective = record.started.objective
+    return as_final(fresh, objective=objective, seed=trial.seed, origin=trial.origin, shuffled=trial.shuffled)
 
 
 def differences(trial: TrialRecord, result: TrialResult) -> list[Difference]:

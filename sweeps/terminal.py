@@ -192,7 +192,7 @@ def confirmation_table(record: SweepRecord, outcomes: Sequence[Outcome]) -> Tabl
             outcome.name,
             number(outcome.search_accuracy),
             f"{number(outcome.mean)} ± {number(outcome.half_width)}",
-            "" if outcome.baseline else points,
+            points if outcome.pairs else "",
             str(len(outcome.scores)),
         )
     return table

@@ -23,23 +23,28 @@ def record(
     noise: float = 0.002,
     finalists: Mapping[str, float] = FINALISTS,
     failed: tuple[int, ...] = (),
+    shuffled: float | None = None,
 ) -> SweepRecord:
     """A confirmation whose test accuracies are 0.8, what a configuration adds (`gains`), and the noise of its seed.
 
-    The trials in `failed` have failed.
+    The trials in `failed` have failed. `shuffled` is what the first finalist adds on shuffled words.
     """
-    numbered = [(seed, origin) for seed in range(100, 100 + seeds) for origin in sorted(map(int, finalists))]
+    each = [(origin, False) for origin in sorted(map(int, finalists))]
+    each += [(int(next(iter(finalists))), True)] if shuffled is not None else []
+    numbered = [(seed, *one) for seed in range(100, 100 + seeds) for one in each]
     events: list[Event] = [
         records.started(sweep="again/imdb", trials=len(numbered), confirms=SWEEP, finalists=dict(finalists),
                         objective="train/accuracy")
     ]  # fmt: skip
-    for trial, (seed, origin) in enumerate(numbered):
-        events.append(TrialStarted(trial, 1, {"lstm_units": 20 * (origin + 1)}, seed, 0, 1, origin=origin))
+    for trial, (seed, origin, mixed) in enumerate(numbered):
+        values = {"lstm_units": 20 * (origin + 1)}
+        events.append(TrialStarted(trial, 1, values, seed, 0, 1, origin=origin, shuffled=mixed))
         if trial in failed:
             events.append(TrialEnded(trial, 1, "failed", "diverged"))
             continue
         events.append(EpochEnded(trial, 1, 1, {"train/loss": 0.5, "train/accuracy": 0.9}))
-        accuracy = 0.8 + gains.get(origin, 0.0) + np.random.default_rng(seed * 100 + origin).normal(0, noise)
+        gain = shuffled if mixed and shuffled is not None else gains.get(origin, 0.0)
+        accuracy = 0.8 + gain + np.random.default_rng(seed * 100 + origin + 50 * mixed).normal(0, noise)
         labels = np.zeros(EXAMPLES, np.uint8)
         predicted = (np.arange(EXAMPLES) >= accuracy * EXAMPLES).astype(np.uint8)
         digest = predictions.save(directory, trial, Predictions(predicted, labels))

@@ -17,6 +17,21 @@ from sweeps.journal import SweepRecord, TrialRecord
 from sweeps.trials import predictions
 
 
+class Difference(NamedTuple):
+    """The mean difference of two accuracies; every half width is half of a 95 % interval."""
+
+    pairs: int  # seeds that both completed
+    mean: float  # nan where there is no pair
+    half_width: float  # over seeds (Student's t, paired)
+    over_examples: Interval | None  # over test examples (bootstrap, paired); None where they are not known
+
+    @property
+    def is_shown(self) -> bool:
+        """Whether seeds and, as far as they are known, test examples do not explain it."""
+        examples = self.over_examples
+        return abs(self.mean) > self.half_width and (examples is None or examples.excludes_zero)
+
+
 class Outcome(NamedTuple):
     """The test accuracies of one configuration, one for each seed, and its gain over the baseline.
 
@@ -24,7 +39,7 @@ class Outcome(NamedTuple):
     """
 
     origin: int  # the sweep's trial that had the configuration
-    search_accuracy: float  # its val/accuracy in the search
+    search_accuracy: float  # its val/accuracy in the search; nan where the words are shuffled
     scores: tuple[float, ...]
     half_width: float  # of the mean of the scores
     pairs: int  # seeds that both it and the baseline completed
@@ -33,14 +48,16 @@ class Outcome(NamedTuple):
     gain_over_examples: Interval | None  # over test examples (bootstrap, paired); None where they are not known
     lost_lead: float  # the part of its lead over the baseline on the search's validation that was not found again
     classes: PerClass | None = None  # the mean over its seeds, label by label; None where the answers were not recorded
+    order: Difference | None = None  # the worth of the words' order; None unless they are shuffled here
 
     @property
     def baseline(self) -> bool:
-        return self.origin == 0
+        return self.origin == 0 and self.order is None
 
     @property
     def name(self) -> str:
-        return "baseline" if self.baseline else f"trial {self.origin}"
+        name = "baseline" if self.origin == 0 else f"trial {self.origin}"
+        return name if self.order is None else f"{name}, words shuffled"
 
     @property
     def mean(self) -> float:
@@ -66,13 +83,16 @@ class Choice(NamedTuple):
 
 
 def outcomes(record: SweepRecord) -> list[Outcome]:
-    """The outcome of each finalist, in the order of the search's validation."""
+    """The outcome of each finalist, in the order of the search's validation; then that of the first, words shuffled."""
     finalists = record.started.finalists
     baseline = _completed(record, 0)
-    return [
+    results = [
         _outcome(record, int(name), accuracy, baseline, lead=accuracy - finalists["0"])
         for name, accuracy in finalists.items()
     ]
+    if results and _completed(record, results[0].origin, shuffled=True):
+        results.append(_shuffled(record, results[0]))
+    return results
 
 
 def winner(outcomes: Sequence[Outcome]) -> Outcome | None:
@@ -95,7 +115,7 @@ def choice(record: SweepRecord) -> Choice | None:
     best = winner(finalists)
     if best is None:
         return None
-    trial = min((trial for trial in record.completed if trial.origin == best.origin), key=lambda t: t.trial)
+    trial = min(_completed(record, best.origin).values(), key=lambda trial: trial.trial)
     gains = {name: f"{value:.6g}" for name, value in metrics(finalists).items() if name.startswith("confirm/")}
     return Choice(trial, {"confirms": record.started.confirms, "origin": str(best.origin), **gains})
 
@@ -109,12 +129,14 @@ def metrics(outcomes: Sequence[Outcome]) -> dict[str, float]:
         return {}
     first = outcomes[0]
     values = {"test/accuracy": first.mean, "confirm/gain": first.gain, "confirm/half_width": first.gain_half_width}
+    if (order := outcomes[-1].order) is not None:
+        values |= {"confirm/word_order": order.mean, "confirm/word_order_half_width": order.half_width}
     return {name: value for name, value in values.items() if math.isfinite(value)}
 
 
 def conclusions(outcomes: Sequence[Outcome]) -> list[str]:
     """The result in whole sentences: each configuration against the baseline, the winner's curse, the verdict."""
-    sentences = [f"{comparison(outcome)}." for outcome in outcomes if not outcome.baseline]
+    sentences = [f"{comparison(each)}." for each in outcomes if not each.baseline and each.order is None]
     if outcomes[0].pairs and outcomes[0].lead > 0:
         sentences.append(f"{winners_curse(outcomes[0])}.")
     confirmed = winner(outcomes)
@@ -124,6 +146,8 @@ def conclusions(outcomes: Sequence[Outcome]) -> list[str]:
         sentences.append(f"Confirmed: {confirmed.name}, the search's choice, is better than the baseline.")
     else:
         sentences.append("Not confirmed: the search's choice is not shown to be better than the baseline.")
+    if outcomes[-1].order is not None:
+        sentences.append(f"{worth_of_order(outcomes[-1])}.")
     return [sentence[0].upper() + sentence[1:] for sentence in sentences]
 
 
@@ -141,6 +165,21 @@ def comparison(outcome: Outcome) -> str:
     if outcome.gain_over_examples is not None and not outcome.gain_over_examples.excludes_zero:
         sentence += "; but other test examples might not show it"
     return sentence
+
+
+def worth_of_order(outcome: Outcome) -> str:
+    """Say what the order of the words is worth, as one sentence without its full stop."""
+    order = outcome.order
+    assert order is not None
+    where = f"trained and tested with the words of each document shuffled, it reaches {outcome.mean:.4f}"
+    measured = f"{points(order.mean)} ± {100 * order.half_width:.1f} points"
+    if not order.pairs or math.isinf(order.half_width):
+        return f"word order: too few seeds to say what it is worth; {where}"
+    if not order.is_shown:
+        return f"word order: no worth that {order.pairs} seeds can show ({measured}) to the search's choice; {where}"
+    if order.mean < 0:
+        return f"word order costs the search's choice {measured[1:]}; {where}"
+    return f"word order is worth {measured[1:]} to the search's choice; {where}"
 
 
 def winners_curse(outcome: Outcome) -> str:
@@ -161,27 +200,57 @@ def _outcome(
     record: SweepRecord, origin: int, accuracy: float, baseline: Mapping[int, TrialRecord], *, lead: float
 ) -> Outcome:
     trials = _completed(record, origin)
-    scores = tuple(trial.test["test/accuracy"] for trial in trials.values())
-    seeds = sorted(trials.keys() & baseline.keys()) if origin else []
-    gains = [trials[seed].test["test/accuracy"] - baseline[seed].test["test/accuracy"] for seed in seeds]
-    gain = float(np.mean(gains)) if gains else math.nan
+    scores = _accuracies(trials)
+    gain = _difference(record, trials, baseline if origin else {})
     return Outcome(
         origin=origin,
         search_accuracy=accuracy,
         scores=scores,
         half_width=statistics.half_width(scores),
-        pairs=len(seeds),
-        gain=gain,
-        gain_half_width=statistics.half_width(gains),
-        gain_over_examples=_over_examples(record, [(trials[seed], baseline[seed]) for seed in seeds]),
-        lost_lead=lead - gain,
+        pairs=gain.pairs,
+        gain=gain.mean,
+        gain_half_width=gain.half_width,
+        gain_over_examples=gain.over_examples,
+        lost_lead=lead - gain.mean,
         classes=per_class(record.started, list(trials.values())),
     )
 
 
-def _completed(record: SweepRecord, origin: int) -> dict[int, TrialRecord]:
+def _shuffled(record: SweepRecord, ordered: Outcome) -> Outcome:
+    """The outcome on shuffled words, which is compared with the same configuration on words in their order."""
+    trials = _completed(record, ordered.origin, shuffled=True)
+    scores = _accuracies(trials)
+    return Outcome(
+        origin=ordered.origin,
+        search_accuracy=math.nan,  # the search saw no shuffled words
+        scores=scores,
+        half_width=statistics.half_width(scores),
+        pairs=0,
+        gain=math.nan,
+        gain_half_width=math.inf,
+        gain_over_examples=None,
+        lost_lead=math.nan,
+        classes=per_class(record.started, list(trials.values())),
+        order=_difference(record, _completed(record, ordered.origin), trials),
+    )
+
+
+def _difference(record: SweepRecord, ours: Mapping[int, TrialRecord], theirs: Mapping[int, TrialRecord]) -> Difference:
+    """Compare the test accuracies of two configurations, seed by seed and example by example."""
+    pairs = [(ours[seed], theirs[seed]) for seed in sorted(ours.keys() & theirs.keys())]
+    gains = [our.test["test/accuracy"] - their.test["test/accuracy"] for our, their in pairs]
+    mean = float(np.mean(gains)) if gains else math.nan
+    return Difference(len(pairs), mean, statistics.half_width(gains), _over_examples(record, pairs))
+
+
+def _accuracies(trials: Mapping[int, TrialRecord]) -> tuple[float, ...]:
+    return tuple(trial.test["test/accuracy"] for trial in trials.values())
+
+
+def _completed(record: SweepRecord, origin: int, *, shuffled: bool = False) -> dict[int, TrialRecord]:
     """Map each seed to the completed trial that repeats trial `origin` with it."""
-    return {trial.seed: trial for trial in record.completed if trial.origin == origin}
+    trials = (trial for trial in record.completed if trial.origin == origin and trial.shuffled == shuffled)
+    return {trial.seed: trial for trial in trials}
 
 
 def _over_examples(record: SweepRecord, pairs: Sequence[tuple[TrialRecord, TrialRecord]]) -> Interval | None:

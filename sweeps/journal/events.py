@@ -91,6 +91,7 @@ class TrialStarted:
     after: str = ""  # why the attempt before this one was lost
     bar: list[float | None] = field(default_factory=list)  # of `stopping=median`, epoch by epoch
     origin: int | None = None  # of a confirmation: the sweep's trial whose configuration this is
+    shuffled: bool = False  # of a confirmation: whether the words of each document are in a random order
     digest: str = ""  # of the data as this trial's values encode them; empty: the sweep's
     time: float = field(default_factory=CLOCK.now)
 

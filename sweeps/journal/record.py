@@ -51,6 +51,7 @@ class TrialRecord:
     cost: Mapping[str, float] = field(default_factory=dict)
     traceback: str | None = None
     origin: int | None = None
+    shuffled: bool = False
     digest: str = ""  # of the data as its values encode them; empty: the sweep's, as in older journals
     predictions: str = ""
     confusion: Sequence[Sequence[int]] = ()  # of the test set: (label, answer, count); empty in older journals
@@ -176,6 +177,7 @@ class SweepRecord:
             event.trial, event.values, event.seed, event.attempt, event.epochs, event.time, event.initial_epoch
         )
         trial.origin, trial.started_last, trial.bar = event.origin, event.time, event.bar
+        trial.shuffled = event.shuffled
         trial.digest, trial.session = event.digest, len(self.sessions) - 1
         if previous is not None:
             trial.lost = previous.lost + (event.after != INTERRUPTED) if event.attempt > 1 else 0

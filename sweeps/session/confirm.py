@@ -30,6 +30,7 @@ class Request(NamedTuple):
     sweep: str
     top: int = 3
     seeds: int = 5
+    order: bool = True  # whether what the order of the words is worth is measured too
     uri: str | None = None
     workers: int | None = None
     directory: Path | None = None  # of a confirmation that is resumed
@@ -39,7 +40,9 @@ class Request(NamedTuple):
 def confirm(request: Request, session: Session) -> list[SweepRecord]:
     """Train the finalists of each dataset and compare them; returns the confirmations' records."""
     records = _sweeps(request)
-    confirmations = [finalists.confirmation_of(record, request.top, request.seeds) for record in records]
+    confirmations = [
+        finalists.confirmation_of(record, request.top, request.seeds, order=request.order) for record in records
+    ]
     config = _configuration(records, confirmations, request)
     spaces = check(config)
     name = finalists.directory_name(records, confirmations)
@@ -123,6 +126,7 @@ def _plan(plan: Plan, record: SweepRecord, confirmation: Confirmation) -> Plan:
 
 def _options(request: Request) -> dict[str, str]:
     options = {"sweep": request.sweep, "top": str(request.top), "seeds": str(request.seeds), **request.named}
+    options["order"] = str(request.order).lower()
     return options | ({"tracking.uri": secrets.public(request.uri)} if request.uri else {})
 
 

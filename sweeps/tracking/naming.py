@@ -21,7 +21,8 @@ def sweep_name(started: SweepStarted) -> str:
 
 
 def trial_name(started: SweepStarted, trial: TrialRecord) -> str:
-    return f"{started.model}-{_short(started.sweep)}-{trial.trial:02d}"
+    shuffled = "-shuffled" if trial.shuffled else ""
+    return f"{started.model}-{_short(started.sweep)}-{trial.trial:02d}{shuffled}"
 
 
 def sweep_tags(started: SweepStarted, project_run: str | None) -> dict[str, str]:
@@ -64,7 +65,11 @@ def trial_tags(started: SweepStarted, trial: TrialRecord, parent: str) -> dict[s
         PARENT: parent,
         **_shared(started),
     }
-    return tags if trial.origin is None else {**tags, "origin": str(trial.origin)}
+    if trial.origin is not None:
+        tags["origin"] = str(trial.origin)
+    if trial.shuffled:
+        tags["words"] = "shuffled"
+    return tags
 
 
 def reason_tag(reason: str) -> RunTag:

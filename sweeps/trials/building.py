@@ -23,7 +23,7 @@ from sweeps.errors import TrialFailedError
 from sweeps.trials import evaluation
 from sweeps.trials.evaluation import Confusion
 from sweeps.trials.native_logs import without_native_logs
-from sweeps.trials.rows import Rows
+from sweeps.trials.rows import Rows, shuffled
 from sweeps.trials.spec import Dataset, OnEpoch, Split, TrialSpec
 
 # Training steps on a GPU between two returns to Python. A return takes some 0.8 ms (a network that computes almost
@@ -60,6 +60,10 @@ def compiled(spec: TrialSpec) -> tuple[Dataset, keras.Model]:
     if spec.final:
         x = cast("NDArray[np.int32]", Rows(data.train.x, data.validation.x))
         data = data._replace(train=Split(x, np.concatenate([data.train.y, data.validation.y])))
+    if spec.shuffled:
+        seeds = (int(seed) for seed in np.random.SeedSequence(spec.seed).generate_state(3, np.uint64))
+        train, validation, test = (_shuffled(next(seeds), split) for split in (data.train, data.validation, data.test))
+        data = data._replace(train=train, validation=validation, test=test)
     # This frees the trials before, but forgets seed and dtype policy too, so it comes first.
     keras.backend.clear_session()
     keras.utils.set_random_seed(spec.seed)
@@ -100,6 +104,10 @@ def _data(spec: TrialSpec) -> Dataset:
     if data.digest != spec.digest:
         raise TrialFailedError(f"the worker's data differ from the driver's: {data.digest}, not {spec.digest}")
     return data
+
+
+def _shuffled(seed: int, split: Split) -> Split:
+    return Split(cast("NDArray[np.int32]", shuffled(seed, split.x)), split.y)
 
 
 def _built(spec: TrialSpec, data: Dataset) -> keras.Model:

@@ -77,6 +77,7 @@ class TrialSpec(NamedTuple):
     checkpoint: Checkpoint | None = None
     final: bool = False  # train on train and validation together; nothing is held out and nothing is chosen
     origin: int | None = None  # of a confirmation: the sweep's trial whose configuration this is
+    shuffled: bool = False  # train and test on the same documents with the words of each in a random order
     class_weight: str = "none"  # none | balanced; metrics count every document alike in any case
     cache: str = ""  # the dotted name of a module that keeps data by their digest, and fetches them; none if empty
 

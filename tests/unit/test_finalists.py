@@ -14,7 +14,7 @@ from sweeps import driver, journal
 from sweeps.analysis import confirmation
 from sweeps.driver import Search
 from sweeps.errors import SweepError
-from sweeps.finalists import FixedList, confirmation_of, fresh_seeds
+from sweeps.finalists import FixedList, confirmation_of, directory_name, fresh_seeds
 from sweeps.journal import SweepRecord
 from sweeps.metrics import METRICS
 from sweeps.trials.spec import Checkpoint, Cost, EpochReport, OnEpoch, Predictions, TrialResult, TrialSpec
@@ -89,6 +89,22 @@ def test_the_best_by_validation_and_the_baseline_are_trained_with_the_same_seeds
     for trial in retraining.trials:
         assert trial.values == record.trials[trial.origin].values
         assert trial.epochs == record.trials[trial.origin].best_epoch
+
+
+def test_the_best_by_validation_is_trained_on_shuffled_words_too_and_its_weights_are_not_kept() -> None:
+    record = searched()
+    retraining = confirmation_of(record, 2, 3, order=True)
+    assert [trial for trial in retraining.trials if not trial.shuffled] == [*confirmation_of(record, 2, 3).trials]
+    mixed = [trial for trial in retraining.trials if trial.shuffled]
+    assert {trial.origin for trial in mixed} == {record.ranking()[0].trial}
+    assert len({trial.seed for trial in mixed}) == 3
+    assert retraining.trials == confirmation_of(record, 2, 5, order=True).trials[: len(retraining.trials)]
+    names = {directory_name([record], [confirmation_of(record, 2, 3, order=order)]) for order in (True, False)}
+    assert len(names) == 2
+    proposals = FixedList(retraining)
+    while proposals.ask():
+        pass
+    assert not {number for number in proposals.candidates() if retraining.trials[number].shuffled}
 
 
 def test_no_seed_is_one_that_the_sweep_used() -> None:

@@ -123,3 +123,47 @@ def test_the_choice_is_the_best_trial_of_a_sweep_or_the_first_seed_of_a_confirme
     assert (choice.why["confirms"], choice.why["origin"]) == (confirmations.SWEEP, "3")
     assert float(choice.why["confirm/gain"]) == pytest.approx(0.03, abs=0.003)
     assert confirmation.choice(confirmations.record(tmp_path, {}, noise=0.01)) is None
+
+
+def test_word_order_is_worth_what_the_choice_loses_on_shuffled_words(tmp_path: Path) -> None:
+    record = confirmations.record(tmp_path, {3: 0.03}, shuffled=-0.02)
+    outcomes = confirmation.outcomes(record)
+    mixed = outcomes[-1]
+    assert [outcome.name for outcome in outcomes] == ["trial 3", "trial 5", "baseline", "trial 3, words shuffled"]
+    assert mixed.order is not None
+    assert (mixed.order.pairs, mixed.order.mean) == (5, pytest.approx(0.05, abs=0.003))
+    assert mixed.order.over_examples is not None
+    assert mixed.mean == pytest.approx(0.78, abs=0.003)
+    assert str(outcomes[:-1]) == str(confirmation.outcomes(confirmations.record(tmp_path, {3: 0.03})))  # with NaN
+    assert confirmation.winner(outcomes) == outcomes[0]
+    sentence = confirmation.conclusions(outcomes)[-1]
+    assert sentence.startswith(f"Word order is worth {100 * mixed.order.mean:.1f} ± 0.")
+    assert sentence.endswith(f"with the words of each document shuffled, it reaches {mixed.mean:.4f}.")
+    assert confirmation.metrics(outcomes)["confirm/word_order"] == mixed.order.mean
+    choice = confirmation.choice(record)
+    assert choice is not None
+    assert not choice.trial.shuffled
+
+
+@pytest.mark.parametrize(
+    ("gain", "words"),
+    [(0.03, "Word order: no worth that 5 seeds can show"), (0.06, "Word order costs the search's choice 3.")],
+)
+def test_word_order_that_is_worth_nothing_is_not_praised(gain: float, words: str, tmp_path: Path) -> None:
+    outcomes = confirmation.outcomes(confirmations.record(tmp_path, {3: 0.03}, shuffled=gain))
+    assert confirmation.conclusions(outcomes)[-1].startswith(words)
+
+
+def test_one_seed_does_not_show_what_word_order_is_worth(tmp_path: Path) -> None:
+    outcomes = confirmation.outcomes(confirmations.record(tmp_path, {3: 0.03}, shuffled=-0.1, seeds=1))
+    assert confirmation.conclusions(outcomes)[-1].startswith("Word order: too few seeds to say what it is worth")
+    assert "confirm/word_order_half_width" not in confirmation.metrics(outcomes)
+
+
+def test_a_baseline_on_shuffled_words_is_no_baseline(tmp_path: Path) -> None:
+    finalists = {"0": 0.76, "3": 0.75}
+    record = confirmations.record(tmp_path, {3: 0.01}, finalists=finalists, shuffled=-0.3)
+    baseline, other, mixed = confirmation.outcomes(record)
+    assert (baseline.baseline, other.baseline, mixed.baseline) == (True, False, False)
+    assert other.gain == pytest.approx(0.01, abs=0.003)
+    assert mixed.name == "baseline, words shuffled"

@@ -130,7 +130,7 @@ class Store:
 def test_no_command_calls_a_function_of_others(key: str, yaml: str, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(reader, "StoredSweeps", Store(with_foreign(yaml, key, FOREIGN[key])))
 
-    def called(*_: Any) -> None:
+    def called(*_: Any, **__: Any) -> None:
         raise AssertionError("it went on")
 
     monkeypatch.setattr(reproduce, "check", called)

@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any
 
 import keras
+import numpy as np
 import pytest
 from keras import layers
 
@@ -206,3 +207,19 @@ def test_the_sizes_of_a_model_are_those_of_its_data() -> None:
     searched = spec(values={**spec().values, "maxlen": 7, "num_words": 9})
     _, model = building.compiled(searched)
     assert model.input_shape == (None, MAXLEN)
+
+
+def test_a_trial_on_shuffled_words_has_the_same_documents_in_other_orders_and_repeats_to_the_last_bit() -> None:
+    plain, _ = building.compiled(spec())
+    mixed, _ = building.compiled(spec(shuffled=True))
+    for part in ("train", "validation", "test"):
+        ours, theirs = getattr(mixed, part), getattr(plain, part)
+        assert (np.sort(ours.x[:]) == np.sort(theirs.x)).all()
+        assert (ours.x[:] != theirs.x).any()
+        assert (ours.y == theirs.y).all()
+    first, second = (
+        training.run(spec(shuffled=True, final=True, epochs=2, objective="train/accuracy"), lambda _: None)
+        for _ in range(2)
+    )
+    assert first.curves == second.curves
+    assert first.curves != training.run(spec(final=True, epochs=2, objective="train/accuracy"), lambda _: None).curves
