@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 
 from sweeps.analysis import statistics
 from sweeps.analysis.classes import PerClass, per_class
-from sweeps.analysis.statistics import Interval
+from sweeps.analysis.statistics import LEVEL, Interval
 from sweeps.analysis.wording import points
 from sweeps.journal import SweepRecord, TrialRecord
 from sweeps.trials import predictions
@@ -35,7 +35,8 @@ class Difference(NamedTuple):
 class Outcome(NamedTuple):
     """The test accuracies of one configuration, one for each seed, and its gain over the baseline.
 
-    Every half width is half of a 95 % interval.
+    Every half width is half of a 95 % interval. The gain of the search's first choice is the one that was to be
+    confirmed; the intervals of the other finalists' gains are so wide that all of them hold together in 95 %.
     """
 
     origin: int  # the sweep's trial that had the configuration
@@ -86,9 +87,12 @@ def outcomes(record: SweepRecord) -> list[Outcome]:
     """The outcome of each finalist, in the order of the search's validation; then that of the first, words shuffled."""
     finalists = record.started.finalists
     baseline = _completed(record, 0)
+    others = statistics.level_of_each(sum(name != "0" for name in [*finalists][1:]))
     results = [
-        _outcome(record, int(name), accuracy, baseline, lead=accuracy - finalists["0"])
-        for name, accuracy in finalists.items()
+        _outcome(
+            record, int(name), accuracy, baseline, lead=accuracy - finalists["0"], level=others if place else LEVEL
+        )
+        for place, (name, accuracy) in enumerate(finalists.items())
     ]
     if results and _completed(record, results[0].origin, shuffled=True):
         results.append(_shuffled(record, results[0]))
@@ -139,6 +143,8 @@ def conclusions(outcomes: Sequence[Outcome]) -> list[str]:
     sentences = [f"{comparison(each)}." for each in outcomes if not each.baseline and each.order is None]
     if outcomes[0].pairs and outcomes[0].lead > 0:
         sentences.append(f"{winners_curse(outcomes[0])}.")
+    if not outcomes[0].baseline and outcomes[0].pairs > 1 and outcomes[0].gain_half_width > 0:
+        sentences.append(f"{what_seeds_can_show(outcomes[0])}.")
     confirmed = winner(outcomes)
     if outcomes[0].baseline:
         sentences.append("The search's own choice was the baseline: there was no gain to confirm.")
@@ -165,6 +171,20 @@ def comparison(outcome: Outcome) -> str:
     if outcome.gain_over_examples is not None and not outcome.gain_over_examples.excludes_zero:
         sentence += "; but other test examples might not show it"
     return sentence
+
+
+def what_seeds_can_show(outcome: Outcome) -> str:
+    """Say which gain so many seeds can show, and how many show it better, as one sentence without its full stop."""
+    n, half_width, examples = outcome.pairs, outcome.gain_half_width, outcome.gain_over_examples
+    least = f"{100 * statistics.detectable(half_width, n):.1f} points"
+    sentence = f"{n} seeds show a gain of {least} in four of five confirmations"
+    if examples is not None and examples.high - examples.low > 2 * half_width:
+        spread = 100 * (examples.high - examples.low) / 2
+        return (
+            f"{sentence}; more seeds would not help, as the choice of test examples alone leaves ± {spread:.1f} points"
+        )
+    needed = statistics.pairs_for(half_width / 2, half_width, n)
+    return f"{sentence}; an interval half as wide, ± {100 * half_width / 2:.1f} points, takes about seeds={needed}"
 
 
 def worth_of_order(outcome: Outcome) -> str:
@@ -197,11 +217,17 @@ def winners_curse(outcome: Outcome) -> str:
 
 
 def _outcome(
-    record: SweepRecord, origin: int, accuracy: float, baseline: Mapping[int, TrialRecord], *, lead: float
+    record: SweepRecord,
+    origin: int,
+    accuracy: float,
+    baseline: Mapping[int, TrialRecord],
+    *,
+    lead: float,
+    level: float,
 ) -> Outcome:
     trials = _completed(record, origin)
     scores = _accuracies(trials)
-    gain = _difference(record, trials, baseline if origin else {})
+    gain = _difference(record, trials, baseline if origin else {}, level)
     return Outcome(
         origin=origin,
         search_accuracy=accuracy,
@@ -235,12 +261,14 @@ def _shuffled(record: SweepRecord, ordered: Outcome) -> Outcome:
     )
 
 
-def _difference(record: SweepRecord, ours: Mapping[int, TrialRecord], theirs: Mapping[int, TrialRecord]) -> Difference:
+def _difference(
+    record: SweepRecord, ours: Mapping[int, TrialRecord], theirs: Mapping[int, TrialRecord], level: float = LEVEL
+) -> Difference:
     """Compare the test accuracies of two configurations, seed by seed and example by example."""
     pairs = [(ours[seed], theirs[seed]) for seed in sorted(ours.keys() & theirs.keys())]
     gains = [our.test["test/accuracy"] - their.test["test/accuracy"] for our, their in pairs]
     mean = float(np.mean(gains)) if gains else math.nan
-    return Difference(len(pairs), mean, statistics.half_width(gains), _over_examples(record, pairs))
+    return Difference(len(pairs), mean, statistics.half_width(gains, level), _over_examples(record, pairs, level))
 
 
 def _accuracies(trials: Mapping[int, TrialRecord]) -> tuple[float, ...]:
@@ -253,7 +281,9 @@ def _completed(record: SweepRecord, origin: int, *, shuffled: bool = False) -> d
     return {trial.seed: trial for trial in trials}
 
 
-def _over_examples(record: SweepRecord, pairs: Sequence[tuple[TrialRecord, TrialRecord]]) -> Interval | None:
+def _over_examples(
+    record: SweepRecord, pairs: Sequence[tuple[TrialRecord, TrialRecord]], level: float
+) -> Interval | None:
     """The interval of the mean difference in correctness, which is averaged over the seeds for each example."""
     differences: list[NDArray[np.float64]] = []
     for trial, baseline in pairs:
@@ -261,7 +291,7 @@ def _over_examples(record: SweepRecord, pairs: Sequence[tuple[TrialRecord, Trial
         if ours is None or theirs is None:
             return None
         differences.append(ours - theirs)
-    return statistics.bootstrap_mean(np.mean(differences, axis=0)) if differences else None
+    return statistics.bootstrap_mean(np.mean(differences, axis=0), level) if differences else None
 
 
 def _correct(record: SweepRecord, trial: TrialRecord) -> NDArray[np.float64] | None:

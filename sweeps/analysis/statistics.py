@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import math
 from collections.abc import Sequence
 from statistics import NormalDist
@@ -11,6 +12,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 LEVEL = 0.95  # of every interval
+POWER = 0.8  # the chance to show a difference that is there
 RESAMPLES = 2000
 SEED = 7  # of the resampling: the same record gives the same page
 
@@ -38,20 +40,44 @@ def luck_of_the_best(n: int) -> float:
     return NormalDist().inv_cdf((n - 0.375) / (n + 0.25)) if n > 1 else 0.0
 
 
-def half_width(values: Sequence[float]) -> float:
-    """Half the width of the 95 % interval of the mean of a few values (Student's t); infinite for one value."""
-    if len(values) < 2:
-        return math.inf
+def level_of_each(intervals: int) -> float:
+    """The level at which each of so many intervals has to be, so that all hold together in 95 % (Bonferroni)."""
+    return 1 - (1 - LEVEL) / max(1, intervals)
+
+
+def half_width(values: Sequence[float], level: float = LEVEL) -> float:
+    """Half the width of the interval of the mean of a few values (Student's t); infinite for one value."""
+    return (
+        _quantile(level, len(values)) * float(np.std(values, ddof=1)) / math.sqrt(len(values))
+        if len(values) > 1
+        else math.inf
+    )
+
+
+def detectable(half_width: float, n: int) -> float:
+    """The difference that `n` pairs with this 95 % interval show with a chance of 80 %; needs at least two pairs."""
     from scipy.stats import t
 
-    return float(t.ppf((1 + LEVEL) / 2, len(values) - 1) * np.std(values, ddof=1) / math.sqrt(len(values)))
+    return half_width * (1 + float(t.ppf(POWER, n - 1)) / _quantile(LEVEL, n))
 
 
-def bootstrap_mean(values: NDArray[np.float64]) -> Interval:
-    """The 95 % percentile interval of the mean of (n,) values, resampled with replacement."""
+def pairs_for(wished: float, half_width: float, n: int) -> int:
+    """The number of pairs whose 95 % interval has the `wished` half width, where that of `n` pairs has this one."""
+    deviation = half_width * math.sqrt(n) / _quantile(LEVEL, n)
+    return next(m for m in itertools.count(2) if _quantile(LEVEL, m) * deviation / math.sqrt(m) <= wished)
+
+
+def _quantile(level: float, n: int) -> float:
+    from scipy.stats import t
+
+    return float(t.ppf((1 + level) / 2, n - 1))
+
+
+def bootstrap_mean(values: NDArray[np.float64], level: float = LEVEL) -> Interval:
+    """The percentile interval of the mean of (n,) values, resampled with replacement."""
     # How often each value is drawn in n draws among n values is multinomial. Equal values are drawn together, so
     # 25,000 examples with a dozen different values cost no more than a dozen examples.
     distinct, counts = np.unique(values, return_counts=True)
     drawn = np.random.default_rng(SEED).multinomial(len(values), counts / len(values), size=RESAMPLES)
     means = drawn @ distinct / len(values)
-    return Interval(*(float(q) for q in np.quantile(means, [(1 - LEVEL) / 2, (1 + LEVEL) / 2])))
+    return Interval(*(float(q) for q in np.quantile(means, [(1 - level) / 2, (1 + level) / 2])))

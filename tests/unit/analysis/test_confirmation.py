@@ -20,7 +20,8 @@ def test_a_better_configuration_is_confirmed_with_the_size_of_its_gain(tmp_path:
     assert confirmation.winner(outcomes) == first
     sentences = confirmation.conclusions(outcomes)
     assert sentences[0].startswith("Trial 3: better than the baseline by ")
-    assert sentences[-2].startswith("The winner's curse: trial 3 led the baseline by +6.0 points")
+    assert sentences[-3].startswith("The winner's curse: trial 3 led the baseline by +6.0 points")
+    assert sentences[-2].startswith("5 seeds show a gain of 0.")
     assert sentences[-1] == "Confirmed: trial 3, the search's choice, is better than the baseline."
     assert not second.beats_baseline
 
@@ -167,3 +168,25 @@ def test_a_baseline_on_shuffled_words_is_no_baseline(tmp_path: Path) -> None:
     assert (baseline.baseline, other.baseline, mixed.baseline) == (True, False, False)
     assert other.gain == pytest.approx(0.01, abs=0.003)
     assert mixed.name == "baseline, words shuffled"
+
+
+def test_the_gains_of_the_other_finalists_hold_together_and_that_of_the_first_for_itself(tmp_path: Path) -> None:
+    two, three = {"3": 0.76, "5": 0.75, "0": 0.70}, {"3": 0.76, "5": 0.75, "6": 0.74, "0": 0.70}
+    few = confirmation.outcomes(confirmations.record(tmp_path / "few", {}, finalists=two))
+    many = confirmation.outcomes(confirmations.record(tmp_path / "many", {}, finalists=three))
+    assert many[0].gain_half_width == few[0].gain_half_width
+    assert many[1].gain_half_width > 1.1 * few[1].gain_half_width
+    assert many[1].gain_over_examples is not None
+    assert few[1].gain_over_examples is not None
+    assert many[1].gain_over_examples.high > few[1].gain_over_examples.high
+
+
+def test_more_seeds_are_advised_only_where_they_help(tmp_path: Path) -> None:
+    first = confirmation.outcomes(confirmations.record(tmp_path, {3: 0.03}, noise=0.02))[0]
+    assert confirmation.what_seeds_can_show(first).endswith("takes about seeds=13")
+    by_examples = first._replace(gain_over_examples=confirmation.Interval(-0.5, 0.5))
+    assert confirmation.what_seeds_can_show(by_examples).endswith(
+        "the choice of test examples alone leaves ± 50.0 points"
+    )
+    certain = first._replace(gain_half_width=0.0)
+    assert not any("seeds show" in sentence for sentence in confirmation.conclusions([certain]))

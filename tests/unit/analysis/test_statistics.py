@@ -36,3 +36,27 @@ def test_the_bootstrap_agrees_with_the_normal_interval() -> None:
     assert low == pytest.approx(values.mean() - half, abs=half / 10)
     assert high == pytest.approx(values.mean() + half, abs=half / 10)
     assert (low, high) == statistics.bootstrap_mean(values)
+
+
+@pytest.mark.parametrize("n", [3, 5, 12])
+def test_the_detectable_difference_is_shown_in_four_of_five_repetitions(n: int) -> None:
+    quantile = statistics.half_width([0.0] * (n - 1) + [1.0]) * math.sqrt(n) / np.std([0.0] * (n - 1) + [1.0], ddof=1)
+    expected = statistics.detectable(quantile / math.sqrt(n), n)  # with a deviation of 1
+    samples = np.random.default_rng(3).normal(expected, 1, (4000, n))
+    shown = [sample.mean() > statistics.half_width(list(sample)) for sample in samples]
+    assert np.mean(shown) == pytest.approx(statistics.POWER, abs=0.05)
+
+
+def test_more_pairs_are_asked_for_until_the_interval_is_narrow_enough() -> None:
+    # A deviation of 1: t(0.975, 4) / sqrt(5) = 1.242; half of it takes 13 pairs, t(0.975, 12) / sqrt(13) = 0.604.
+    assert statistics.pairs_for(1.242 / 2, 1.242, 5) == 13
+    assert statistics.pairs_for(1.242, 1.2419, 5) == 5
+
+
+def test_intervals_that_are_to_hold_together_are_wider() -> None:
+    assert statistics.level_of_each(0) == statistics.level_of_each(1) == statistics.LEVEL
+    assert statistics.level_of_each(5) == pytest.approx(0.99)
+    values = [1.0, 2, 3, 4, 5]
+    assert statistics.half_width(values, 0.99) == pytest.approx(4.604 * math.sqrt(2.5 / 5), rel=1e-3)
+    wide, narrow = (statistics.bootstrap_mean(np.array(values * 20), level) for level in (0.99, 0.95))
+    assert wide.low < narrow.low < narrow.high < wide.high
