@@ -217,6 +217,8 @@ class Session:
         records, tracker, logged = self.conduct(sweeps, engine, description)
         for record in records:
             self.console.print(terminal.results(record))
+            for sentence in terminal.verdict(record):
+                self.console.print(sentence, soft_wrap=True)
             if ending := terminal.ending(record):
                 self.console.print(ending, soft_wrap=True)
             self.console.print(f"report: {record.directory / report.FILE}", soft_wrap=True)
