@@ -75,6 +75,11 @@ ONLY_IN = {
     "jinja2": {"sweeps.report.html"},
     "rich": {"sweeps.console", "sweeps.reading", "sweeps.terminal", "sweeps.session", "pipelines"},
     "hydra": {"conf"},
+    "sklearn": {"sweeps.metrics", "sweeps.search.bayesian", "sweeps.analysis", "sweeps.trials.references"},
+    "scipy": {
+        *("sweeps.search.bayesian", "sweeps.analysis", "sweeps.trials.references", "sweeps.trials.word_counts"),
+        "pipelines.data.splits",
+    },
     "pyarrow": {"pipelines.data"},
     "tokenizers": {"sweeps.text_encoder", "pipelines.data.vocabulary"},
 }
