@@ -42,6 +42,7 @@ class References:
         """Keep them in the cache, and yield their events. Raises `OSError` if their predictions cannot be written."""
         reference_cache.write(self._kept, found)
         yield from self._events(found, record, cached=False)
+        self._ended.update(NAMES)  # a worker that returned too few would return them again
 
     def failed(self, reason: str, record: SweepRecord) -> Iterator[ReferenceEnded]:
         yield from self._events([Reference(name, failure=reason) for name in NAMES], record, cached=False)

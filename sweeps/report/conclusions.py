@@ -52,8 +52,8 @@ def sentences(sweep: SweepSummary) -> Iterator[str]:
     tied = f"; {ties} other{'s' if ties > 1 else ''} reached the same" if ties else ""
     yield f"{name} has the best {sweep.objective}, {best.objective:.4f}, of {completed} completed {trials}{tied}."
     yield from _gain(sweep)
-    yield from _luck(sweep)
     yield from references.sentences(sweep.record)
+    yield from _luck(sweep)
     if sweep.started.held_out == "test":
         yield "The val/ metrics are the test set's: no trial was chosen or stopped by them."
     elif can_be_confirmed(sweep):

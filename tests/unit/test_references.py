@@ -234,3 +234,9 @@ def test_a_full_disk_is_named_as_for_a_trial(job: Job, monkeypatch: pytest.Monke
     with pytest.raises(driver.SweepError, match="No space left on device"):
         driver.run([search], FakeEngine(found))
     search.close()
+
+
+def test_a_worker_that_returns_too_few_of_them_is_not_asked_for_ever(job: Job) -> None:
+    search, engine = sweep(job, learn)  # which knows none
+    assert sum(spec.reference for spec in engine.specs) == 1
+    assert search.over

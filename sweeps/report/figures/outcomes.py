@@ -18,11 +18,11 @@ from sweeps.report.figures import style
 from sweeps.report.html import Figure
 
 LEVELS = {
-    "floor": {**style.TRIAL, "color": style.GREY, "marker": "|", "markersize": 10},
+    "floor": {"color": style.BLACK, "marker": "|", "markersize": 12},
     "reference": {**style.TRIAL, "color": style.GREEN, "marker": "s", "alpha": 1},
     "baseline": style.BASELINE,
     "best": style.BEST,
-    "ceiling": {**style.TRIAL, "color": style.GREY, "marker": "|", "markersize": 10},
+    "ceiling": {"color": style.BLACK, "marker": "|", "markersize": 12},
 }
 Point = tuple[TrialRecord, float, float]  # a trial and where it lies: x, y
 
@@ -77,9 +77,9 @@ def between(sweep: SweepSummary) -> Iterator[Figure]:
         axes.errorbar([level.accuracy], [place], xerr=level.error and 2 * level.error, capsize=2, **LEVELS[level.kind])
     axes.set_yticks(range(len(levels)), [level.name for level in reversed(levels)])
     axes.set_ylim(-0.6, len(levels) - 0.4)
-    axes.set_xlabel(f"{axis_label('test/accuracy')}; bars: two standard errors")
+    axes.set_xlabel(axis_label("test/accuracy"))
     alt = "Test accuracy; " + ", ".join(f"{level.name}: {level.accuracy:.4f}" for level in levels)
-    yield Figure("between", "Between floor and ceiling", alt, style.png(figure))
+    yield Figure("between", "Between floor and ceiling, ± two standard errors", alt, style.png(figure))
 
 
 def confirmed(outcomes: Sequence[Outcome]) -> Iterator[Figure]:
