@@ -192,7 +192,7 @@ def results(record: SweepRecord) -> Table:
 def _beside(record: SweepRecord) -> Iterator[tuple[str, Mapping[str, float], str]]:
     """Yield the references, the floor and the ceiling: name, scores, and what each is."""
     for reference in references.completed(record):
-        text = f"{references.title(reference)}; {duration(reference.cost['seconds'])}"
+        text = f"{references.title(reference)}; {references.time_of(reference)}"
         yield "linear", reference.scores, text
     if record.started.audit:
         facts = audit.of(record.started.audit)
@@ -262,7 +262,7 @@ def _reference_line(record: SweepRecord, reference: ReferenceEnded) -> Text:
     if not reference.completed:
         return Text(escaped(f"{name} failed: {reference.reason}"), style="red")
     tested = metrics.shown_in("terminal")[0]
-    cost = "known from an earlier sweep" if reference.cached else duration(reference.cost["seconds"])
+    cost = "known from an earlier sweep" if reference.cached else references.time_of(reference)
     return Text(escaped(f"{name}: {tested} {number(reference.scores.get(tested))}, {cost}"))
 
 

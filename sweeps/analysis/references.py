@@ -47,6 +47,12 @@ def title(reference: ReferenceEnded) -> str:
     return f"{TITLES.get(reference.name, reference.name)}{f', {settings}' if settings else ''}"
 
 
+def time_of(reference: ReferenceEnded) -> str:
+    """Write how long a reference took, from counting words to the test."""
+    seconds = reference.cost["seconds"]
+    return duration(seconds) if seconds >= 1 else "less than 1 s"
+
+
 def completed(record: SweepRecord) -> list[ReferenceEnded]:
     return [reference for reference in record.references.values() if reference.completed]
 
@@ -107,8 +113,8 @@ def _introduced(record: SweepRecord, reference: ReferenceEnded) -> str:
     part = f" on {documents:,} of {of:,} texts" if documents < of else ""
     accuracy = percentage(reference.scores[TESTED])
     return (
-        f"A linear model on counts of words ({title(reference)}), trained{part} in "
-        f"{duration(reference.cost['seconds'])}, has a test accuracy of {accuracy}"
+        f"A linear model on counts of words ({title(reference)}), trained{part} in {time_of(reference)}, "
+        f"has a test accuracy of {accuracy}"
     )
 
 

@@ -65,7 +65,7 @@ def build(records: Sequence[SweepRecord]) -> Overview:
 
 def render(overview: Overview, pages: Mapping[str, str]) -> str:
     """Render the overview; `pages` maps each sweep's name to the address of its page."""
-    return html.render("overview.html", overview=overview, pages=pages, compared_by=COMPARED_BY, title=references.title)
+    return html.render("overview.html", overview=overview, pages=pages, compared_by=COMPARED_BY, references=references)
 
 
 def _cell(records: Sequence[SweepRecord]) -> Cell | None:

@@ -88,3 +88,7 @@ def test_every_level_has_its_place_between_floor_and_ceiling() -> None:
     assert [kind for kind, _ in levels] == ["floor", "reference", "reference", "baseline", "best", "ceiling"]
     assert [levels[key] for key in levels if key[0] in ("floor", "ceiling")] == [0.36, 0.94]
     assert ("reference", "later_one") in levels  # of a later version of this project
+
+
+def test_a_reference_of_a_moment_took_less_than_a_second() -> None:
+    assert ", trained in less than 1 s, has" in sentence(records.reference(cost={"seconds": 0.2, "documents": 20_000}))
