@@ -24,7 +24,7 @@ Value = int | float | str | bool  # of a hyperparameter
 Values = Mapping[str, Value]  # hyperparameter -> value
 
 # Keys that may change when a sweep is resumed: none of them decides the outcome of a trial.
-RESUMABLE = ("trials", "minutes", "target", "engine", "tracking")
+RESUMABLE = ("trials", "minutes", "target", "references", "engine", "tracking")
 # Keywords that a dataset's `read` function may have; it is called with those that it names.
 READ_KEYWORDS = ("name", "source", "archive", "url", "sha256", "num_words", "maxlen", "num_classes")
 # Keys of `Data` that only tables have, and those that only documents have which a function reads.
@@ -179,6 +179,7 @@ class Config:
     # Keras Tuner reads 0 as "no seed" and would draw one.
     seed: int = _number(1, low=1, high=2**31 - 1)
     objective: str = "val/accuracy"  # see `sweeps.metrics`
+    references: str = _one_of("linear", "linear", "none")
     dry_run: bool = False
     resume: str | None = None
     reproduce: str | None = None

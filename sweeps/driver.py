@@ -22,6 +22,7 @@ from sweeps.journal import (
     EpochEnded,
     Event,
     Journal,
+    ReferenceEnded,
     SweepEnded,
     SweepRecord,
     SweepResumed,
@@ -33,8 +34,9 @@ from sweeps.journal import (
 from sweeps.journal.clock import CLOCK
 from sweeps.journal.endings import EXHAUSTED, IN_WORDS, MAX_FAILURES, MINUTES, TARGET
 from sweeps.plan import Plan
+from sweeps.references import References
 from sweeps.search.ask_tell import AskTell
-from sweeps.trials import early_stopping, predictions
+from sweeps.trials import early_stopping, predictions, references
 from sweeps.trials.checkpoints import Checkpoints
 from sweeps.trials.engine import Engine, Failed, Finished, Message, Started
 from sweeps.trials.spec import EpochReport, TrialResult, TrialSpec
@@ -64,7 +66,7 @@ def run(searches: Sequence[Search], engine: Engine) -> None:
         for search in searches:
             search.enforce_limits(engine, left)
         while engine.free and (spec := _next_spec(searches, left)):
-            engine.submit(by_name[spec.sweep].plan.function, spec)
+            engine.submit(references.RUN if spec.reference else by_name[spec.sweep].plan.function, spec)
         if all(search.over for search in searches):
             return
         message = engine.next(TICK)
@@ -77,7 +79,13 @@ def _next_spec(searches: Sequence[Search], left: float) -> TrialSpec | None:
     order = list(searches)
     if left < math.inf:  # otherwise the first sweep would take the time of all
         order.sort(key=lambda search: len(search.record.trials))
-    return next((spec for search in order if (spec := search.propose(left)) is not None), None)
+    proposed = (
+        spec
+        for propose in (Search.propose, Search.propose_references)
+        for search in order
+        if (spec := propose(search, left)) is not None
+    )
+    return next(proposed, None)
 
 
 def seconds_left(searches: Sequence[Search]) -> float:
@@ -107,7 +115,12 @@ class Search:
     """
 
     def __init__(
-        self, plan: Plan, oracle: AskTell, listeners: Sequence[Listener] = (), past: Sequence[Event] = ()
+        self,
+        plan: Plan,
+        oracle: AskTell,
+        listeners: Sequence[Listener] = (),
+        past: Sequence[Event] = (),
+        references: References | None = None,
     ) -> None:
         self.plan = plan
         self.over = False
@@ -116,6 +129,7 @@ class Search:
         self.record = SweepRecord.of(plan.directory, past) if past else SweepRecord(plan.directory, self._started())
         self._oracle = oracle
         self._listeners = listeners
+        self._references = references
         self._checkpoints = Checkpoints(plan.directory / "checkpoints")
         self._out: dict[int, TrialSpec] = {}
         self._on_worker: dict[int, float] = {}  # trial -> when it started there
@@ -148,18 +162,38 @@ class Search:
             if proposal is not None:
                 bar = self._median.bar() if self._median else ()
                 return self._start(self._spec(*proposal)._replace(bar=tuple(bar)))
-        if not self._out:
-            all_ran = self.plan.confirmation or len(self.record.trials) >= self.plan.config.trials
-            self._finish(reason or ("trials" if all_ran else EXHAUSTED))
+        if self._out:
+            return None
+        if reason != MAX_FAILURES and (references := self.propose_references()) is not None:
+            return references
+        all_ran = self.plan.confirmation or len(self.record.trials) >= self.plan.config.trials
+        self._finish(reason or ("trials" if all_ran else EXHAUSTED))
         return None
 
+    def propose_references(self, left: float = math.inf) -> TrialSpec | None:
+        """Return the task that trains the references; None while it is out, and where none are left to be trained.
+
+        It takes a worker that has no trial to run, or the next free one once the sweep would end but for them. They
+        take seconds, so no budget keeps them from it.
+        """
+        if self.over or self._references is None or self._references.spec.trial in self._out:
+            return None
+        if self._references.left(self.record):
+            self._begin()  # which may find them in the cache
+        if not self._references.left(self.record):
+            return None
+        self._out[self._references.spec.trial] = self._references.spec
+        return self._references.spec
+
     def handle(self, message: Message) -> None:
-        """Take in a worker's message about one of this sweep's trials."""
+        """Take in a worker's message about one of this sweep's trials, or its references."""
         match message:
             case Started():
                 self._on_worker[message.spec.trial] = time.monotonic()
             case EpochReport():
                 self._epoch_ended(message)
+            case Finished() | Failed() if message.spec.reference:
+                self._references_ended(message)
             case Finished():
                 self._completed(message.spec, message.result)
             case Failed():
@@ -239,6 +273,8 @@ class Search:
         else:
             config = self.plan.config
             self._emit(SweepResumed(self.plan.yaml, config.trials, environment.here(self.plan.functions)))
+        if self._references is not None:
+            self._emit_references(self._references.cached(self.record))
 
     def _start(self, spec: TrialSpec, after: str = "") -> TrialSpec:
         self._begin()
@@ -314,6 +350,21 @@ class Search:
             return
         self._failures += 1
         self._end(TrialEnded(spec.trial, spec.attempt, "failed", reason, traceback=lines))
+
+    def _references_ended(self, message: Finished | Failed) -> None:
+        assert self._references is not None
+        del self._out[message.spec.trial]
+        self._on_worker.pop(message.spec.trial, None)
+        if isinstance(message, Finished):
+            self._journal.check_is_there()
+            self._emit_references(self._references.trained(message.result, self.record))
+        elif not (message.lost and self._references.try_again(self.plan.config.retries)):
+            self._emit_references(self._references.failed(message.reason, self.record))
+
+    def _emit_references(self, ended: Iterator[ReferenceEnded]) -> None:
+        with self._disk_errors_named():  # their predictions are on the disk before the journal names them
+            for event in ended:
+                self._emit(event)
 
     def _end(self, event: TrialEnded) -> None:
         del self._out[event.trial]

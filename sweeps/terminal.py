@@ -20,12 +20,14 @@ from rich.progress import (
 from rich.table import Table
 from rich.text import Text
 
-from sweeps import metrics
+from sweeps import audit, metrics
+from sweeps.analysis import references
 from sweeps.analysis.wording import duration, gain, number
 from sweeps.console import escaped
 from sweeps.journal import (
     EpochEnded,
     Event,
+    ReferenceEnded,
     SweepEnded,
     SweepRecord,
     SweepResumed,
@@ -37,7 +39,7 @@ from sweeps.journal import (
 from sweeps.journal.endings import IN_WORDS, MAX_FAILURES, MINUTES, TARGET
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Iterator, Mapping, Sequence
 
     from conf.schema import Values
     from sweeps.analysis.confirmation import Outcome
@@ -111,6 +113,8 @@ class Terminal:
                 self._remove((started.sweep, event.trial))
                 self._bars.console.print(_ended_line(record, record.trials[event.trial]), soft_wrap=True)
                 self._update_sweep(record)
+            case ReferenceEnded():
+                self._bars.console.print(_reference_line(record, event), soft_wrap=True)
             case SweepEnded():
                 self._remove((started.sweep, None))
 
@@ -178,7 +182,29 @@ def results(record: SweepRecord) -> Table:
             f"{trial.best_epoch}/{trial.epochs_run}",
             _assignments(values),
         )
+    for name, scores, text in _beside(record):
+        tested = (number(scores[metric]) if metric in scores else "" for metric in tests)
+        objective = scores.get(record.started.objective)
+        table.add_row(name, "" if objective is None else number(objective), "", *tested, "", text)
     return table
+
+
+def _beside(record: SweepRecord) -> Iterator[tuple[str, Mapping[str, float], str]]:
+    """Yield the references, the floor and the ceiling: name, scores, and what each is."""
+    for reference in references.completed(record):
+        text = f"{references.title(reference)}; {references.time_of(reference)}"
+        yield "linear", reference.scores, text
+    if record.started.audit:
+        facts = audit.of(record.started.audit)
+        yield "floor", {references.TESTED: facts.floor}, f"always answering {facts.largest}"
+        if facts.ceiling < 1:
+            yield "ceiling", {references.TESTED: facts.ceiling}, "equal texts have different labels"
+
+
+def verdict(record: SweepRecord) -> list[str]:
+    """Compare the best trial with the references, in sentences."""
+    standin = "; generated STAND-IN data" if record.started.source == "standin" else ""
+    return [f"{_heading(record)}{standin}: {sentence}" for sentence in references.sentences(record)]
 
 
 def confirmation_table(record: SweepRecord, outcomes: Sequence[Outcome]) -> Table:
@@ -229,6 +255,15 @@ def _ended_line(record: SweepRecord, trial: TrialRecord) -> Text:
             f"{tested} {number(trial.test.get(tested))}, {trial.cost['seconds']:.0f} s"
         )
     )
+
+
+def _reference_line(record: SweepRecord, reference: ReferenceEnded) -> Text:
+    name = f"{record.started.dataset} reference {references.title(reference)}"
+    if not reference.completed:
+        return Text(escaped(f"{name} failed: {reference.reason}"), style="red")
+    tested = metrics.shown_in("terminal")[0]
+    cost = "known from an earlier sweep" if reference.cached else references.time_of(reference)
+    return Text(escaped(f"{name}: {tested} {number(reference.scores.get(tested))}, {cost}"))
 
 
 def _heading(record: SweepRecord) -> str:

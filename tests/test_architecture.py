@@ -48,10 +48,14 @@ MAY_IMPORT = {
     "sweeps.tracking": {"sweeps.journal", "sweeps.text_encoder", "sweeps.trials"},
     "sweeps.environment": {"sweeps.journal", "sweeps.trials.gpus"},
     "sweeps.plan": {"sweeps.search.space", "sweeps.trials.spec"},
+    "sweeps.references": {"sweeps.plan", "sweeps.journal", "sweeps.trials"},
     "sweeps.finalists": {"sweeps.plan", "sweeps.journal", "sweeps.search.ask_tell"},
     "sweeps.estimate": {"sweeps.plan", "sweeps.search", "sweeps.trials"},
     "sweeps.reproduction": {"sweeps.plan", "sweeps.journal", "sweeps.trials"},
-    "sweeps.driver": {"sweeps.plan", "sweeps.environment", "sweeps.journal", "sweeps.search.ask_tell", "sweeps.trials"},
+    "sweeps.driver": {
+        *("sweeps.plan", "sweeps.environment", "sweeps.journal", "sweeps.search.ask_tell", "sweeps.trials"),
+        "sweeps.references",
+    },
     "sweeps.terminal": {"sweeps.console", "sweeps.analysis", "sweeps.journal", "sweeps.plan", "sweeps.estimate"},
     "sweeps.session": {"sweeps"},
     "pipelines.data": {"sweeps.trials.spec", "sweeps.text_encoder"},
@@ -71,6 +75,11 @@ ONLY_IN = {
     "jinja2": {"sweeps.report.html"},
     "rich": {"sweeps.console", "sweeps.reading", "sweeps.terminal", "sweeps.session", "pipelines"},
     "hydra": {"conf"},
+    "sklearn": {"sweeps.metrics", "sweeps.search.bayesian", "sweeps.analysis", "sweeps.trials.references"},
+    "scipy": {
+        *("sweeps.search.bayesian", "sweeps.analysis", "sweeps.trials.references", "sweeps.trials.word_counts"),
+        "pipelines.data.splits",
+    },
     "pyarrow": {"pipelines.data"},
     "tokenizers": {"sweeps.text_encoder", "pipelines.data.vocabulary"},
 }

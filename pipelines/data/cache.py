@@ -63,6 +63,11 @@ def entry(key: object, write: Callable[[Path], Mapping[str, Any]]) -> Entry:
     return known
 
 
+def folder(name: str) -> Path:
+    """Return a folder of the cache for what is computed from data, by their digest; it need not be there."""
+    return _directory() / name
+
+
 def with_digest(digest: str) -> Entry | None:
     """Return the entry whose arrays have a digest, or None: no file of the user's is read for it."""
     known = _known(_directory() / BY_DIGEST / digest)

@@ -38,6 +38,11 @@ def percent(share: float) -> str:
     return f"{math.floor(100 * share + 1e-9)} %"
 
 
+def percentage(share: float) -> str:
+    """Write a share in percent with one decimal."""
+    return f"{100 * share:.1f} %"
+
+
 def _signed(value: float, digits: int) -> str:
     return f"{round(value, digits) + 0.0:+.{digits}f}"  # the sum makes -0.0 a 0.0
 

@@ -7,6 +7,7 @@ writes and reads them, and `record` adds them up.
 from sweeps.journal.events import Environment as Environment
 from sweeps.journal.events import EpochEnded as EpochEnded
 from sweeps.journal.events import Event as Event
+from sweeps.journal.events import ReferenceEnded as ReferenceEnded
 from sweeps.journal.events import SweepEnded as SweepEnded
 from sweeps.journal.events import SweepResumed as SweepResumed
 from sweeps.journal.events import SweepStarted as SweepStarted

@@ -124,6 +124,28 @@ class TrialEnded:
 
 
 @dataclass(frozen=True)
+class ReferenceEnded:
+    """A linear model on counts of words was trained and tested on the data of the sweep, or could not be."""
+
+    event: ClassVar[str] = "reference_ended"
+    name: str  # one of `sweeps.trials.references.NAMES`
+    status: str  # completed | failed
+    reason: str = ""
+    settings: Mapping[str, Value] = field(default_factory=dict)
+    scores: Mapping[str, float] = field(default_factory=dict)  # of the test, and of validation if it chose
+    final: Mapping[str, float] = field(default_factory=dict)  # test scores when trained on train and validation
+    cost: Mapping[str, float] = field(default_factory=dict)  # seconds, and the documents that it learned from
+    predictions: str = ""  # the digest of its predictions on the test set
+    final_predictions: str = ""  # and of those when trained on train and validation
+    cached: bool = False  # whether it was trained for an earlier sweep on the same data
+    time: float = field(default_factory=CLOCK.now)
+
+    @property
+    def completed(self) -> bool:
+        return self.status == "completed"
+
+
+@dataclass(frozen=True)
 class SweepEnded:
     event: ClassVar[str] = "sweep_ended"
     status: str  # completed | failed
@@ -132,9 +154,10 @@ class SweepEnded:
     time: float = field(default_factory=CLOCK.now)
 
 
-Event = SweepStarted | SweepResumed | TrialStarted | EpochEnded | TrialEnded | SweepEnded
+Event = SweepStarted | SweepResumed | TrialStarted | EpochEnded | TrialEnded | ReferenceEnded | SweepEnded
 TYPES: Mapping[str, type[Event]] = {
-    kind.event: kind for kind in (SweepStarted, SweepResumed, TrialStarted, EpochEnded, TrialEnded, SweepEnded)
+    kind.event: kind
+    for kind in (SweepStarted, SweepResumed, TrialStarted, EpochEnded, TrialEnded, ReferenceEnded, SweepEnded)
 }
 ENVIRONMENT_FIELDS = tuple(part.name for part in fields(Environment))
 

@@ -21,6 +21,7 @@ from sweeps.journal.events import (
     EpochEnded,
     Event,
     LaterFormatError,
+    ReferenceEnded,
     SweepStarted,
     TrialEnded,
     TrialStarted,
@@ -140,10 +141,22 @@ def _follow(record: SweepRecord | None, event: Event, directory: Path) -> SweepR
             raise ValueError(f"trial {event.trial} has not started")
         if isinstance(event, EpochEnded) and event.epoch != trial.epochs_run + 1:
             raise ValueError(f"epoch {event.epoch} of trial {event.trial} follows epoch {trial.epochs_run}")
+    if isinstance(event, ReferenceEnded):
+        _check_reference(event)
     if isinstance(event, TrialEnded):
         _check_end(event, record.trials[event.trial])
     record.add(event)
     return record
+
+
+def _check_reference(event: ReferenceEnded) -> None:
+    if not event.name.isidentifier():  # a file has its name
+        raise ValueError(f"name is {event.name!r}")
+    if event.status not in ("completed", "failed"):
+        raise ValueError(f"status is {event.status!r}")
+    for part, needed in ((event.scores, "test/accuracy"), (event.cost, "seconds"), (event.cost, "documents")):
+        if event.completed and needed not in part:
+            raise ValueError(f"{event.name} is completed and has no {needed}")
 
 
 def _check_end(event: TrialEnded, trial: TrialRecord) -> None:

@@ -14,6 +14,7 @@ from sweeps.files import DIGEST_LENGTH
 from sweeps.journal.events import (
     EpochEnded,
     Event,
+    ReferenceEnded,
     SweepEnded,
     SweepResumed,
     SweepStarted,
@@ -102,6 +103,7 @@ class SweepRecord:
         self.started = started
         self.ended: SweepEnded | None = None
         self.trials: dict[int, TrialRecord] = {}
+        self.references: dict[str, ReferenceEnded] = {}  # by their names; of several tries at one, the latest
         self.budget = started.trials  # as last configured
         self.sessions: list[tuple[float, float]] = [(started.time, started.time)]  # each process's first and last event
         self.session_starts: list[SweepStarted | SweepResumed] = [started]
@@ -138,6 +140,8 @@ class SweepRecord:
                     trial.curves.setdefault(name, []).append(value)
             case TrialEnded():
                 self._end(event)
+            case ReferenceEnded():
+                self.references[event.name] = event
             case SweepEnded():
                 self.ended = event
         self.sessions[-1] = (self.sessions[-1][0], event.time)

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Iterator
 
-from sweeps.analysis import statistics
+from sweeps.analysis import references, statistics
 from sweeps.analysis.summary import SweepSummary
 from sweeps.analysis.wording import duration, points
 from sweeps.journal import SweepRecord
@@ -44,6 +44,7 @@ def sentences(sweep: SweepSummary) -> Iterator[str]:
     best, completed = sweep.best, len(sweep.ranking)
     if best is None or best.objective is None:
         yield "No trial completed, so nothing can be said about any configuration."
+        yield from references.sentences(sweep.record)
         return
     name = "The baseline" if best.baseline else f"Trial {best.trial}"
     trials = "trial" if completed == 1 else "trials"
@@ -51,6 +52,7 @@ def sentences(sweep: SweepSummary) -> Iterator[str]:
     tied = f"; {ties} other{'s' if ties > 1 else ''} reached the same" if ties else ""
     yield f"{name} has the best {sweep.objective}, {best.objective:.4f}, of {completed} completed {trials}{tied}."
     yield from _gain(sweep)
+    yield from references.sentences(sweep.record)
     yield from _luck(sweep)
     if sweep.started.held_out == "test":
         yield "The val/ metrics are the test set's: no trial was chosen or stopped by them."

@@ -5,7 +5,8 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import NamedTuple
 
-from sweeps.journal import SweepRecord, TrialRecord
+from sweeps.analysis import references
+from sweeps.journal import ReferenceEnded, SweepRecord, TrialRecord
 from sweeps.report import html
 
 COMPARED_BY = "val/accuracy"  # sweeps may have had different objectives
@@ -34,6 +35,7 @@ class Overview(NamedTuple):
     models: tuple[str, ...]
     datasets: tuple[Corpus, ...]
     cells: Mapping[tuple[str, Corpus], Cell]
+    references: Mapping[Corpus, ReferenceEnded]  # the best linear one on validation
 
     def label(self, corpus: Corpus) -> str:
         """The heading of a column, with a short digest where the name alone would stand for different data."""
@@ -48,19 +50,22 @@ def build(records: Sequence[SweepRecord]) -> Overview:
     Confirmations are left out, and so are sweeps that validate on the test set.
     """
     groups: dict[tuple[str, Corpus], list[SweepRecord]] = {}
+    best: dict[Corpus, ReferenceEnded] = {}
     for record in records:
         started = record.started
         if started.held_out == "validation" and not started.confirms:
             corpus = Corpus(started.dataset, started.source, started.digest)
             groups.setdefault((started.model, corpus), []).append(record)
+            if (reference := references.best(record)) is not None:
+                best[corpus] = reference  # all sweeps on the same data have the same
     cells = {key: cell for key, group in groups.items() if (cell := _cell(group)) is not None}
     models, datasets = {model for model, _ in cells}, {corpus for _, corpus in cells}
-    return Overview(tuple(sorted(models)), tuple(sorted(datasets)), cells)
+    return Overview(tuple(sorted(models)), tuple(sorted(datasets)), cells, best)
 
 
 def render(overview: Overview, pages: Mapping[str, str]) -> str:
     """Render the overview; `pages` maps each sweep's name to the address of its page."""
-    return html.render("overview.html", overview=overview, pages=pages, compared_by=COMPARED_BY)
+    return html.render("overview.html", overview=overview, pages=pages, compared_by=COMPARED_BY, references=references)
 
 
 def _cell(records: Sequence[SweepRecord]) -> Cell | None:

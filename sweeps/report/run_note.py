@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 
 from conf import stored
+from sweeps.analysis import references
 from sweeps.analysis.wording import number
 from sweeps.journal import SweepRecord, TrialRecord
 from sweeps.search import space
@@ -24,6 +25,8 @@ def note(record: SweepRecord) -> str:
             lines.append(f"* best: {_scores(record.best, started.objective, searched)}")
         if record.baseline is not None:
             lines.append(f"* baseline: {_scores(record.baseline, started.objective)}")
+        if (reference := references.best(record)) is not None:
+            lines.append(f"* linear model: {references.title(reference)}, {_tested(reference.scores)}")
         trials = "trial" if len(record.completed) == 1 else "trials"
         lines.append(f"* {len(record.completed)} {trials} completed, {len(record.failed)} failed")
     lines.append(f"* searched: {', '.join(searched) or 'nothing'}")
@@ -46,8 +49,12 @@ def _heading(record: SweepRecord, searched: Sequence[str]) -> str:
 
 def _scores(trial: TrialRecord, objective: str, searched: Iterable[str] = ()) -> str:
     values = _plain(" ".join(f"{name}={trial.values[name]}" for name in searched))
-    scores = f"{objective} {number(trial.objective)}, test/accuracy {number(trial.test.get('test/accuracy'))}"
+    scores = f"{objective} {number(trial.objective)}, {_tested(trial.test)}"
     return f"trial {trial.trial}, {scores}{f' ({values})' if values else ''}"
+
+
+def _tested(scores: Mapping[str, float]) -> str:
+    return f"test/accuracy {number(scores.get('test/accuracy'))}"
 
 
 def _plain(text: str) -> str:

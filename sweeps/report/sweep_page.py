@@ -24,13 +24,15 @@ class Section(NamedTuple):
 
 def build(record: SweepRecord) -> Report:
     sweep = SweepSummary.of(record)
-    sections = _sections(sweep)
+    sections, head = _sections(sweep), _head(sweep)
     rows = tables.leaderboard(sweep)
     page = html.render(
         "sweep.html",
         sweep=sweep,
         started=record.started,
         conclusions=conclusions,
+        head=head,
+        references=tables.references(sweep),
         data_findings=data_findings,
         suggestions=_suggestions(sweep),
         command=f"python -m pipelines.confirm sweep={record.started.sweep}",
@@ -43,12 +45,18 @@ def build(record: SweepRecord) -> Report:
         provenance=provenance.rows(record),
         written=time.time(),
     )
-    return Report(page, tuple(figure for section in sections for figure in section.figures))
+    return Report(page, (*head, *(figure for section in sections for figure in section.figures)))
 
 
 def _suggestions(sweep: SweepSummary) -> list[data_findings.Suggestion]:
     searched = [hp.name for hp in sweep.searched]
     return data_findings.suggestions(sweep.audit, sweep.started.dataset, searched) if sweep.audit else []
+
+
+def _head(sweep: SweepSummary) -> tuple[Figure, ...]:
+    from sweeps.report import figures  # imports matplotlib
+
+    return tuple(figure for draw in figures.SWEEP_HEAD for figure in draw(sweep))
 
 
 def _sections(sweep: SweepSummary) -> list[Section]:

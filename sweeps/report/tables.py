@@ -6,9 +6,10 @@ from collections import Counter
 from typing import NamedTuple
 
 from sweeps import metrics
+from sweeps.analysis import references as linear
 from sweeps.analysis.summary import SweepSummary
 from sweeps.analysis.wording import gain, number
-from sweeps.journal import TrialRecord
+from sweeps.journal import ReferenceEnded, TrialRecord
 
 # Reasons of a completed trial's end, as words.
 ENDINGS = {
@@ -51,6 +52,22 @@ def endings(sweep: SweepSummary) -> list[tuple[str, int]]:
         if not trial.running
     ]
     return Counter(reasons).most_common()
+
+
+def references(sweep: SweepSummary) -> list[Row]:
+    """The linear references that were trained."""
+    return [_reference(reference) for reference in linear.completed(sweep.record)]
+
+
+def _reference(reference: ReferenceEnded) -> Row:
+    scores = ("val/accuracy", *metrics.shown_in("report"))
+    cells = (
+        *((name.replace("/", "/ "), number(reference.scores.get(name))) for name in scores),
+        ("seconds", f"{reference.cost['seconds']:.1f}"),
+        ("texts", f"{reference.cost['documents']:,.0f}"),
+        ("on train and validation", number(reference.final.get("test/accuracy"))),
+    )
+    return Row(linear.title(reference), "", cells, "")
 
 
 def _ranked(sweep: SweepSummary, rank: int, trial: TrialRecord) -> Row:

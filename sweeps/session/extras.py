@@ -44,13 +44,15 @@ def from_reports() -> ExtrasOf:
 
 def _of_ended(record: SweepRecord) -> Extras:
     """Return the scores, the report and the answers label by label of a sweep or a confirmation that has ended."""
-    from sweeps.analysis import confirmation
+    from sweeps.analysis import confirmation, references
     from sweeps.analysis.classes import of_best
     from sweeps.report import write as report
 
     page = report.ensure_written(record)
     files = {report.FILE: page.read_bytes()} if page else {}
     metrics = audit.of(record.started.audit).metrics() if record.started.audit else {}
+    if (reference := references.best(record)) is not None:
+        metrics["reference/accuracy"] = reference.scores["test/accuracy"]
     if record.started.confirms:
         outcomes = confirmation.outcomes(record)
         metrics |= confirmation.metrics(outcomes)

@@ -14,7 +14,8 @@ from conf.schema import ConfigError, Data, Engine, Job
 from sweeps import driver, invocation, journal
 from sweeps.errors import SweepError
 from sweeps.journal import Event, SweepRecord
-from sweeps.plan import Plan
+from sweeps.plan import CACHE, Plan
+from sweeps.references import References
 from sweeps.search.ask_tell import AskTell
 from sweeps.search.space import Space
 from sweeps.session import extras, first_build, outputs
@@ -138,8 +139,8 @@ class Session:
         terminal = Terminal(self.console)
         address = store.without_password(tracker.uri)
         searches = [
-            driver.Search(sweep.plan._replace(store=address), sweep.oracle, [tracker, terminal], sweep.past)
-            for sweep in sweeps
+            driver.Search(plan._replace(store=address), oracle, [tracker, terminal], past, references_of(plan))
+            for plan, oracle, past in sweeps
         ]
         limit = None
         try:
@@ -216,6 +217,8 @@ class Session:
         records, tracker, logged = self.conduct(sweeps, engine, description)
         for record in records:
             self.console.print(terminal.results(record))
+            for sentence in terminal.verdict(record):
+                self.console.print(sentence, soft_wrap=True)
             if ending := terminal.ending(record):
                 self.console.print(ending, soft_wrap=True)
             self.console.print(f"report: {record.directory / report.FILE}", soft_wrap=True)
@@ -282,6 +285,16 @@ class Session:
         self.console.print(f"To compare the trials{f': {command}' if command else ''}", soft_wrap=True)
         for plan in plans:
             self.console.print(f"  {plan.dataset}: {tracker.comparison(plan.sweep)}", soft_wrap=True)
+
+
+def references_of(plan: Plan) -> References | None:
+    """Return the references of a search; none where it wants none, and for a confirmation."""
+    if plan.config.references == "none" or plan.confirmation is not None:
+        return None
+    from sweeps.trials.references import version
+
+    folder = import_module(CACHE).folder("references")
+    return References(plan, folder / f"{plan.digest}-{version()}.npz")
 
 
 def places(config: Engine, workers: int) -> tuple[str, str]:

@@ -8,7 +8,7 @@ from mlflow.entities import Run
 from sweeps.journal import INTERRUPTED
 from sweeps.tracking import driver_process, filters
 from sweeps.tracking.client import search_runs
-from sweeps.tracking.naming import REASON
+from sweeps.tracking.naming import REASON, REFERENCE
 
 RUNNING = "attributes.status = 'RUNNING'"
 
@@ -29,7 +29,7 @@ def _close_trials(client: MlflowClient, sweep: Run) -> int:
     """Return the time of the last sign of life of the sweep's trials, in milliseconds."""
     ended = int(sweep.info.start_time)
     children = search_runs(client, f"{RUNNING} and {filters.equals('tags.sweep', sweep.data.tags['sweep'])}")
-    for trial in (run for run in children if "trial" in run.data.tags):
+    for trial in (run for run in children if {"trial", REFERENCE} & run.data.tags.keys()):
         histories = [client.get_metric_history(trial.info.run_id, name) for name in trial.data.metrics]
         last = max((point.timestamp for history in histories for point in history), default=trial.info.start_time)
         ended = max(ended, last)

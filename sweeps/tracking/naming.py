@@ -8,10 +8,12 @@ import json
 from mlflow.entities import Dataset, DatasetInput, InputTag, RunTag
 
 from conf import stored
-from sweeps.journal import Environment, SweepRecord, SweepStarted, TrialRecord
+from sweeps.journal import Environment, ReferenceEnded, SweepRecord, SweepStarted, TrialRecord
 
 PARENT = "mlflow.parentRunId"
 TRIAL, FINALIST = "trial", "finalist"  # the `kind` of a search's and of a confirmation's child runs
+REFERENCE = "reference"  # the `kind` of a linear reference's run, and the tag with its name
+OF_DATA = ("sweep", "dataset", "source", "data.digest")  # tags of every run of a sweep that say what it was run on
 REASON = "status.reason"
 LONGEST_REASON = 1000  # characters; MLflow refuses tags of more than 8,000
 
@@ -70,6 +72,16 @@ def trial_tags(started: SweepStarted, trial: TrialRecord, parent: str) -> dict[s
     if trial.shuffled:
         tags["words"] = "shuffled"
     return tags
+
+
+def reference_name(started: SweepStarted, reference: ReferenceEnded) -> str:
+    return f"{reference.name}-{_short(started.sweep)}"
+
+
+def reference_tags(started: SweepStarted, reference: ReferenceEnded, parent: str) -> dict[str, str]:
+    shared = {name: value for name, value in _shared(started).items() if name in OF_DATA}
+    own = {"kind": REFERENCE, REFERENCE: reference.name, "cached": str(reference.cached).lower()}
+    return {**shared, **own, PARENT: parent}
 
 
 def reason_tag(reason: str) -> RunTag:

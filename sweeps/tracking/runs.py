@@ -1,4 +1,4 @@
-"""The runs of one sweep in MLflow: a run for the sweep, a child run for each trial.
+"""The runs of one sweep in MLflow: a run for the sweep, a child run for each trial and each reference.
 
 The content of the store is compared with the journal, and whatever is missing is logged.
 """
@@ -23,6 +23,7 @@ from sweeps.tracking.comparison_page import Comparison
 from sweeps.tracking.experiments import Experiments
 from sweeps.tracking.extras import ExtrasOf, no_extras
 from sweeps.tracking.failures import first_line
+from sweeps.tracking.reference_runs import ReferenceRuns
 from sweeps.tracking.stored_run import StoredRun
 from sweeps.tracking.trial_runs import TrialRuns
 
@@ -48,6 +49,7 @@ class SweepRuns:
         self._experiment = ""
         self._parent: StoredRun | None = None
         self._trials = TrialRuns(self._record, extras)
+        self._references = ReferenceRuns(self._record)
         spaces = [part.space for part in parts(started.config, started.dataset).values()]
         searched = [name for space in spaces for name, entry in space.items() if isinstance(entry, Mapping)]
         self._comparison = Comparison(
@@ -91,6 +93,7 @@ class SweepRuns:
             for trial in sorted(self._changed):
                 self._trials.log(client, self._experiment, parent.id, self._record.trials[trial])
                 self._changed.discard(trial)
+            self._references.log(client, self._experiment, parent.id)
             if parent.status == "RUNNING" and time.monotonic() - self._journal_logged > JOURNAL_EVERY:
                 self._log_journal(client, parent)
             self._log_end(client, parent)
@@ -124,10 +127,15 @@ class SweepRuns:
         child = naming.trial_kind(self._started)
         self._parent, lost_files = None, False
         self._trials.forget()
+        self._references.forget()
         found = search_runs(client, filters.equals("tags.sweep", self._started.sweep))
         for stored in sorted(found, key=_is_blank):
             run, tags = StoredRun.of(stored), stored.data.tags
             kind, number = tags.get("kind"), tags.get("trial", "")
+            if kind == naming.REFERENCE:
+                if not self._references.adopt(tags.get(naming.REFERENCE, ""), run) and _is_blank(stored):
+                    client.delete_run(run.id)
+                continue
             if kind != self._started.kind and not number.isdecimal():
                 continue  # somebody else's: this project's trials have numbers
             if kind == self._started.kind and self._parent is None:
@@ -137,6 +145,7 @@ class SweepRuns:
                     client.set_tag(run.id, "kind", child)
             elif kind in (self._started.kind, child, naming.TRIAL) and _is_blank(stored):
                 client.delete_run(run.id)
+        self._sweep_changed |= not self._references.complete
         if self._parent is None:
             self._sweep_changed = True
             self._comparison_saved = None

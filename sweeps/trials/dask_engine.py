@@ -435,7 +435,8 @@ def _imported(function: str) -> Callable[..., Any]:
         with without_native_logs():
             importlib.import_module(module)
         # All that exists now stays. Keras runs the collector at every trial, which would go through it: some 0.2 s of
-        # each trial (2026-11-25). This must not follow a trial, whose model would then never be freed.
+        # each trial (2026-11-25). The model of a trial before, were it still there, would never be freed.
+        gc.collect()
         gc.freeze()
     called: Callable[..., Any] = getattr(sys.modules[module], name)
     return called

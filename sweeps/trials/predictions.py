@@ -1,4 +1,4 @@
-"""The test-set predictions of a confirmation's trials, stored beside its journal: a few kilobytes a trial."""
+"""The test-set predictions of a confirmation's trials and of references, beside the journal: a few kilobytes each."""
 
 from __future__ import annotations
 
@@ -13,25 +13,25 @@ from sweeps.trials.spec import Predictions
 FOLDER = "predictions"
 
 
-def save(directory: Path, trial: int, predictions: Predictions | None) -> str:
-    """Write a trial's predictions and return their digest; an empty digest where there are none."""
+def save(directory: Path, name: int | str, predictions: Predictions | None) -> str:
+    """Write the predictions of a trial or a reference and return their digest; an empty one where there are none."""
     if predictions is None:
         return ""
-    path = _path(directory, trial)
+    path = _path(directory, name)
     path.parent.mkdir(parents=True, exist_ok=True)
     files.write(path, lambda file: np.savez_compressed(file, **predictions._asdict()))
     return files.digest_of_arrays(predictions)
 
 
-def load(directory: Path, trial: int, digest: str) -> Predictions | None:
-    """Return a trial's predictions; None if they cannot be read or their digest is not the journal's."""
+def load(directory: Path, name: int | str, digest: str) -> Predictions | None:
+    """Return the predictions of a trial or a reference; None if they cannot be read or have another digest."""
     try:
-        with _path(directory, trial).open("rb") as file, np.load(file, allow_pickle=False) as stored:
+        with _path(directory, name).open("rb") as file, np.load(file, allow_pickle=False) as stored:
             predictions = Predictions(stored["predicted"], stored["labels"])
     except (OSError, EOFError, ValueError, KeyError, zipfile.BadZipFile):
         return None
     return predictions if files.digest_of_arrays(predictions) == digest else None
 
 
-def _path(directory: Path, trial: int) -> Path:
-    return directory / FOLDER / f"{trial}.npz"
+def _path(directory: Path, name: int | str) -> Path:
+    return directory / FOLDER / f"{name}.npz"

@@ -80,6 +80,7 @@ class TrialSpec(NamedTuple):
     shuffled: bool = False  # train and test on the same documents with the words of each in a random order
     class_weight: str = "none"  # none | balanced; metrics count every document alike in any case
     cache: str = ""  # the dotted name of a module that keeps data by their digest, and fetches them; none if empty
+    reference: bool = False  # no trial, but the data's references: `sweeps.trials.references`
 
 
 class EpochReport(NamedTuple):
@@ -124,6 +125,20 @@ class TrialResult(NamedTuple):
     checkpoint: Checkpoint
     predictions: Predictions | None = None  # of a `final` spec
     confusion: Sequence[Sequence[int]] = ()  # of the test set: (label, answer, count), without empty cells
+
+
+class Reference(NamedTuple):
+    """A linear model that was trained and tested on the data of a spec; one that failed has no scores."""
+
+    name: str  # one of `sweeps.trials.references.NAMES`
+    penalty: float = 0.0  # C, which validation chose
+    scores: Mapping[str, float] | None = None  # of validation, if it chose, and of the test
+    seconds: float = 0.0  # of counting, training, choosing and testing
+    documents: int = 0  # of train that it learned from
+    predictions: Predictions | None = None
+    final: Mapping[str, float] | None = None  # test scores when trained on train and validation; of the best one
+    final_predictions: Predictions | None = None
+    failure: str = ""  # the reason
 
 
 class Timing(NamedTuple):

@@ -62,8 +62,12 @@ def assert_the_store_has(record: SweepRecord, uri: str) -> str:
     assert vars(record) == vars(SweepRecord.of(record.directory, journal.read(record.directory)))
     client = MlflowClient(uri)
     experiment = client.get_experiment_by_name(f"{record.started.dataset}-standin").experiment_id
-    runs = {run.data.tags.get("trial"): run for run in client.search_runs([experiment])}
+    everything = client.search_runs([experiment])
+    references = [run for run in everything if run.data.tags["kind"] == "reference"]
+    runs = {run.data.tags.get("trial"): run for run in everything if run not in references}
     parent = runs.pop(None)
+    assert {run.data.tags["reference"] for run in references} == record.references.keys()
+    assert {run.data.tags["mlflow.parentRunId"] for run in references} <= {parent.info.run_id}
     assert set(runs) == set(map(str, range(record.budget)))
     assert parent.info.status == "FINISHED"
     for run in runs.values():
@@ -82,12 +86,15 @@ def assert_the_store_has(record: SweepRecord, uri: str) -> str:
 def assert_the_user_reads(output: str, dataset: str, experiment: str) -> None:
     assert "STAND-IN" in output
     assert f"{dataset} trial 1: val/accuracy" in output
+    assert f"{dataset} reference TF-IDF with a linear SVM, C=" in output
+    assert "STAND-IN data: A linear model on counts of words (" in output
     link = f"http://127.0.0.1:5000/#/experiments/{experiment}/runs?"
     assert output.count(link) == 2  # as soon as there is something to compare, and at the end
 
 
 def test_a_sweep_from_command_line_to_store(searched: Searched, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.chdir(searched.folder)
+    assert [reference.completed for reference in searched.record.references.values()] == [True] * 3
     assert_the_user_reads(searched.output, "imdb", assert_the_store_has(searched.record, searched.uri))
 
 

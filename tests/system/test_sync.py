@@ -84,8 +84,11 @@ def job_at(uri: str, composed: Callable[..., Job]) -> Job:
 def assert_all_is_there_once(uri: str, record: SweepRecord) -> None:
     client = MlflowClient(uri)
     runs = search_runs(client, f"tags.sweep = '{record.started.sweep}'")
-    assert sorted(run.data.tags.get("trial", "") for run in runs) == sorted(["", *map(str, range(TRIALS))])
     assert {run.info.status for run in runs} == {"FINISHED"}
+    references = [run.data.tags["reference"] for run in runs if run.data.tags["kind"] == "reference"]
+    assert sorted(references) == sorted(record.references)
+    runs = [run for run in runs if run.data.tags["kind"] != "reference"]
+    assert sorted(run.data.tags.get("trial", "") for run in runs) == sorted(["", *map(str, range(TRIALS))])
     for run in (run for run in runs if run.data.tags["kind"] == "trial"):
         trial = record.trials[int(run.data.tags["trial"])]
         for name in CURVES:

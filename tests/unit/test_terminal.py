@@ -18,6 +18,7 @@ from sweeps.console import Console
 from sweeps.journal import (
     EpochEnded,
     Event,
+    ReferenceEnded,
     SweepEnded,
     SweepRecord,
     SweepResumed,
@@ -27,7 +28,7 @@ from sweeps.journal import (
 )
 from sweeps.terminal import SHOWN, Terminal, results
 from sweeps.trials.spec import Timing
-from tests import confirmations, records
+from tests import answered, confirmations, records
 from tests.fakes import plan
 
 OBJECTIVE = "val/accuracy"
@@ -295,6 +296,30 @@ def test_a_metric_that_an_old_journal_lacks_is_a_dash() -> None:
     assert isinstance(end, TrialEnded)
     cells = columns(results(record(*events, replace(end, test={"test/accuracy": 0.49}))))
     assert (cells["test/accuracy"], cells["test/macro_f1"]) == (["0.4900"], ["–"])
+
+
+def test_references_floor_and_ceiling_have_rows_below_the_trials() -> None:
+    facts = {**answered.audit(["earn", "acq"]).as_dict(), "floor": 0.36, "ceiling": 0.94}
+    whole = SweepRecord.of(Path("x"), records.events(trials=2, audit=facts))
+    for reference in (records.reference(), ReferenceEnded("nbsvm", "failed", "too little")):
+        whole.add(reference)
+    cells = columns(results(whole))
+    assert cells["trial"][-3:] == ["linear", "floor", "ceiling"]
+    assert cells["val/accuracy"][-3:] == ["0.7860", "", ""]
+    assert cells["test/accuracy"][-3:] == ["0.7760", "0.3600", "0.9400"]
+    assert cells["hyperparameters"][-3:-1] == ["TF-IDF with a linear SVM, C=0.3; 6 s", "always answering earn"]
+
+
+def test_each_reference_has_a_line_and_the_verdict_names_stand_in_data() -> None:
+    known, failed = records.reference("svm", cached=True), ReferenceEnded("nbsvm", "failed", "too\x1b[1m little")
+    assert lines([records.reference(), known, failed]) == [
+        "imdb reference TF-IDF with a linear SVM, C=0.3: test/accuracy 0.7760, 6 s",
+        "imdb reference TF-IDF with a linear SVM, C=0.3: test/accuracy 0.7760, known from an earlier sweep",
+        "imdb reference NB-SVM failed: too\\u001b[1m little",
+    ]
+    whole = SweepRecord.of(Path("x"), [*records.events(trials=1, source="standin"), known])
+    (sentence,) = terminal.verdict(whole)
+    assert sentence.startswith("lstm on imdb; generated STAND-IN data: A linear model on counts of words")
 
 
 def test_a_confirmation_has_a_row_for_each_configuration(tmp_path: Path) -> None:

@@ -23,6 +23,7 @@ class Section(NamedTuple):
     figures: tuple[Callable[[SweepSummary], Iterator[Figure]], ...]
 
 
+SWEEP_HEAD: tuple[Callable[[SweepSummary], Iterator[Figure]], ...] = (outcomes.between,)
 SWEEP_SECTIONS: tuple[Section, ...] = (
     Section("The search", "", (search.best_by_trial, search.best_by_time)),
     Section("Hyperparameters", "hyperparameters.html", (search.parallel, search.importance, search.slices)),

@@ -9,6 +9,7 @@ import numpy as np
 from matplotlib.axes import Axes
 from matplotlib.ticker import MaxNLocator
 
+from sweeps.analysis import references
 from sweeps.analysis.confirmation import Outcome
 from sweeps.analysis.summary import Score, SweepSummary
 from sweeps.journal import TrialRecord
@@ -16,6 +17,13 @@ from sweeps.metrics import axis_label, row
 from sweeps.report.figures import style
 from sweeps.report.html import Figure
 
+LEVELS = {
+    "floor": {"color": style.BLACK, "marker": "|", "markersize": 12},
+    "reference": {**style.TRIAL, "color": style.GREEN, "marker": "s", "alpha": 1},
+    "baseline": style.BASELINE,
+    "best": style.BEST,
+    "ceiling": {"color": style.BLACK, "marker": "|", "markersize": 12},
+}
 Point = tuple[TrialRecord, float, float]  # a trial and where it lies: x, y
 
 
@@ -57,6 +65,21 @@ def cost_in_seconds(sweep: SweepSummary) -> Iterator[Figure]:
 def cost_in_parameters(sweep: SweepSummary) -> Iterator[Figure]:
     """The validation accuracy of each trial against the size of its model, with the Pareto front."""
     yield from _cost(sweep, "parameters", "size (parameters)")
+
+
+def between(sweep: SweepSummary) -> Iterator[Figure]:
+    """The test accuracy of the best trial, between the floor, the linear references and the ceiling."""
+    levels = list(references.levels(sweep.record))
+    if not any(level.kind == "reference" for level in levels) or sweep.best is None:
+        return
+    figure, axes = style.canvas(height=0.7 + 0.3 * len(levels))
+    for place, level in enumerate(reversed(levels)):
+        axes.errorbar([level.accuracy], [place], xerr=level.error and 2 * level.error, capsize=2, **LEVELS[level.kind])
+    axes.set_yticks(range(len(levels)), [level.name for level in reversed(levels)])
+    axes.set_ylim(-0.6, len(levels) - 0.4)
+    axes.set_xlabel(axis_label("test/accuracy"))
+    alt = "Test accuracy; " + ", ".join(f"{level.name}: {level.accuracy:.4f}" for level in levels)
+    yield Figure("between", "Between floor and ceiling, ± two standard errors", alt, style.png(figure))
 
 
 def confirmed(outcomes: Sequence[Outcome]) -> Iterator[Figure]:

@@ -49,11 +49,12 @@ def mlflow_run(checkout: Path, start: Start) -> Start:
 
 
 def runs() -> list[Run]:
-    """All of them: the project's, the sweep's, the trials'. Not by their times: a machine's clock may step back."""
+    """The project's, the sweep's, the trials'. Not by their times: a machine's clock may step back."""
     client = MlflowClient(store.uri(None))
     everywhere = [experiment.experiment_id for experiment in client.search_experiments()]
     kinds = ("project", "sweep", "trial")
-    return sorted(client.search_runs(everywhere), key=lambda run: kinds.index(run.data.tags.get("kind", "project")))
+    found = [run for run in client.search_runs(everywhere) if run.data.tags.get("kind") != "reference"]
+    return sorted(found, key=lambda run: kinds.index(run.data.tags.get("kind", "project")))
 
 
 def until(process: subprocess.Popen[str], text: str) -> None:

@@ -1,9 +1,11 @@
 import json
 import os
+import re
 import resource
 from dataclasses import replace
 from pathlib import Path
 from tempfile import TemporaryDirectory
+from typing import Any
 
 import pytest
 from hypothesis import given
@@ -14,6 +16,7 @@ from sweeps.journal import (
     EpochEnded,
     Event,
     Journal,
+    ReferenceEnded,
     SweepEnded,
     SweepRecord,
     SweepResumed,
@@ -23,6 +26,7 @@ from sweeps.journal import (
 )
 from sweeps.journal.clock import Clock
 from sweeps.journal.events import FORMAT, LAST, Environment
+from tests import records
 from tests.records import BEFORE_FORMATS
 
 STARTED = SweepStarted(
@@ -190,6 +194,31 @@ def test_a_journal_cut_at_any_byte_goes_on_after_its_last_whole_line(
         following = after[1:] if whole else after  # a journal has one beginning
         written(Path(folder), following)
         assert journal.read(Path(folder)) == whole + following
+
+
+@pytest.mark.parametrize(
+    ("changes", "reason"),
+    [
+        ({"name": "../../svm"}, "name is '../../svm'"),
+        ({"status": "good"}, "status is 'good'"),
+        ({"scores": {}}, "svm is completed and has no test/accuracy"),
+        ({"cost": {"seconds": 1.0}}, "svm is completed and has no documents"),
+        ({"cost": {"documents": 1.0}}, "svm is completed and has no seconds"),
+    ],
+)
+def test_a_reference_that_nobody_could_show_is_damage(changes: dict[str, Any], reason: str, tmp_path: Path) -> None:
+    written(tmp_path, [STARTED, replace(records.reference(), **changes)])
+    with pytest.raises(journal.JournalError, match=f"line 2 is damaged: {re.escape(reason)}"):
+        journal.read(tmp_path)
+
+
+def test_references_are_read_as_written_and_the_latest_of_each_counts(tmp_path: Path) -> None:
+    failed = ReferenceEnded("nbsvm", "failed", "too little memory")
+    entries = [STARTED, failed, records.reference(), records.reference("nbsvm")]
+    written(tmp_path, entries)
+    assert journal.read(tmp_path) == entries
+    record = SweepRecord.of(tmp_path, entries)
+    assert {name: each.status for name, each in record.references.items()} == {"nbsvm": "completed", "svm": "completed"}
 
 
 def test_a_line_that_does_not_follow_from_those_before_is_named(tmp_path: Path) -> None:

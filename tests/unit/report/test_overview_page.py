@@ -66,3 +66,15 @@ def test_the_page_links_every_report_and_escapes_names() -> None:
     assert "<i>" in page.text
     assert {"href": "a%26b/report.html"} in page.attributes("a")
     assert "No trial has completed" in Page(overview_page.render(overview_page.build([]), {})).text
+
+
+def test_the_best_linear_model_on_each_data_has_a_line() -> None:
+    with_it, without = records.record(trials=2), records.record(trials=2, source="standin")
+    for reference in (records.reference("svm", 0.77), records.reference("nbsvm", 0.78)):
+        with_it.add(reference)
+    overview = overview_page.build([with_it, without])
+    assert [(corpus.source, best.name) for corpus, best in overview.references.items()] == [("archive", "nbsvm")]
+    text = Page(overview_page.render(overview, {})).text
+    assert "val 0.7900, test 0.7800" in text
+    assert "NB-SVM, C=0.3, 6 s" in text
+    assert "linear model" not in Page(overview_page.render(overview_page.build([without]), {})).text

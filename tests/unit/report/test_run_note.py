@@ -22,6 +22,12 @@ def test_the_note_has_the_best_trial_the_baseline_the_counts_and_the_searched_hy
     assert last == "* searched: embedding_dim, lstm_units, dropout, learning_rate"
 
 
+def test_the_note_names_the_linear_model() -> None:
+    record = records.record(trials=2)
+    record.add(records.reference("svm", 0.77))
+    assert "* linear model: TF-IDF with a linear SVM, C=0.3, test/accuracy 0.7700" in run_note.note(record).splitlines()
+
+
 def test_a_running_sweep_has_no_result_yet_and_stand_in_data_are_named() -> None:
     note = run_note.note(records.record(trials=2, end=False, source="standin"))
     assert "stand-in" in note

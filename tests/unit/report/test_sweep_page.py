@@ -10,7 +10,7 @@ from sweeps.journal import SweepEnded, SweepRecord, SweepResumed
 from sweeps.report import figures, sweep_page
 from sweeps.report.figures.search import parallel, slices
 from sweeps.report.html import Figure
-from tests import records
+from tests import answered, records
 from tests.pages import Page
 
 pytestmark = pytest.mark.usefixtures("no_figures")
@@ -26,6 +26,27 @@ def test_one_trial_is_a_report_too() -> None:
     assert re.search(r"The baseline has the best val/accuracy, \d\.\d{4}, of 1 completed trial\.", text)
     assert "Too few trials to say" in text
     assert "luckiest" not in text
+
+
+def test_the_head_compares_the_best_trial_with_the_references_in_a_sentence_a_figure_and_a_table() -> None:
+    facts = {**answered.audit(["earn", "acq"]).as_dict(), "floor": 0.36, "ceiling": 0.94}
+    whole = records.record(trials=3, audit=facts)
+    for reference in (records.reference("svm", 0.9, final={"test/accuracy": 0.9123}), records.reference("nbsvm", 0.8)):
+        whole.add(reference)
+    report = sweep_page.build(whole)
+    text = Page(report.html).text
+    assert re.search(r"has a test accuracy of 90\.0 %, \d+\.\d ± \d\.\d points above that of ", text)
+    (figure,) = report.figures
+    assert figure.alt.startswith("Test accuracy; always earn: 0.3600, TF-IDF with a linear SVM: 0.9000, NB-SVM: 0.8000")
+    assert figure.alt.endswith("ceiling: 0.9400")
+    assert "0.9123" in text
+    assert text.index("points above") < text.index("Leaderboard")
+
+
+def test_a_sweep_without_references_says_nothing_of_them() -> None:
+    report = sweep_page.build(records.record(trials=3))
+    assert "linear" not in Page(report.html).text.lower()
+    assert report.figures == ()
 
 
 def test_if_all_trials_failed_their_reasons_are_the_report() -> None:

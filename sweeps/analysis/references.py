@@ -1,0 +1,146 @@
+"""The linear references of a sweep, and its best trial beside them: was the network worth its time?"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterator
+from statistics import NormalDist
+from typing import NamedTuple
+
+from sweeps import audit
+from sweeps.analysis import statistics
+from sweeps.analysis.wording import duration, percentage
+from sweeps.journal import ReferenceEnded, SweepRecord, TrialRecord
+
+TITLES = {
+    "svm": "TF-IDF with a linear SVM",
+    "logistic": "TF-IDF with logistic regression",
+    "nbsvm": "NB-SVM",
+}
+TESTED = "test/accuracy"
+Z = NormalDist().inv_cdf((1 + statistics.LEVEL) / 2)
+
+
+class Level(NamedTuple):
+    """A test accuracy that a trial's can be compared with."""
+
+    name: str
+    kind: str  # floor | reference | baseline | best | ceiling
+    accuracy: float
+    error: float | None  # one standard error
+
+
+class Difference(NamedTuple):
+    """A difference of two test accuracies, and half of its 95 % interval; None where the errors are not known."""
+
+    value: float
+    half_width: float | None
+
+    @property
+    def is_clear(self) -> bool:
+        return self.half_width is not None and abs(self.value) > self.half_width
+
+
+def title(reference: ReferenceEnded) -> str:
+    """Name a reference and its settings."""
+    settings = ", ".join(f"{name}={value:g}" for name, value in reference.settings.items())
+    return f"{TITLES.get(reference.name, reference.name)}{f', {settings}' if settings else ''}"
+
+
+def time_of(reference: ReferenceEnded) -> str:
+    """Write how long a reference took, from counting words to the test."""
+    seconds = reference.cost["seconds"]
+    return duration(seconds) if seconds >= 1 else "less than 1 s"
+
+
+def completed(record: SweepRecord) -> list[ReferenceEnded]:
+    return [reference for reference in record.references.values() if reference.completed]
+
+
+def best(record: SweepRecord) -> ReferenceEnded | None:
+    """Return the best reference on validation, which is the first where validation must not choose."""
+    return max(completed(record), key=lambda reference: reference.scores.get("val/accuracy", 0.0), default=None)
+
+
+def lead(record: SweepRecord) -> Difference | None:
+    """Return by how much the best reference exceeds the best trial on the test set; None where one is missing.
+
+    The interval takes the two errors for independent, as the answers of a search's trials are not kept. Both answer
+    the same texts, so the true one is narrower.
+    """
+    reference, trial = best(record), record.best
+    if reference is None or trial is None or TESTED not in trial.test:
+        return None
+    values = reference.scores[TESTED], trial.test[TESTED]
+    errors = [_error(record, value) for value in values]
+    known = [error for error in errors if error is not None]
+    half_width = Z * math.hypot(*known) if len(known) == len(errors) else None
+    return Difference(values[0] - values[1], half_width)
+
+
+def levels(record: SweepRecord) -> Iterator[Level]:
+    """Yield the floor, the references, the baseline, the best trial and the ceiling, as far as they are known."""
+    facts = audit.of(record.started.audit) if record.started.audit else None
+    if facts:
+        yield Level(f"always {facts.largest}", "floor", facts.floor, None)
+    for reference in completed(record):
+        value = reference.scores[TESTED]
+        yield Level(TITLES.get(reference.name, reference.name), "reference", value, _error(record, value))
+    if record.baseline is not None and record.baseline is not record.best:
+        yield from _level(record, record.baseline, "baseline", "baseline")
+    if record.best is not None:
+        yield from _level(record, record.best, name_of(record.best), "best")
+    if facts:
+        yield Level("ceiling", "ceiling", facts.ceiling, None)
+
+
+def sentences(record: SweepRecord) -> Iterator[str]:
+    """Compare the best reference with the best trial, and name the references that failed."""
+    reference = best(record)
+    if reference is not None:
+        yield f"{_introduced(record, reference)}{_compared(record)}."
+    for failed in record.references.values():
+        if not failed.completed:
+            yield f"{TITLES.get(failed.name, failed.name)} could not be trained as a reference: {failed.reason}."
+
+
+def name_of(trial: TrialRecord) -> str:
+    return "the baseline" if trial.baseline else f"trial {trial.trial}"
+
+
+def _introduced(record: SweepRecord, reference: ReferenceEnded) -> str:
+    documents, of = int(reference.cost["documents"]), record.started.sizes.get("train", 0)
+    part = f" on {documents:,} of {of:,} texts" if documents < of else ""
+    accuracy = percentage(reference.scores[TESTED])
+    return (
+        f"A linear model on counts of words ({title(reference)}), trained{part} in {time_of(reference)}, "
+        f"has a test accuracy of {accuracy}"
+    )
+
+
+def _compared(record: SweepRecord) -> str:
+    trial, difference = record.best, lead(record)
+    if trial is None or difference is None:
+        return ""
+    n = len(record.completed)
+    seconds = sum(each.cost.get("seconds", 0.0) for each in record.trials.values())
+    among = f", the best of {n} by {record.started.objective}" if n > 1 else ""
+    took = f"trained for {duration(trial.cost.get('seconds', 0.0))}"
+    together = f", and all together {duration(seconds)}" if n > 1 else ""
+    whose = f"{name_of(trial)} ({percentage(trial.test[TESTED])}{among}; it {took}{together})"
+    half = difference.half_width
+    points = f"{100 * abs(difference.value):.1f}" + (f" ± {100 * half:.1f}" if half is not None else "") + " points"
+    if not difference.is_clear:
+        return f"; that of {whose} differs by {points}, which chance can explain"
+    return f", {points} {'above' if difference.value > 0 else 'below'} that of {whose}"
+
+
+def _level(record: SweepRecord, trial: TrialRecord, name: str, kind: str) -> Iterator[Level]:
+    if (value := trial.test.get(TESTED)) is not None:
+        yield Level(name, kind, value, _error(record, value))
+
+
+def _error(record: SweepRecord, accuracy: float) -> float | None:
+    """Return the standard error of a test accuracy; None where the formula gives none, or the examples are unknown."""
+    examples = record.started.sizes.get("test")
+    return statistics.standard_error(accuracy, examples) or None if examples else None

@@ -1,0 +1,70 @@
+"""The references of one sweep while it runs: from the cache, otherwise trained as one task on a worker."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+
+from conf import secrets
+from sweeps.journal import ReferenceEnded, SweepRecord
+from sweeps.plan import Plan
+from sweeps.trials import predictions, reference_cache
+from sweeps.trials.references import NAMES
+from sweeps.trials.spec import Reference
+
+NUMBER = -1  # of the task, where a trial has its own
+
+
+class References:
+    """What is known of them. `kept` is the file of the cache that has those of the sweep's data, if there is one."""
+
+    def __init__(self, plan: Plan, kept: Path) -> None:
+        # The baseline has the settings of the data as they are configured.
+        self.spec = plan.spec(0, plan.space.defaults(), 0, 1)._replace(trial=NUMBER, reference=True)
+        self._directory = plan.directory
+        self._kept = kept
+        self._ended: set[str] = set()  # in this process
+
+    def left(self, record: SweepRecord) -> list[str]:
+        """Return the names of those that are yet to be trained; what failed is tried again when the sweep goes on."""
+        known = {name for name, reference in record.references.items() if reference.completed}
+        return [name for name in NAMES if name not in known | self._ended]
+
+    def try_again(self, retries: int) -> bool:
+        """Count a task whose worker died, and return whether it is to be run again."""
+        self.spec = self.spec._replace(attempt=self.spec.attempt + 1)
+        return self.spec.attempt <= 1 + retries
+
+    def cached(self, record: SweepRecord) -> Iterator[ReferenceEnded]:
+        yield from self._events(reference_cache.read(self._kept), record, cached=True)
+
+    def trained(self, found: Sequence[Reference], record: SweepRecord) -> Iterator[ReferenceEnded]:
+        """Keep them in the cache, and yield their events. Raises `OSError` if their predictions cannot be written."""
+        reference_cache.write(self._kept, found)
+        yield from self._events(found, record, cached=False)
+        self._ended.update(NAMES)  # a worker that returned too few would return them again
+
+    def failed(self, reason: str, record: SweepRecord) -> Iterator[ReferenceEnded]:
+        yield from self._events([Reference(name, failure=reason) for name in NAMES], record, cached=False)
+
+    def _events(self, found: Sequence[Reference], record: SweepRecord, *, cached: bool) -> Iterator[ReferenceEnded]:
+        left = self.left(record)
+        for reference in found:
+            if reference.name in left:
+                self._ended.add(reference.name)
+                yield self._event(reference, cached=cached)
+
+    def _event(self, reference: Reference, *, cached: bool) -> ReferenceEnded:
+        if reference.failure:
+            return ReferenceEnded(reference.name, "failed", secrets.hidden(reference.failure))
+        return ReferenceEnded(
+            name=reference.name,
+            status="completed",
+            settings={"C": reference.penalty},
+            scores=reference.scores or {},
+            final=reference.final or {},
+            cost={"seconds": reference.seconds, "documents": reference.documents},
+            predictions=predictions.save(self._directory, reference.name, reference.predictions),
+            final_predictions=predictions.save(self._directory, f"{reference.name}_final", reference.final_predictions),
+            cached=cached,
+        )

@@ -1,0 +1,277 @@
+"""Linear models on counts of words, which see no order beyond pairs: what a network must exceed to be worth its time.
+
+They learn from what a trial learns from, its validation part chooses how strongly they are regularised, and they are
+tested once. NB-SVM is that of Wang and Manning, Baselines and Bigrams (ACL 2012).
+"""
+
+from __future__ import annotations
+
+import hashlib
+import time
+import warnings
+from collections.abc import Callable, Mapping, Sequence
+from importlib import import_module
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, NamedTuple
+
+import numpy as np
+from numpy.typing import NDArray
+
+from sweeps import software
+from sweeps.errors import reason_of
+from sweeps.metrics import METRICS, Answers
+from sweeps.trials import word_counts
+from sweeps.trials.rows import Rows
+from sweeps.trials.spec import Dataset, OnEpoch, Predictions, Reference, TrialSpec
+from sweeps.trials.word_counts import Vocabulary
+
+if TYPE_CHECKING:
+    from scipy.sparse import csr_matrix
+
+Transform = Callable[["csr_matrix"], "csr_matrix"]  # counts -> features
+
+RUN = "sweeps.trials.references.run"
+WORDS = 4_000_000  # of train; of more than these a stratified part is taken
+SEED = 7  # of that part, and of the solver
+TOLERANCE = 0.1  # of the solver: with 0.01 no accuracy on Reuters and IMDB changed by 0.001
+ITERATIONS = 200
+INTERPOLATION = 0.25  # of NB-SVM's weights with their mean
+
+
+class _Linear(NamedTuple):
+    """A fitted model: a row of weights for each class, or one row for the second of two."""
+
+    classes: NDArray[np.int64]
+    weights: NDArray[np.float64]  # (rows, columns)
+    intercepts: NDArray[np.float64]  # (rows,)
+
+    def answers(self, features: csr_matrix) -> NDArray[np.int64]:
+        scores = features @ self.weights.T + self.intercepts
+        chosen = scores.argmax(axis=1) if len(self.weights) > 1 else (scores[:, 0] > 0).astype(np.int64)
+        answers: NDArray[np.int64] = self.classes[chosen]
+        return answers
+
+
+class _Method(NamedTuple):
+    """A reference: its features, its solver and the penalties C from which validation chooses."""
+
+    learn: Callable[[csr_matrix], Transform]  # from the counts of train
+    fit: Callable[[csr_matrix, NDArray[np.int64], float], _Linear]
+    penalties: tuple[float, ...]  # the second one where validation must not choose
+
+
+class _Counted(NamedTuple):
+    """The counts of some documents, (n, columns), and their labels, (n,)."""
+
+    counts: csr_matrix
+    y: NDArray[np.int64]
+
+
+class _Learned(NamedTuple):
+    """A method's model, and how it was come by."""
+
+    transform: Transform
+    model: _Linear
+    penalty: float
+    validation: Mapping[str, float]  # its scores there, if it chose
+    seconds: float
+
+    def answers(self, counts: csr_matrix) -> NDArray[np.int64]:
+        return self.model.answers(self.transform(counts))
+
+
+def run(spec: TrialSpec, on_epoch: OnEpoch) -> list[Reference]:
+    """Train and test every reference on the data of a spec; one that fails is returned with the reason.
+
+    The one that is best on validation is trained once more on train and validation together, as a confirmation trains.
+    """
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")  # a solver that stops after `ITERATIONS` says so; validation judges it
+        return _run(spec)
+
+
+def version() -> str:
+    """Identify everything beside the data that decides what `run` returns."""
+    files = [Path(module.__file__ or "").read_bytes() for module in (word_counts, import_module(__name__))]
+    versions = software.versions(("numpy", "scikit-learn", "scipy"))
+    return hashlib.sha256(b"".join([*files, str(sorted(versions.items())).encode()])).hexdigest()[:16]
+
+
+def _run(spec: TrialSpec) -> list[Reference]:
+    began = time.perf_counter()
+    module, _, function = spec.load.rpartition(".")
+    data: Dataset = getattr(import_module(module), function)(**spec.data)
+    x, y = _part(Rows(data.train.x), np.asarray(data.train.y))
+    vocabulary = Vocabulary.of(x, data.num_words)
+    train = _Counted(_counts(vocabulary, x), y)
+    validation = None
+    if not spec.test_last_epoch:
+        validation = _Counted(_counts(vocabulary, Rows(data.validation.x)), np.asarray(data.validation.y))
+    counting = time.perf_counter() - began
+    models, failures = _learn_all(train, validation)
+    final = _retrained(models, train, validation) if models and validation else {}
+    began = time.perf_counter()
+    answers = _answers([*models.values(), *final.values()], vocabulary, Rows(data.test.x))
+    labels = np.asarray(data.test.y)
+    tested = [(_scores(own, labels, "test"), _smallest(own, labels, data.num_classes)) for own in answers]
+    shared = counting + time.perf_counter() - began
+    found = [Reference(name, failure=reason) for name, reason in failures.items()]
+    for (name, each), (scores, predictions) in zip(models.items(), tested, strict=False):
+        all_scores = {**each.validation, **scores}
+        found.append(Reference(name, each.penalty, all_scores, shared + each.seconds, len(y), predictions))
+    if final:
+        best = next(place for place, reference in enumerate(found) if reference.name in final)
+        found[best] = found[best]._replace(final=tested[-1][0], final_predictions=tested[-1][1])
+    return found
+
+
+def _learn_all(train: _Counted, validation: _Counted | None) -> tuple[dict[str, _Learned], dict[str, str]]:
+    """Return the models of all methods, and the reasons of those that failed."""
+    models, failures = {}, {}
+    for name, method in METHODS.items():
+        try:
+            models[name] = _learn(method, train, validation)
+        except (ValueError, MemoryError) as error:  # scikit-learn refuses documents among which there is no choice
+            failures[name] = reason_of(error)
+    return models, failures
+
+
+def _learn(method: _Method, train: _Counted, validation: _Counted | None) -> _Learned:
+    """Fit the method with one penalty after the other, the strongest first, until validation is no longer better."""
+    began = time.perf_counter()
+    transform = method.learn(train.counts)
+    features = transform(train.counts)
+    if validation is None:
+        penalty = method.penalties[1]
+        model = method.fit(features, train.y, penalty)
+        return _Learned(transform, model, penalty, {}, time.perf_counter() - began)
+    best: _Learned | None = None
+    for penalty in method.penalties:
+        learned = _Learned(transform, method.fit(features, train.y, penalty), penalty, {}, 0.0)
+        scores = _scores(learned.answers(validation.counts), validation.y, "val")
+        if best is not None and scores["val/accuracy"] <= best.validation["val/accuracy"]:
+            break
+        best = learned._replace(validation=scores)
+    assert best is not None
+    return best._replace(seconds=time.perf_counter() - began)
+
+
+def _retrained(models: Mapping[str, _Learned], train: _Counted, validation: _Counted) -> dict[str, _Learned]:
+    """Train the model that is best on validation again, with its penalty, on train and validation together."""
+    from scipy.sparse import vstack
+
+    best = max(models, key=lambda name: models[name].validation["val/accuracy"])
+    counts = vstack([train.counts, validation.counts], format="csr")
+    transform = METHODS[best].learn(counts)
+    y = np.concatenate([train.y, validation.y])
+    model = METHODS[best].fit(transform(counts), y, models[best].penalty)
+    return {best: models[best]._replace(transform=transform, model=model)}
+
+
+def _part(x: Rows, y: NDArray[np.int64]) -> tuple[Rows, NDArray[np.int64]]:
+    """Return all documents, or the same share of each label where they have more than `WORDS` words."""
+    share = WORDS / max(1, int(word_counts.lengths(x).sum()))
+    if share >= 1:
+        return x, y
+    order = np.random.RandomState(SEED).permutation(len(y))  # NumPy has frozen its stream
+    order = order[np.argsort(y[order], kind="stable")]
+    sizes = np.bincount(y)
+    place = np.arange(len(y)) - np.repeat(np.cumsum(sizes) - sizes, sizes)  # within its label
+    chosen = np.sort(order[place < np.repeat(np.ceil(share * sizes), sizes)])
+    return Rows(x[chosen]), y[chosen]
+
+
+def _counts(vocabulary: Vocabulary, x: Rows) -> csr_matrix:
+    from scipy.sparse import vstack
+
+    return vstack([vocabulary.counts(block) for block in word_counts.blocks(x)], format="csr")
+
+
+def _answers(models: Sequence[_Learned], vocabulary: Vocabulary, x: Rows) -> list[NDArray[np.int64]]:
+    """Return the answers of each model to (n, maxlen) ids, which are counted once for all: (n,) of each."""
+    answers: list[list[NDArray[np.int64]]] = [[] for _ in models]
+    for block in word_counts.blocks(x):
+        counts = vocabulary.counts(block)
+        for model, own in zip(models, answers, strict=True):
+            own.append(model.answers(counts))
+    return [np.concatenate(own) for own in answers]
+
+
+def _scores(predicted: NDArray[np.int64], labels: NDArray[np.int64], part: str) -> dict[str, float]:
+    """Return every metric of a part that takes no probabilities, under its full name."""
+    cells, counts = np.unique(np.stack([labels, predicted]), axis=1, return_counts=True)
+    answers = Answers(cells[0], cells[1], counts)
+    return {f"{part}/{row.name}": row.compute(answers) for row in METRICS if part in row.parts and row.compute}
+
+
+def _smallest(predicted: NDArray[Any], labels: NDArray[Any], num_classes: int) -> Predictions:
+    kind = np.min_scalar_type(num_classes - 1)
+    return Predictions(predicted.astype(kind), labels.astype(kind))
+
+
+def _learn_tfidf(counts: csr_matrix) -> Transform:
+    from sklearn.feature_extraction.text import TfidfTransformer
+
+    learned: Transform = TfidfTransformer(sublinear_tf=True).fit(counts).transform
+    return learned
+
+
+def _presence(counts: csr_matrix) -> Transform:
+    return lambda counts: (counts > 0).astype(np.float64)
+
+
+def _fit_svm(features: csr_matrix, y: NDArray[np.int64], penalty: float) -> _Linear:
+    from sklearn.svm import LinearSVC
+
+    # Documents are fewer than columns, for which the dual problem is the quicker one.
+    fitted = LinearSVC(C=penalty, dual=True, tol=TOLERANCE, max_iter=ITERATIONS, random_state=SEED).fit(features, y)
+    return _Linear(fitted.classes_, fitted.coef_, fitted.intercept_)
+
+
+def _fit_logistic(features: csr_matrix, y: NDArray[np.int64], penalty: float) -> _Linear:
+    """Fit a logistic regression, of more than two classes one for each: that takes seconds, `lbfgs` minutes."""
+    from sklearn.linear_model import LogisticRegression
+
+    def fit(is_label: NDArray[np.bool_]) -> Any:
+        solver = LogisticRegression(C=penalty, solver="liblinear", dual=True, tol=TOLERANCE, max_iter=ITERATIONS,
+                                    random_state=SEED)  # fmt: skip
+        fitted = solver.fit(features, is_label)
+        return fitted.coef_[0], fitted.intercept_[0]
+
+    return _one_for_each(fit, y)
+
+
+def _fit_nbsvm(features: csr_matrix, y: NDArray[np.int64], penalty: float) -> _Linear:
+    from scipy.sparse import csr_matrix
+
+    total = np.asarray(features.sum(axis=0)).ravel()
+
+    def fit(is_label: NDArray[np.bool_]) -> Any:
+        inside = 1 + features.T @ is_label.astype(np.float64)
+        outside = 2 + total - inside
+        ratio = np.log(inside / inside.sum()) - np.log(outside / outside.sum())
+        scaled = csr_matrix((ratio[features.indices], features.indices, features.indptr), features.shape)
+        fitted = _fit_svm(scaled, is_label.astype(np.int64), penalty)
+        weights = fitted.weights[0]
+        mixed = (1 - INTERPOLATION) * np.abs(weights).mean() + INTERPOLATION * weights
+        return mixed * ratio, fitted.intercepts[0]
+
+    return _one_for_each(fit, y)
+
+
+def _one_for_each(fit: Callable[[NDArray[np.bool_]], Any], y: NDArray[np.int64]) -> _Linear:
+    """Fit a model for each class, that of two classes for the second alone."""
+    classes = np.unique(y)
+    if len(classes) < 2:
+        raise ValueError("all documents of train have one label")
+    rows: Sequence[Any] = [fit(y == label) for label in (classes if len(classes) > 2 else classes[1:])]
+    weights, intercepts = zip(*rows, strict=True)
+    return _Linear(classes, np.stack(weights), np.asarray(intercepts))
+
+
+METHODS: Mapping[str, _Method] = {
+    "svm": _Method(_learn_tfidf, _fit_svm, (0.1, 0.3, 1.0, 3.0)),
+    "logistic": _Method(_learn_tfidf, _fit_logistic, (3.0, 10.0)),
+    "nbsvm": _Method(_presence, _fit_nbsvm, (0.01, 0.1, 1.0)),
+}
+NAMES = tuple(METHODS)

@@ -1,0 +1,94 @@
+import math
+from typing import Any
+
+import pytest
+
+from sweeps.analysis import references
+from sweeps.journal import ReferenceEnded, SweepRecord
+from tests import answered, records
+
+
+def record(*found: ReferenceEnded, accuracy: float = 0.7, trials: int = 12, **options: Any) -> SweepRecord:
+    """A sweep whose trials all have about this validation accuracy, and a test accuracy a point below."""
+    result = records.record(trials=trials, accuracy=lambda values, rng: accuracy + 0.001 * rng.random(), **options)
+    for trial in result.trials.values():
+        trial.test = {**trial.test, "test/accuracy": accuracy} if trial.completed else trial.test
+    for reference in found:
+        result.add(reference)
+    return result
+
+
+def sentence(*found: ReferenceEnded, **options: Any) -> str:
+    return " ".join(references.sentences(record(*found, **options)))
+
+
+def test_a_clear_difference_is_named_with_its_interval_and_what_both_took() -> None:
+    text = sentence(records.reference("svm", 0.776), accuracy=0.726, sizes={"train": 20_000, "test": 2_246})
+    half = 1.96 * math.sqrt(0.776 * 0.224 / 2246 + 0.726 * 0.274 / 2246)
+    assert f"5.0 ± {100 * half:.1f} points above that of trial " in text
+    assert "A linear model on counts of words (TF-IDF with a linear SVM, C=0.3), trained in 6 s, has" in text
+    assert "test accuracy of 77.6 %" in text
+    assert "(72.6 %, the best of 12 by val/accuracy; it trained for " in text
+
+
+def test_a_network_that_is_better_is_told_so_too() -> None:
+    assert " points below that of trial " in sentence(records.reference(accuracy=0.6))
+
+
+@pytest.mark.parametrize("sizes", [{"train": 100, "test": 100}, {}])
+def test_nobody_wins_within_the_noise_or_where_it_is_not_known(sizes: dict[str, int]) -> None:
+    text = sentence(records.reference(accuracy=0.72), sizes=sizes, accuracy=0.7)
+    assert "differs by 2.0" in text
+    assert "which chance can explain" in text
+    assert not {"above", "below"} & set(text.split())
+
+
+def test_equal_accuracies_are_no_difference_even_if_all_answers_are_right() -> None:
+    text = sentence(records.reference(accuracy=1.0), accuracy=1.0)
+    assert "differs by 0.0 points, which chance can explain" in text
+
+
+def test_validation_chooses_the_reference_that_is_compared() -> None:
+    better_on_test = records.reference("svm", 0.9, scores={"val/accuracy": 0.7, "test/accuracy": 0.9})
+    chosen = records.reference("nbsvm", 0.8, scores={"val/accuracy": 0.75, "test/accuracy": 0.8})
+    both = record(better_on_test, chosen)
+    assert references.best(both) is chosen
+    unchosen = [
+        records.reference(name, 0.8, scores={"test/accuracy": value}) for name, value in (("svm", 0.7), ("nbsvm", 0.9))
+    ]
+    assert references.best(record(*unchosen, held_out="test")) is unchosen[0]  # the test set never chooses
+
+
+def test_a_part_of_train_is_told() -> None:
+    part = records.reference(cost={"seconds": 6.0, "documents": 5_000})
+    assert "trained on 5,000 of 20,000 texts in 6 s" in sentence(part)
+
+
+def test_a_failure_is_a_sentence_and_an_earlier_sweep_has_none() -> None:
+    failed = ReferenceEnded("nbsvm", "failed", "too little memory")
+    assert sentence(failed) == "NB-SVM could not be trained as a reference: too little memory."
+    assert sentence() == ""
+    assert references.lead(record(failed)) is None
+
+
+def test_without_a_completed_trial_the_reference_stands_alone() -> None:
+    text = sentence(records.reference(), failing=lambda trial: True)
+    assert text.endswith("has a test accuracy of 77.6 %.")
+
+
+def test_one_trial_is_not_the_best_of_any() -> None:
+    text = sentence(records.reference(), trials=1)
+    assert "of the baseline (70.0 %; it trained for " in text
+
+
+def test_every_level_has_its_place_between_floor_and_ceiling() -> None:
+    facts = {**answered.audit(["earn", "acq"]).as_dict(), "floor": 0.36, "ceiling": 0.94}
+    full = record(records.reference("svm"), records.reference("later_one"), audit=facts)
+    levels = {(level.kind, level.name): level.accuracy for level in references.levels(full)}
+    assert [kind for kind, _ in levels] == ["floor", "reference", "reference", "baseline", "best", "ceiling"]
+    assert [levels[key] for key in levels if key[0] in ("floor", "ceiling")] == [0.36, 0.94]
+    assert ("reference", "later_one") in levels  # of a later version of this project
+
+
+def test_a_reference_of_a_moment_took_less_than_a_second() -> None:
+    assert ", trained in less than 1 s, has" in sentence(records.reference(cost={"seconds": 0.2, "documents": 20_000}))
