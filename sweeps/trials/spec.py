@@ -78,6 +78,8 @@ class TrialSpec(NamedTuple):
     final: bool = False  # train on train and validation together; nothing is held out and nothing is chosen
     origin: int | None = None  # of a confirmation: the sweep's trial whose configuration this is
     class_weight: str = "none"  # none | balanced; metrics count every document alike in any case
+    label_smoothing: float = 0.0  # share of the labels in the minimised loss that is divided among all classes
+    most_epochs: int = 0  # that any trial of the search may have, along which learning rates are scheduled; 0: `epochs`
     cache: str = ""  # the dotted name of a module that keeps data by their digest, and fetches them; none if empty
 
 
