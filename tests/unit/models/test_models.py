@@ -125,3 +125,19 @@ def test_the_defaults_have_the_parameters_of_the_layers(model: str, data: str, p
     (corpus,) = job.config.datasets.values()
     sizes = {"num_words": corpus.num_words, "maxlen": corpus.maxlen, "num_classes": corpus.num_classes}
     assert built(job, space_of(job).defaults(), **sizes).count_params() == parameters
+
+
+@pytest.mark.parametrize("model", ["lstm", "conv_lstm"])
+def test_the_defaults_are_the_articles_layers_with_the_weights_that_a_seed_gave_them(model: str) -> None:
+    keras.utils.set_random_seed(1)
+    layers = [keras.layers.Embedding(50, 100), Dropout(0.3)]  # each draws its seed when it is made
+    if model == "conv_lstm":
+        layers += [keras.layers.Conv1D(64, 5, activation="relu"), keras.layers.MaxPooling1D(4)]
+    layers += [keras.layers.LSTM(100), keras.layers.Dense(2, activation="softmax")]
+    reference = keras.Sequential([keras.Input((30,), dtype="int32"), *layers])
+    keras.utils.set_random_seed(1)
+    job = composed_job(f"model={model}", "model.space.dropout=0.3")
+    network = built(job, space_of(job).defaults())
+    assert [type(layer) for layer in network.layers[1:]] == [type(layer) for layer in layers]
+    for one, other in zip(network.variables, reference.variables, strict=True):
+        np.testing.assert_array_equal(one, other)
