@@ -1,7 +1,7 @@
 """Two recurrent networks, of which one reads the words in order and the other from the last to the first."""
 
 from keras import Input, Model, ops
-from keras.layers import LSTM, Dense, Dropout, Embedding, SpatialDropout1D
+from keras.layers import LSTM, Dense, Dropout, Embedding, LayerNormalization, SpatialDropout1D
 
 from models.hyperparameters import Fraction, Pooling, Size
 from models.padding import aligned, pooled, word_mask
@@ -30,5 +30,5 @@ def build(
         pooled(LSTM(lstm_units, return_sequences=True)(dropped(embedding(ids))), mask, pooling)
         for ids in (document, ops.flip(words, axis=1))
     ]
-    x = Dropout(dropout)(ops.concatenate(directions, axis=1))  # (batch, 2 * lstm_units)
+    x = Dropout(dropout)(LayerNormalization()(ops.concatenate(directions, axis=1)))  # (batch, 2 * lstm_units)
     return Model(words, Dense(num_classes, activation="softmax")(x))  # (batch, num_classes)

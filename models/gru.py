@@ -1,7 +1,7 @@
 """A recurrent network with gated units, which have three quarters of an LSTM's weights."""
 
 from keras import Input, Model
-from keras.layers import GRU, Dense, Dropout, Embedding, SpatialDropout1D
+from keras.layers import GRU, Dense, Dropout, Embedding, LayerNormalization, SpatialDropout1D
 
 from models.hyperparameters import Fraction, Pooling, Size
 from models.padding import aligned, pooled, word_mask
@@ -24,5 +24,5 @@ def build(
     x = Embedding(num_words, embedding_dim)(document)  # (batch, maxlen, embedding_dim)
     x = SpatialDropout1D(spatial_dropout)(x)
     x = GRU(gru_units, return_sequences=True)(x)  # (batch, maxlen, gru_units)
-    x = Dropout(dropout)(pooled(x, mask, pooling))  # (batch, gru_units)
+    x = Dropout(dropout)(LayerNormalization()(pooled(x, mask, pooling)))  # (batch, gru_units)
     return Model(words, Dense(num_classes, activation="softmax")(x))  # (batch, num_classes)

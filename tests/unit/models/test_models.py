@@ -105,9 +105,9 @@ def test_dropout_is_searched(model: str) -> None:
     [
         # For 1,000 words and 46 topics: words and pairs, two scales and shifts of their means and maxima, dense.
         ("bag", "reuters", (1000 + 5001) * 100 + 4 * 2 * 100 + (400 + 1) * 46),
-        ("cnn", "reuters", 1000 * 100 + (1 + 2 + 3) * 100 * 100 + 3 * 100 + (300 + 1) * 46),
-        ("gru", "reuters", 1000 * 100 + 3 * 100 * (100 + 100 + 2) + 101 * 46),
-        ("bi_lstm", "reuters", 1000 * 100 + 2 * 4 * 60 * (100 + 60 + 1) + (120 + 1) * 46),
+        ("cnn", "reuters", 1000 * 100 + (1 + 2 + 3) * 100 * 100 + 3 * 100 + 2 * 300 + (300 + 1) * 46),
+        ("gru", "reuters", 1000 * 100 + 3 * 100 * (100 + 100 + 2) + 2 * 100 + 101 * 46),
+        ("bi_lstm", "reuters", 1000 * 100 + 2 * 4 * 60 * (100 + 60 + 1) + 2 * 120 + (120 + 1) * 46),
         # Words and positions, four projections, two dense layers, three normalisations, dense.
         (
             "attention",
