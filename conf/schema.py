@@ -32,7 +32,7 @@ TABLE_KEYS = ("label", "group", "time", "split", "test", "duplicates", "rare", "
 DOCUMENT_KEYS = ("read", "source", "archive", "url", "sha256", "num_classes")
 # Keys of `Data` that decide how a text becomes ids, and those that `Data.space` can search.
 ENCODING = ("tokens", "num_words", "maxlen", "keep")
-SEARCHABLE = (*ENCODING, "class_weight")
+SEARCHABLE = (*ENCODING, "class_weight", "label_smoothing")
 FEWEST_WORDS = 5  # of a table's vocabulary: padding, start, unknown, an unused id, and one token
 # Keys of every tuner; all others are options of its oracle.
 TUNER_KEYS = ("name", "oracle", "ends_trials")
@@ -109,6 +109,7 @@ class Data:
     maxlen: int = _number(MISSING, low=1, high=10**6)
     keep: str = _one_of("last", "last", "first", "both")  # the end of a long document that is read
     class_weight: str = _one_of("none", "none", "balanced")  # of the labels in the loss that is minimised
+    label_smoothing: float = _number(0.0, low=0, high=0.9)  # of that loss's labels: the share that all classes divide
     text: Text = field(default_factory=Text)
     # Of the keys in `SEARCHABLE`; each has the key's own value as its default.
     space: dict[str, Any] = field(default_factory=dict)
@@ -254,10 +255,11 @@ def _check_value(key: str, value: Any, bounds: Any) -> None:
 
 def check_setting(data: Data, name: str, key: str, value: Any) -> None:
     """Raise `ConfigError` for a value, given by `key`, that the setting `name` of a dataset does not take."""
-    (bounds,) = (setting.metadata for setting in fields(Data) if setting.name == name)
-    if "low" in bounds and type(value) is not int:
-        raise ConfigError(f"{key}={value}: must be an integer")
-    _check_value(key, value, bounds)
+    (setting,) = (setting for setting in fields(Data) if setting.name == name)
+    kinds = {"int": ("an integer", (int,)), "float": ("a number", (int, float))}
+    if setting.type in kinds and type(value) not in kinds[setting.type][1]:
+        raise ConfigError(f"{key}={value}: must be {kinds[setting.type][0]}")
+    _check_value(key, value, setting.metadata)
     if name == "num_words" and data.files and value < FEWEST_WORDS:
         raise ConfigError(f"{key}={value}: must be at least {FEWEST_WORDS}, or no token of a table gets an id")
 

@@ -19,6 +19,8 @@ from sweeps.trials.spec import TrialSpec
 
 # Keys that decide neither which trials run nor how they end.
 INDIFFERENT = (*RESUMABLE, "retries", "max_failures", "trial_minutes", "dry_run", "resume", "reproduce")
+# Keys of a dataset that decide it but not its digest.
+ADDED = ("space", "class_weight", "label_smoothing")
 # Called by their names: they lie above this package, and a worker imports them by itself.
 LOAD = "pipelines.data.dataset.load"
 CACHE = "pipelines.data.cache"
@@ -96,6 +98,8 @@ class Plan(NamedTuple):
             initial_epoch=initial_epoch,
             epochs=epochs,
             class_weight=settings.class_weight,
+            label_smoothing=settings.label_smoothing,
+            most_epochs=config.epochs,
             cache=CACHE,
         )
 
@@ -144,8 +148,9 @@ class Plan(NamedTuple):
         """Identify everything that decides which trials run and how they end."""
         deciding = {k: v for k, v in asdict(self.config).items() if k not in (*INDIFFERENT, "datasets")}
         data = self.config.datasets[self.dataset]
-        # Without these two it is as before there were any.
-        added = [*([data.space] if data.space else []), *([data.class_weight] if data.class_weight != "none" else [])]
+        # Settings that change nothing are left out, so that sweeps which were recorded before there were any go on.
+        without = Data()
+        added = [getattr(data, key) for key in ADDED if getattr(data, key) != getattr(without, key)]
         content = json.dumps([deciding, self.dataset, self.digest, *added], sort_keys=True)
         return hashlib.sha256(content.encode()).hexdigest()[:16]
 

@@ -24,6 +24,25 @@ MODELS = {
         "lstm_units": 5,
         "dropout": 0.3,
     },
+    "bag": {"embedding_dim": 4, "pairs": 30, "word_dropout": 0.2, "dropout": 0.3},
+    "cnn": {
+        "embedding_dim": 4,
+        "filters": 6,
+        "kernel_size": 2,
+        "widths": 2,
+        "spatial_dropout": 0.2,
+        "dropout": 0.3,
+    },
+    "gru": {"embedding_dim": 4, "gru_units": 5, "spatial_dropout": 0.2, "dropout": 0.3, "pooling": "mean"},
+    "bi_lstm": {"embedding_dim": 4, "lstm_units": 5, "spatial_dropout": 0.2, "dropout": 0.3, "pooling": "last"},
+    "attention": {
+        "embedding_dim": 4,
+        "blocks": 2,
+        "heads": 2,
+        "feed_forward": 8,
+        "dropout": 0.3,
+        "pooling": "maximum",
+    },
 }
 
 

@@ -1,16 +1,17 @@
 """The types that an annotation allows, read from the source of its module.
 
 Nothing is imported: a builder's module would import TensorFlow. Imports, aliases and unions are followed until they
-lead to types of `models.hyperparameters`; `object` stands for whatever cannot be followed.
+lead to types of `models.hyperparameters` or to a `Literal`; `object` stands for whatever cannot be followed.
 """
 
 from __future__ import annotations
 
 import ast
 from collections.abc import Iterator
+from contextlib import suppress
 from pathlib import Path
 from types import NoneType
-from typing import Any
+from typing import Any, Literal
 
 from conf.schema import ConfigError, did_you_mean
 from models import hyperparameters
@@ -45,6 +46,9 @@ class Source:
                 return [*self.types(argument), NoneType]
             case ast.Subscript(ast.Name("Union") | ast.Attribute(attr="Union"), ast.Tuple(arguments)):
                 return [type_ for argument in arguments for type_ in self.types(argument)]
+            case ast.Subscript(ast.Name("Literal") | ast.Attribute(attr="Literal"), names):
+                with suppress(ValueError):  # not of constants
+                    return [Literal[ast.literal_eval(names)]]  # of a tuple, all its members
             case ast.Name(name) if name in self.aliases:
                 return self.types(self.aliases[name])
             case ast.Name() | ast.Attribute():

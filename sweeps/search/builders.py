@@ -10,7 +10,7 @@ import ast
 import math
 from collections.abc import Iterable, Mapping
 from types import NoneType
-from typing import Any, NamedTuple, get_args
+from typing import Any, Literal, NamedTuple, get_args, get_origin
 
 from conf.schema import TUNER_KEYS, ConfigError, did_you_mean
 from sweeps.search.annotations import Source
@@ -20,17 +20,25 @@ from sweeps.software import source_of
 class Limits(NamedTuple):
     """The values that a keyword takes: those of any of its `types`; any value if there are none."""
 
-    types: tuple[Any, ...] = ()  # of `models.hyperparameters`
+    types: tuple[Any, ...] = ()  # of `models.hyperparameters`, or a `Literal` of names
     optional: bool = False  # whether None is allowed
+    has_default: bool = False
 
     def check(self, key: str, value: Any) -> None:
         """Raise `ConfigError` for a value that is not allowed; None is not held against the types."""
         if self.types and not any(_holds(type_, value) for type_ in self.types):
-            allowed = " or ".join(type_.__metadata__[0].allowed for type_ in self.types)
-            raise ConfigError(f"{key}={value}: must be {allowed}")
+            raise ConfigError(f"{key}={value}: must be {' or '.join(map(_allowed, self.types))}")
+
+
+def _allowed(annotated: Any) -> str:
+    if get_origin(annotated) is Literal:
+        return " or ".join(map(str, get_args(annotated)))
+    return str(annotated.__metadata__[0].allowed)
 
 
 def _holds(annotated: Any, value: Any) -> bool:
+    if get_origin(annotated) is Literal:
+        return any(value == name and type(value) is type(name) for name in get_args(annotated))
     type_, bounds = get_args(annotated)
     return is_number(value) and isinstance(value, int | type_) and bounds.hold(value)
 
@@ -47,7 +55,14 @@ def keywords_of(key: str, target: str) -> dict[str, Limits]:
     an annotation names a type that does not exist.
     """
     source, function = _function(key, target)
-    return _limits(f"{key}={target}", source, (*function.args.args, *function.args.kwonlyargs))
+    arguments = function.args
+    keywords = (*arguments.args, *arguments.kwonlyargs)
+    defaults = [None] * (len(arguments.args) - len(arguments.defaults)) + arguments.defaults + arguments.kw_defaults
+    limits = _limits(f"{key}={target}", source, keywords)
+    return {
+        name: limit._replace(has_default=default is not None)
+        for (name, limit), default in zip(limits.items(), defaults, strict=True)
+    }
 
 
 def check_tuner(tuner: Mapping[str, Any]) -> None:
@@ -97,6 +112,6 @@ def _limits(where: str, source: Source, keywords: Iterable[ast.arg]) -> dict[str
         except (SyntaxError, RecursionError):
             types = [object]
         others = tuple(type_ for type_ in types if type_ is not NoneType)
-        all_bounded = all(hasattr(type_, "__metadata__") for type_ in others)
+        all_bounded = all(hasattr(type_, "__metadata__") or get_origin(type_) is Literal for type_ in others)
         limits[keyword.arg] = Limits(others if all_bounded else (), NoneType in types)
     return limits

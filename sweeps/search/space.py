@@ -29,8 +29,8 @@ from sweeps.search.builders import is_number, keywords_of
 if TYPE_CHECKING:
     import keras_tuner
 
-# The keywords of a model's builder that the dataset decides, not the search.
-DATA_KEYWORDS = ("num_words", "maxlen", "num_classes")
+# The keywords of builders that the dataset and the budget decide, not the search.
+GIVEN_KEYWORDS = {"model": ("num_words", "maxlen", "num_classes"), "optimizer": ("total_steps",)}
 
 # Raises `ConfigError` for a value that is not allowed where the key, its first argument, gives it.
 Check = Callable[[str, Any], None]
@@ -180,9 +180,9 @@ def recorded(parts: Parts) -> tuple[Hyperparameter, ...]:
 
 
 def _of_keywords(section: str, part: Buildable) -> Mapping[str, Check]:
-    """Return the checks of the keywords that a space must name: all but those that the dataset decides."""
+    """Return the checks of the keywords that a space may name, which must be all that have no default."""
     limits = keywords_of(f"{section}.build", part.build)
-    keywords = {name: limits[name].check for name in limits if name not in DATA_KEYWORDS or section != "model"}
+    keywords = {name: limits[name].check for name in limits if name not in GIVEN_KEYWORDS[section]}
     for name, entry in part.space.items():
         if name not in keywords:
             takes = ", ".join(keywords) or "no hyperparameters"
@@ -190,7 +190,7 @@ def _of_keywords(section: str, part: Buildable) -> Mapping[str, Check]:
                 f"{section}.space.{name}: {part.build} takes {takes}; given {entry}{did_you_mean(str(name), keywords)}"
             )
     for name in keywords:
-        if name not in part.space:
+        if name not in part.space and not limits[name].has_default:
             raise ConfigError(f"{section}.space.{name}: missing; {part.build} needs a value or a range for it")
     return keywords
 

@@ -8,7 +8,7 @@ import os
 import random
 import warnings
 from collections.abc import Callable
-from functools import cache
+from functools import cache, partial
 from typing import Any, cast
 
 import keras
@@ -21,7 +21,7 @@ from conf.schema import Values
 from models import fused_lstm
 from sweeps.errors import TrialFailedError
 from sweeps.trials import evaluation
-from sweeps.trials.evaluation import Confusion
+from sweeps.trials.evaluation import PLAIN_LOSS, Confusion
 from sweeps.trials.native_logs import without_native_logs
 from sweeps.trials.rows import Rows, shuffled
 from sweeps.trials.spec import Dataset, OnEpoch, Split, TrialSpec
@@ -73,21 +73,42 @@ def compiled(spec: TrialSpec) -> tuple[Dataset, keras.Model]:
     seed_generator.python_random = random.Random(spec.seed)
     model = _built(spec, data)
     builder = _named(spec.optimizer)
-    optimizer = builder(**_keywords(builder, spec.values))
+    optimizer = builder(**_keywords(builder, {**spec.values, "total_steps": _steps_of_search(spec, data)}))
     if not isinstance(optimizer, keras.Optimizer):
         raise TrialFailedError(
             f"optimizer.build={spec.optimizer}: must return a keras.Optimizer, not {type(optimizer).__name__}"
         )
     model.compile(
         optimizer,
-        loss="sparse_categorical_crossentropy",
-        metrics=[keras.metrics.SparseCategoricalAccuracy("accuracy"), Confusion(data.num_classes)],
+        **_loss(spec, data.num_classes),
         steps_per_execution=_steps_per_execution(),
     )
     # Optimizer and metrics have their variables before training: TensorFlow traces a step that makes variables twice,
     # and a trial's first step took 1.7 instead of 1.0 s of processor.
     optimizer.build(model.trainable_variables)
     return data, model
+
+
+def _steps_of_search(spec: TrialSpec, data: Dataset) -> int:
+    """Return the steps of as many epochs as any trial may have, so that a longer trial goes on as a shorter one began.
+
+    A confirmation trains on more documents; its epochs have more steps, but each has the learning rate that it had.
+    """
+    return (spec.most_epochs or spec.epochs) * -(-len(data.train.y) // spec.batch_size)
+
+
+def _loss(spec: TrialSpec, num_classes: int) -> dict[str, Any]:
+    """Return the loss that is minimised, and the metrics; a smoothed loss leaves the plain one among the metrics."""
+    metrics = [keras.metrics.SparseCategoricalAccuracy("accuracy"), Confusion(num_classes)]
+    if not spec.label_smoothing:
+        return {"loss": "sparse_categorical_crossentropy", "metrics": metrics}
+    smoothed = partial(_smoothed, share=spec.label_smoothing, num_classes=num_classes)
+    return {"loss": smoothed, "metrics": [*metrics, keras.metrics.SparseCategoricalCrossentropy(PLAIN_LOSS)]}
+
+
+def _smoothed(labels: tf.Tensor, probabilities: tf.Tensor, *, share: float, num_classes: int) -> tf.Tensor:
+    targets = tf.one_hot(tf.cast(tf.reshape(labels, [-1]), tf.int32), num_classes)
+    return keras.losses.categorical_crossentropy(targets, probabilities, label_smoothing=share)
 
 
 def rebuild(spec: TrialSpec, weights: list[NDArray[Any]]) -> tuple[Dataset, keras.Model]:

@@ -17,6 +17,7 @@ from sweeps.trials.spec import Split
 
 BATCH = 500
 IN_MEMORY, READ = 2**26, 2**23  # bytes, see `batches`
+PLAIN_LOSS = "plain_loss"  # the name of a metric: the cross-entropy, where the loss that is minimised is another
 EXPECTED = "must return one output, (batch, {}): a probability for each class"
 
 

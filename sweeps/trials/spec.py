@@ -79,6 +79,8 @@ class TrialSpec(NamedTuple):
     origin: int | None = None  # of a confirmation: the sweep's trial whose configuration this is
     shuffled: bool = False  # train and test on the same documents with the words of each in a random order
     class_weight: str = "none"  # none | balanced; metrics count every document alike in any case
+    label_smoothing: float = 0.0  # share of the labels in the minimised loss that is divided among all classes
+    most_epochs: int = 0  # that any trial of the search may have, along which learning rates are scheduled; 0: `epochs`
     cache: str = ""  # the dotted name of a module that keeps data by their digest, and fetches them; none if empty
     reference: bool = False  # no trial, but the data's references: `sweeps.trials.references`
 

@@ -23,7 +23,7 @@ from sweeps.metrics import CURVES
 from sweeps.trials import class_weights, early_stopping, evaluation
 from sweeps.trials.building import compiled
 from sweeps.trials.engine import OUT_OF_MEMORY
-from sweeps.trials.evaluation import answers_of, batches
+from sweeps.trials.evaluation import PLAIN_LOSS, answers_of, batches
 from sweeps.trials.spec import (
     Checkpoint,
     Cost,
@@ -178,6 +178,8 @@ def _value(curve: str, results: Mapping[str, Any]) -> float:
     """Return a curve's value after an epoch: Keras's own if it has one, otherwise from the confusion matrix."""
     part, _, metric = curve.rpartition("/")
     prefix = "val_" if part == "val" else ""
+    if curve == "val/loss" and f"val_{PLAIN_LOSS}" in results:
+        return float(results[f"val_{PLAIN_LOSS}"])
     if prefix + metric in results:
         return float(results[prefix + metric])
     compute = metrics.row(curve).compute

@@ -275,6 +275,15 @@ def test_each_spec_has_the_class_weights_of_the_dataset_or_of_the_trial(
     assert (one.fingerprint() == plan(composed()).fingerprint()) == (setting == "none")
 
 
+def test_each_spec_has_the_smoothing_and_the_epochs_of_the_search(composed: Callable[..., Job]) -> None:
+    one = plan(composed("datasets.imdb.label_smoothing=0.1", "epochs=7"))
+    spec = one.spec(0, {}, 0, 2)
+    assert (spec.label_smoothing, spec.most_epochs, spec.epochs) == (0.1, 7, 2)
+    assert one.fingerprint() != plan(composed("epochs=7")).fingerprint()
+    searching = plan(composed("datasets.imdb.space.label_smoothing=[0.0,0.1]"))
+    assert searching.spec(0, {"label_smoothing": 0.1}, 0, 1).label_smoothing == 0.1
+
+
 def test_the_journal_is_json_lines_that_a_reader_without_this_code_understands(composed: Callable[..., Job]) -> None:
     one = swept(composed("trials=2", "epochs=2"), FakeEngine())
     lines = [json.loads(line) for line in (one.plan.directory / journal.FILE).read_text().splitlines()]

@@ -8,6 +8,7 @@ import keras
 import numpy as np
 import pytest
 import tensorflow as tf
+from keras.layers import Dropout
 from keras.src import backend
 from numpy.typing import NDArray
 
@@ -56,23 +57,26 @@ def test_the_order_of_the_words_matters(model: str) -> None:
 
 @pytest.mark.parametrize("eagerly", [True, pytest.param(False, marks=pytest.mark.long)])
 @pytest.mark.parametrize("model", MODELS)
-def test_a_gpu_trains_it_with_cudnns_lstm_without_a_mask(
+def test_a_gpu_trains_it_with_cudnns_recurrent_networks_without_a_mask(
     model: str, eagerly: bool, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """No GPU is needed: TensorFlow is made to list one, and a stand-in takes what Keras passes to cuDNN."""
     masks: list[Any] = []
 
-    def cudnn(*arguments: Any) -> tuple[Any, Any, list[Any]]:
-        inputs, h, c, kernel, recurrent_kernel, bias, mask, *options = arguments
-        assert options == [False, False, False]  # time_major, go_backwards, return_sequences
+    def cudnn(inputs: Any, *arguments: Any) -> tuple[Any, Any, list[Any]]:
+        *states, kernel, recurrent_kernel, bias, mask, time_major, go_backwards, return_sequences = arguments
+        assert (time_major, go_backwards) == (False, False)
         masks.append(mask)
-        gates = tf.reduce_sum(inputs, axis=1) @ kernel + h @ recurrent_kernel + bias
-        state = tf.tanh(gates[:, : h.shape[-1]])
-        return state, state[:, None], [state, c]
+        h = states[0]
+        gates = inputs @ kernel + (h @ recurrent_kernel)[:, None] + tf.reshape(bias, (-1, kernel.shape[-1]))[0]
+        outputs = tf.tanh(tf.cumsum(gates[:, :, : h.shape[-1]], axis=1))
+        last = outputs[:, -1]
+        return last, outputs if return_sequences else last[:, None], [last, *states[1:]]
 
     devices = {"GPU": ["GPU:0"], "CPU": ["CPU:0"]}
     monkeypatch.setattr(tf.config, "list_logical_devices", lambda kind=None: devices.get(kind, []))
-    monkeypatch.setattr(import_module("keras.src.backend.tensorflow.rnn"), "_cudnn_lstm", cudnn)
+    for name in ("_cudnn_lstm", "_cudnn_gru"):
+        monkeypatch.setattr(import_module("keras.src.backend.tensorflow.rnn"), name, cudnn)
     monkeypatch.setattr(backend, "lstm", fused_lstm.lstm)
     job = composed_job(f"model={model}")
     network = built(job, space_of(job).defaults())
@@ -82,30 +86,58 @@ def test_a_gpu_trains_it_with_cudnns_lstm_without_a_mask(
     masks.clear()
     network.fit(ids, np.zeros(8, dtype=np.int64), verbose=0)
     network.predict(ids, verbose=0)
-    assert len(masks) >= 2  # one for training, one to predict
+    recurrent = [layer for layer in network.layers if isinstance(layer, keras.layers.LSTM | keras.layers.GRU)]
+    assert len(masks) >= 2 * len(recurrent)  # one for training, one to predict
     assert all(mask is None for mask in masks)
-    assert not any(layer.supports_jit for layer in network.layers if isinstance(layer, keras.layers.LSTM))
+    assert not any(layer.supports_jit for layer in recurrent)
 
 
 @pytest.mark.parametrize("model", MODELS)
 def test_dropout_is_searched(model: str) -> None:
     job = composed_job(f"model={model}")
     assert "dropout" in {hp.name for hp in space_of(job).searched}
-    network = built(job, space_of(job).largest())
-    assert [layer.rate for layer in network.layers if isinstance(layer, keras.layers.Dropout)] == [0.7]
+    largest = space_of(job).largest()
+    assert largest["dropout"] in [layer.rate for layer in built(job, largest).layers if type(layer) is Dropout]
 
 
 @pytest.mark.parametrize(
     ("model", "data", "parameters"),
     [
+        # For 1,000 words and 46 topics: words and pairs, two scales and shifts of their means and maxima, dense.
+        ("bag", "reuters", (1000 + 5001) * 100 + 4 * 2 * 100 + (400 + 1) * 46),
+        ("cnn", "reuters", 1000 * 100 + (1 + 2 + 3) * 100 * 100 + 3 * 100 + 2 * 300 + (300 + 1) * 46),
+        ("gru", "reuters", 1000 * 100 + 3 * 100 * (100 + 100 + 2) + 2 * 100 + 101 * 46),
+        ("bi_lstm", "reuters", 1000 * 100 + 2 * 4 * 60 * (100 + 60 + 1) + 2 * 120 + (120 + 1) * 46),
+        # Words and positions, four projections, two dense layers, three normalisations, dense.
+        (
+            "attention",
+            "reuters",
+            (1000 + 101) * 64 + 4 * 64 * 65 + 128 * 65 + 64 * 129 + 3 * 2 * 64 + 65 * 46,
+        ),
         # The article's network for 1,000 words and 46 topics: embedding + LSTM + dense.
         ("lstm", "reuters", 1000 * 100 + 4 * 100 * (100 + 100 + 1) + 101 * 46),
         # Its network for 5,000 words and two classes: embedding + convolution + LSTM + dense.
         ("conv_lstm", "imdb", 5000 * 100 + (5 * 100 + 1) * 64 + 4 * 100 * (64 + 100 + 1) + 101 * 2),
     ],
 )
-def test_the_defaults_are_the_articles_network(model: str, data: str, parameters: int) -> None:
+def test_the_defaults_have_the_parameters_of_the_layers(model: str, data: str, parameters: int) -> None:
     job = composed_job(f"model={model}", f"data={data}")
     (corpus,) = job.config.datasets.values()
     sizes = {"num_words": corpus.num_words, "maxlen": corpus.maxlen, "num_classes": corpus.num_classes}
     assert built(job, space_of(job).defaults(), **sizes).count_params() == parameters
+
+
+@pytest.mark.parametrize("model", ["lstm", "conv_lstm"])
+def test_the_defaults_are_the_articles_layers_with_the_weights_that_a_seed_gave_them(model: str) -> None:
+    keras.utils.set_random_seed(1)
+    layers = [keras.layers.Embedding(50, 100), Dropout(0.3)]  # each draws its seed when it is made
+    if model == "conv_lstm":
+        layers += [keras.layers.Conv1D(64, 5, activation="relu"), keras.layers.MaxPooling1D(4)]
+    layers += [keras.layers.LSTM(100), keras.layers.Dense(2, activation="softmax")]
+    reference = keras.Sequential([keras.Input((30,), dtype="int32"), *layers])
+    keras.utils.set_random_seed(1)
+    job = composed_job(f"model={model}", "model.space.dropout=0.3")
+    network = built(job, space_of(job).defaults())
+    assert [type(layer) for layer in network.layers[1:]] == [type(layer) for layer in layers]
+    for one, other in zip(network.variables, reference.variables, strict=True):
+        np.testing.assert_array_equal(one, other)

@@ -41,6 +41,40 @@ def build(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Build:
 @pytest.mark.parametrize(
     ("names", "annotation"),
     [
+        ("from models.hyperparameters import Pooling", "Pooling"),
+        ("from models import lstm", "lstm.Pooling"),
+        ("from typing import Literal", "Literal['last', 'maximum', 'mean']"),
+        ("import typing as t", '\'t.Literal["last", "maximum"] | t.Literal["mean"]\''),
+        ("from typing import Literal\nWay = Literal['last', 'maximum', 'mean']", "Way | None"),
+    ],
+)
+def test_names_hold_however_the_annotation_is_spelled(names: str, annotation: str, build: Build) -> None:
+    limits = keywords_of("model.build", build(f"{names}\ndef build(*, way: {annotation}): ..."))["way"]
+    for value in ("last", "maximum", "mean"):
+        limits.check("model.space.way", value)
+    for wrong in ("max", "", 1, True, 0.5, ["last"]):
+        with pytest.raises(ConfigError) as error:
+            limits.check("model.space.way", wrong)
+        assert str(error.value) == f"model.space.way={wrong}: must be last or maximum or mean"
+
+
+def test_a_number_among_names_is_not_its_equal_of_another_type(build: Build) -> None:
+    source = "from typing import Literal\ndef build(*, way: Literal[1, 'x']): ..."
+    limits = keywords_of("model.build", build(source))["way"]
+    limits.check("key", 1)
+    for wrong in (True, 1.0):
+        with pytest.raises(ConfigError, match="must be 1 or x"):
+            limits.check("key", wrong)
+
+
+def test_keywords_with_a_default_are_known(build: Build) -> None:
+    limits = keywords_of("model.build", build("def build(a, b=1, *, c, d=None): ..."))
+    assert {name: limit.has_default for name, limit in limits.items()} == {"a": False, "b": True, "c": False, "d": True}
+
+
+@pytest.mark.parametrize(
+    ("names", "annotation"),
+    [
         (SIZE, "Size"),
         (SIZE, "'Size'"),
         (SIZE, "Size | None"),
@@ -106,7 +140,7 @@ def test_a_union_takes_what_any_of_its_types_takes(build: Build) -> None:
         ("from package.nets.net import *", "Units"),
         ("import numpy as np", "np.ndarray"),
         ("from nowhere import Units", "Units"),
-        ("from typing import Literal", "Literal['relu', 'tanh']"),
+        ("from typing import Literal", "Literal[Units]"),
     ],
 )
 def test_an_annotation_that_leads_to_no_bounds_allows_any_value(names: str, annotation: str, build: Build) -> None:

@@ -1,6 +1,6 @@
 import inspect
 import math
-from collections.abc import Callable
+from collections.abc import Callable, Collection, Mapping
 from dataclasses import replace
 from importlib import import_module
 from typing import Any
@@ -77,16 +77,34 @@ def test_scalars_are_fixed_and_rounded() -> None:
 def test_every_configured_builder_takes_its_space(model: str, optimizer: str, composed: Callable[..., Job]) -> None:
     config = composed(f"model={model}", f"optimizer={optimizer}").config
     read = space.read(config.parts("imdb"))
-    for part, decided in ((config.model, space.DATA_KEYWORDS), (config.optimizer, ())):
+    for part, section in ((config.model, "model"), (config.optimizer, "optimizer")):
         module, _, name = part.build.rpartition(".")
         parameters = inspect.signature(getattr(import_module(module), name)).parameters
-        assert set(parameters) == {*part.space, *decided}
-    assert {hp.name for hp in read.searched} >= {"dropout", "lstm_units", "embedding_dim", "learning_rate"}
+        assert set(parameters) == {*part.space, *space.GIVEN_KEYWORDS[section]}
+    assert {hp.name for hp in read.searched} >= {"dropout", "embedding_dim", "learning_rate"}
 
 
 def test_every_model_and_optimizer_is_tested() -> None:
     assert {"lstm", "conv_lstm"} <= set(MODELS)
     assert {"adam", "rmsprop", "sgd"} <= set(OPTIMIZERS)
+
+
+@pytest.mark.parametrize("model", ["lstm", "conv_lstm"])
+def test_a_configuration_from_before_there_were_options_is_read(model: str, composed: Callable[..., Job]) -> None:
+    parts = composed(f"model={model}").config.parts("imdb")
+    options = ("spatial_dropout", "padding", "pooling", "weight_decay", "global_clipnorm", "schedule", "warmup")
+    before = {section: replace(part, space=without(part.space, options)) for section, part in parts.items()}
+    assert space.read(before).defaults() == without(space.read(parts).defaults(), options)
+    for part in parts.values():
+        if isinstance(part, Buildable):
+            module, _, name = part.build.rpartition(".")
+            parameters = inspect.signature(getattr(import_module(module), name)).parameters
+            taken = {option: part.space[option] for option in options if option in part.space}
+            assert {option: parameters[option].default for option in taken} == taken
+
+
+def without(values: Mapping[str, Any], names: Collection[str]) -> dict[str, Any]:
+    return {name: value for name, value in values.items() if name not in names}
 
 
 def test_a_recorded_space_is_read_without_its_builders() -> None:

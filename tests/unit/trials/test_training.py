@@ -26,6 +26,8 @@ from tests.unit.trials.eager import untraced
 
 # Builders of this file, by their dotted names.
 EXPLODING, STILL, DISTURBED = (f"{__name__}.{name}" for name in ("exploding", "still", "disturbed"))
+# Every network, but in the quick run only the two that have most in common with the others.
+EVERY_MODEL = [model if model in ("lstm", "bag") else pytest.param(model, marks=pytest.mark.long) for model in MODELS]
 RESTLESS: dict[str, Any] = {"objective": "val/loss", "learning_rate": 0.6}  # the loss rises after two epochs
 
 
@@ -104,7 +106,7 @@ def first_epoch(model: str) -> Checkpoint:
     return training.run(spec(model, epochs=1), quiet).checkpoint
 
 
-@pytest.mark.parametrize("model", MODELS)
+@pytest.mark.parametrize("model", EVERY_MODEL)
 def test_every_epoch_is_reported_with_every_curve_and_the_network_is_traced_once(model: str) -> None:
     result, reports, traced = whole(model)
     assert [(r.sweep, r.trial, r.attempt, r.epoch) for r in reports] == [("s/tiny", 1, 1, n) for n in (1, 2, 3)]
@@ -118,7 +120,7 @@ def test_every_epoch_is_reported_with_every_curve_and_the_network_is_traced_once
     assert traced == ["train_step", "test_step"]
 
 
-@pytest.mark.parametrize("model", ["lstm", pytest.param("conv_lstm", marks=pytest.mark.long)])
+@pytest.mark.parametrize("model", EVERY_MODEL)
 def test_a_trial_that_goes_on_later_gives_what_it_would_have_given_without_the_pause(model: str) -> None:
     reports: list[EpochReport] = []
     rest = training.run(spec(model, initial_epoch=1, checkpoint=first_epoch(model)), reports.append)
@@ -310,7 +312,7 @@ def parameters(model: str, values: dict[str, Any]) -> int:
     return tiny.WORDS * size + convolution + 4 * units * (features + units + 1) + dense
 
 
-@pytest.mark.parametrize("model", MODELS)
+@pytest.mark.parametrize("model", ["lstm", "conv_lstm"])
 def test_parameters_and_time_are_measured_without_training_a_trial(model: str) -> None:
     with untraced():
         timing = training.measure(spec(model), quiet)
