@@ -215,7 +215,7 @@ def test_a_multirun_leaves_nothing_behind() -> None:
 def test_a_space_of_the_optimizer_is_overridden_the_same_way(composed: Callable[..., Job]) -> None:
     rate = {"kind": "Choice", "values": [0.1, 0.01], "default": 0.1}
     config = composed("optimizer.space.learning_rate={kind: Choice, values: [0.1, 0.01], default: 0.1}").config
-    assert config.optimizer.space == {"learning_rate": rate}
+    assert config.optimizer.space["learning_rate"] == rate
 
 
 @pytest.mark.parametrize("experiment", EXPERIMENTS)
