@@ -118,13 +118,23 @@ def test_a_reference_is_the_same_each_time() -> None:
 
 
 def test_of_a_large_train_the_same_share_of_every_label_is_learned_from(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(references, "WORDS", 90 * 8 // 3)
-    data = dataset()
     y = np.repeat([0, 1, 2], [60, 27, 3])
-    x, part = references._part(references.Rows(data.train.x), y)
-    assert np.bincount(part).tolist() == [20, 9, 1]
-    assert len(x) == 30
-    assert {reference.documents for reference in run(data)} == {30}
+    chosen = references._part(y, 1 / 3)
+    assert chosen is not None
+    assert np.bincount(y[chosen]).tolist() == [20, 9, 1]
+    assert chosen.tolist() == sorted(set(chosen.tolist()))
+    assert references._part(y, 1.0) is None
+    monkeypatch.setattr(references, "WORDS", 90 * 8 // 3)
+    assert {reference.documents for reference in run(dataset())} == {30}
+
+
+def test_a_method_that_would_take_long_learns_from_a_part_and_the_others_do_not(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    slow = references.METHODS["nbsvm"]._replace(most=10)
+    monkeypatch.setattr(references, "METHODS", {**references.METHODS, "nbsvm": slow})
+    found = {reference.name: reference.documents for reference in run(dataset())}
+    assert found == {"svm": 90, "logistic": 90, "nbsvm": CLASSES}  # one of each label at least
 
 
 def test_documents_of_one_label_are_a_failure_with_its_reason() -> None:
