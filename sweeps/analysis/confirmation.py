@@ -7,29 +7,13 @@ from collections.abc import Mapping, Sequence
 from typing import NamedTuple
 
 import numpy as np
-from numpy.typing import NDArray
 
-from sweeps.analysis import statistics
+from sweeps.analysis import paired, statistics
 from sweeps.analysis.classes import PerClass, per_class
+from sweeps.analysis.paired import Difference
 from sweeps.analysis.statistics import LEVEL, Interval
 from sweeps.analysis.wording import points
 from sweeps.journal import SweepRecord, TrialRecord
-from sweeps.trials import predictions
-
-
-class Difference(NamedTuple):
-    """The mean difference of two accuracies; every half width is half of a 95 % interval."""
-
-    pairs: int  # seeds that both completed
-    mean: float  # nan where there is no pair
-    half_width: float  # over seeds (Student's t, paired)
-    over_examples: Interval | None  # over test examples (bootstrap, paired); None where they are not known
-
-    @property
-    def is_shown(self) -> bool:
-        """Whether seeds and, as far as they are known, test examples do not explain it."""
-        examples = self.over_examples
-        return abs(self.mean) > self.half_width and (examples is None or examples.excludes_zero)
 
 
 class Outcome(NamedTuple):
@@ -86,7 +70,7 @@ class Choice(NamedTuple):
 def outcomes(record: SweepRecord) -> list[Outcome]:
     """The outcome of each finalist, in the order of the search's validation; then that of the first, words shuffled."""
     finalists = record.started.finalists
-    baseline = _completed(record, 0)
+    baseline = paired.completed(record, 0)
     others = statistics.level_of_each(sum(name != "0" for name in [*finalists][1:]))
     results = [
         _outcome(
@@ -94,7 +78,7 @@ def outcomes(record: SweepRecord) -> list[Outcome]:
         )
         for place, (name, accuracy) in enumerate(finalists.items())
     ]
-    if results and _completed(record, results[0].origin, shuffled=True):
+    if results and paired.completed(record, results[0].origin, shuffled=True):
         results.append(_shuffled(record, results[0]))
     return results
 
@@ -119,7 +103,7 @@ def choice(record: SweepRecord) -> Choice | None:
     best = winner(finalists)
     if best is None:
         return None
-    trial = min(_completed(record, best.origin).values(), key=lambda trial: trial.trial)
+    trial = min(paired.completed(record, best.origin).values(), key=lambda trial: trial.trial)
     gains = {name: f"{value:.6g}" for name, value in metrics(finalists).items() if name.startswith("confirm/")}
     return Choice(trial, {"confirms": record.started.confirms, "origin": str(best.origin), **gains})
 
@@ -225,9 +209,9 @@ def _outcome(
     lead: float,
     level: float,
 ) -> Outcome:
-    trials = _completed(record, origin)
-    scores = _accuracies(trials)
-    gain = _difference(record, trials, baseline if origin else {}, level)
+    trials = paired.completed(record, origin)
+    scores = paired.accuracies(trials)
+    gain = paired.difference(record, trials, baseline if origin else {}, level)
     return Outcome(
         origin=origin,
         search_accuracy=accuracy,
@@ -244,8 +228,8 @@ def _outcome(
 
 def _shuffled(record: SweepRecord, ordered: Outcome) -> Outcome:
     """The outcome on shuffled words, which is compared with the same configuration on words in their order."""
-    trials = _completed(record, ordered.origin, shuffled=True)
-    scores = _accuracies(trials)
+    trials = paired.completed(record, ordered.origin, shuffled=True)
+    scores = paired.accuracies(trials)
     return Outcome(
         origin=ordered.origin,
         search_accuracy=math.nan,  # the search saw no shuffled words
@@ -257,44 +241,5 @@ def _shuffled(record: SweepRecord, ordered: Outcome) -> Outcome:
         gain_over_examples=None,
         lost_lead=math.nan,
         classes=per_class(record.started, list(trials.values())),
-        order=_difference(record, _completed(record, ordered.origin), trials),
+        order=paired.difference(record, paired.completed(record, ordered.origin), trials),
     )
-
-
-def _difference(
-    record: SweepRecord, ours: Mapping[int, TrialRecord], theirs: Mapping[int, TrialRecord], level: float = LEVEL
-) -> Difference:
-    """Compare the test accuracies of two configurations, seed by seed and example by example."""
-    pairs = [(ours[seed], theirs[seed]) for seed in sorted(ours.keys() & theirs.keys())]
-    gains = [our.test["test/accuracy"] - their.test["test/accuracy"] for our, their in pairs]
-    mean = float(np.mean(gains)) if gains else math.nan
-    return Difference(len(pairs), mean, statistics.half_width(gains, level), _over_examples(record, pairs, level))
-
-
-def _accuracies(trials: Mapping[int, TrialRecord]) -> tuple[float, ...]:
-    return tuple(trial.test["test/accuracy"] for trial in trials.values())
-
-
-def _completed(record: SweepRecord, origin: int, *, shuffled: bool = False) -> dict[int, TrialRecord]:
-    """Map each seed to the completed trial that repeats trial `origin` with it."""
-    trials = (trial for trial in record.completed if trial.origin == origin and trial.shuffled == shuffled)
-    return {trial.seed: trial for trial in trials}
-
-
-def _over_examples(
-    record: SweepRecord, pairs: Sequence[tuple[TrialRecord, TrialRecord]], level: float
-) -> Interval | None:
-    """The interval of the mean difference in correctness, which is averaged over the seeds for each example."""
-    differences: list[NDArray[np.float64]] = []
-    for trial, baseline in pairs:
-        ours, theirs = _correct(record, trial), _correct(record, baseline)
-        if ours is None or theirs is None:
-            return None
-        differences.append(ours - theirs)
-    return statistics.bootstrap_mean(np.mean(differences, axis=0), level) if differences else None
-
-
-def _correct(record: SweepRecord, trial: TrialRecord) -> NDArray[np.float64] | None:
-    """Mark the test examples that a trial answered correctly, as ones and zeros; None without its predictions."""
-    stored = predictions.load(record.directory, trial.trial, trial.predictions)
-    return None if stored is None else (stored.predicted == stored.labels).astype(np.float64)

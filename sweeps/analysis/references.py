@@ -30,7 +30,7 @@ class Level(NamedTuple):
     error: float | None  # one standard error
 
 
-class Difference(NamedTuple):
+class Lead(NamedTuple):
     """A difference of two test accuracies, and half of its 95 % interval; None where the errors are not known."""
 
     value: float
@@ -62,7 +62,7 @@ def best(record: SweepRecord) -> ReferenceEnded | None:
     return max(completed(record), key=lambda reference: reference.scores.get("val/accuracy", 0.0), default=None)
 
 
-def lead(record: SweepRecord) -> Difference | None:
+def lead(record: SweepRecord) -> Lead | None:
     """Return by how much the best reference exceeds the best trial on the test set; None where one is missing.
 
     The interval takes the two errors for independent, as the answers of a search's trials are not kept. Both answer
@@ -75,7 +75,7 @@ def lead(record: SweepRecord) -> Difference | None:
     errors = [_error(record, value) for value in values]
     known = [error for error in errors if error is not None]
     half_width = Z * math.hypot(*known) if len(known) == len(errors) else None
-    return Difference(values[0] - values[1], half_width)
+    return Lead(values[0] - values[1], half_width)
 
 
 def levels(record: SweepRecord) -> Iterator[Level]:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from sweeps.analysis import confirmation
+from sweeps.analysis import against_reference, confirmation
 from sweeps.journal import SweepRecord
 from sweeps.report import conclusions, html, provenance
 from sweeps.report.html import Report
@@ -19,7 +19,8 @@ def build(record: SweepRecord) -> Report:
         state=conclusions.state,
         record=record,
         outcomes=outcomes,
-        sentences=confirmation.conclusions(outcomes),
+        sentences=[*confirmation.conclusions(outcomes), *against_reference.sentences(record)],
+        against=against_reference.of(record),
         figures=drawn,
         provenance=provenance.rows(record),
     )

@@ -132,11 +132,11 @@ def _options(request: Request) -> dict[str, str]:
 
 def _print(record: SweepRecord, console: Console) -> None:
     from sweeps import terminal
-    from sweeps.analysis import confirmation
+    from sweeps.analysis import against_reference, confirmation
     from sweeps.report import write as report
 
     outcomes = confirmation.outcomes(record)
     console.print(terminal.confirmation_table(record, outcomes))
-    for sentence in confirmation.conclusions(outcomes):
+    for sentence in [*confirmation.conclusions(outcomes), *against_reference.sentences(record)]:
         console.print(sentence, soft_wrap=True)
     console.print(f"report: {record.directory / report.FILE}", soft_wrap=True)

@@ -44,20 +44,20 @@ def from_reports() -> ExtrasOf:
 
 def _of_ended(record: SweepRecord) -> Extras:
     """Return the scores, the report and the answers label by label of a sweep or a confirmation that has ended."""
-    from sweeps.analysis import confirmation, references
+    from sweeps.analysis import against_reference, confirmation, references
     from sweeps.analysis.classes import of_best
     from sweeps.report import write as report
 
     page = report.ensure_written(record)
     files = {report.FILE: page.read_bytes()} if page else {}
     metrics = audit.of(record.started.audit).metrics() if record.started.audit else {}
-    if (reference := references.best(record)) is not None:
-        metrics["reference/accuracy"] = reference.scores["test/accuracy"]
     if record.started.confirms:
         outcomes = confirmation.outcomes(record)
-        metrics |= confirmation.metrics(outcomes)
+        metrics |= confirmation.metrics(outcomes) | against_reference.metrics(record)
         answers = outcomes[0].classes
     else:
+        if (reference := references.best(record)) is not None:
+            metrics["reference/accuracy"] = reference.scores["test/accuracy"]
         answers = of_best(record)
     return Extras(metrics, files | (_of_labels(answers) if answers else {}))
 

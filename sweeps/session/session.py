@@ -288,13 +288,14 @@ class Session:
 
 
 def references_of(plan: Plan) -> References | None:
-    """Return the references of a search; none where it wants none, and for a confirmation."""
-    if plan.config.references == "none" or plan.confirmation is not None:
+    """Return the references of a sweep, which a confirmation mostly finds in the cache; none where none are wanted."""
+    if plan.config.references == "none":
         return None
     from sweeps.trials.references import version
 
     folder = import_module(CACHE).folder("references")
-    return References(plan, folder / f"{plan.digest}-{version()}.npz")
+    searched = plan._replace(confirmation=None)  # validation chooses their penalty, whatever is done with that later
+    return References(searched, folder / f"{plan.digest}-{version()}.npz")
 
 
 def places(config: Engine, workers: int) -> tuple[str, str]:
