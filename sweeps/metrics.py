@@ -2,6 +2,8 @@
 
 A metric's full name is `<part>/<name>`, e.g. `val/accuracy`; the parts of the data are `train`, `val` and `test`. The
 metrics of `train` and `val` have a value for each epoch (a curve), those of `test` one value, after the chosen epoch.
+Beside these, `calibrated/loss` and `calibrated/calibration_error` are those of the test when the probabilities are
+scaled by `calibrated/temperature`, which validation chose.
 """
 
 from __future__ import annotations
@@ -69,6 +71,7 @@ METRICS = (
     Metric("accuracy", "share correct", "max", EVERYWHERE, ("terminal", "report"), _accuracy),
     Metric("macro_f1", "mean F1 of the classes", "max", EVERYWHERE, ("terminal", "report"), _macro_f1),
     Metric("balanced_accuracy", "mean recall of the classes", "max", ("test",), ("report",), _balanced_accuracy),
+    Metric("calibration_error", "mean distance of confidence and accuracy", "min", ("test",), (), None),
 )
 
 CURVES = tuple(f"{part}/{metric.name}" for part in ("train", "val") for metric in METRICS if part in metric.parts)

@@ -77,8 +77,8 @@ ONLY_IN = {
     "hydra": {"conf"},
     "sklearn": {"sweeps.metrics", "sweeps.search.bayesian", "sweeps.analysis", "sweeps.trials.references"},
     "scipy": {
-        *("sweeps.search.bayesian", "sweeps.analysis", "sweeps.trials.references", "sweeps.trials.word_counts"),
-        "pipelines.data.splits",
+        *("sweeps.search.bayesian", "sweeps.analysis", "pipelines.data.splits"),
+        *("sweeps.trials.calibration", "sweeps.trials.references", "sweeps.trials.word_counts"),
     },
     "pyarrow": {"pipelines.data"},
     "tokenizers": {"sweeps.text_encoder", "pipelines.data.vocabulary"},

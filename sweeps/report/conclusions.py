@@ -8,7 +8,7 @@ from collections.abc import Iterator
 from sweeps.analysis import references, statistics
 from sweeps.analysis.summary import SweepSummary
 from sweeps.analysis.wording import duration, points
-from sweeps.journal import SweepRecord
+from sweeps.journal import SweepRecord, TrialRecord
 from sweeps.journal.endings import IN_WORDS, MAX_FAILURES
 
 ENDINGS = {"trials": "all trials", MAX_FAILURES: "too many failures in a row", **IN_WORDS}  # of a sweep
@@ -54,6 +54,7 @@ def sentences(sweep: SweepSummary) -> Iterator[str]:
     yield from _gain(sweep)
     yield from references.sentences(sweep.record)
     yield from _luck(sweep)
+    yield from _calibration(best)
     if sweep.started.held_out == "test":
         yield "The val/ metrics are the test set's: no trial was chosen or stopped by them."
     elif can_be_confirmed(sweep):
@@ -75,6 +76,18 @@ def _gain(sweep: SweepSummary) -> Iterator[str]:
         difference = points(best.value - baseline.value)
         error = f" (one standard error of its accuracy: {100 * best.error:.1f} points)" if best.error else ""
         yield f"{place} its accuracy is {best} and the baseline's is {baseline}: {difference} points{error}."
+
+
+def _calibration(best: TrialRecord) -> Iterator[str]:
+    """Say how far the probabilities of the best trial can be believed."""
+    plain, scaled = best.test.get("test/calibration_error"), best.test.get("calibrated/calibration_error")
+    if plain is None:  # in older journals
+        return
+    sentence = f"On the test set its confidence differs from its accuracy by {100 * plain:.1f} points on average"
+    if scaled is not None:
+        temperature = best.test["calibrated/temperature"]
+        sentence += f", by {100 * scaled:.1f} when its logits are divided by {temperature:.2f}, as validation suggests"
+    yield f"{sentence} (expected calibration error)."
 
 
 def _luck(sweep: SweepSummary) -> Iterator[str]:

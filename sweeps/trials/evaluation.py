@@ -12,6 +12,7 @@ from numpy.typing import NDArray
 
 from sweeps.errors import TrialFailedError
 from sweeps.metrics import METRICS, Answers
+from sweeps.trials import calibration
 from sweeps.trials.rows import Rows
 from sweeps.trials.spec import Split
 
@@ -67,7 +68,19 @@ def cross_entropy(probabilities: NDArray[np.float32], labels: NDArray[np.int64])
 
 
 # The test metrics for which it does not suffice to know each document's most probable class.
-FROM_PROBABILITIES: Mapping[str, Callable[[NDArray[np.float32], NDArray[np.int64]], float]] = {"loss": cross_entropy}
+FROM_PROBABILITIES: Mapping[str, Callable[[NDArray[np.float32], NDArray[np.int64]], float]] = {
+    "loss": cross_entropy,
+    "calibration_error": calibration.error,
+}
+
+
+def calibrated_scores(
+    probabilities: NDArray[np.float32], labels: NDArray[np.int64], temperature: float
+) -> dict[str, float]:
+    """Return the test metrics that change when the probabilities are scaled by a temperature, and the temperature."""
+    scaled = calibration.scaled(probabilities, temperature)
+    scores = {f"calibrated/{name}": compute(scaled, labels) for name, compute in FROM_PROBABILITIES.items()}
+    return {**scores, "calibrated/temperature": temperature}
 
 
 def batches(split: Split, batch_size: int, order: NDArray[np.int64] | None = None) -> tf.data.Dataset:

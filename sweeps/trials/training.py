@@ -20,7 +20,7 @@ from numpy.typing import NDArray
 from sweeps import metrics
 from sweeps.errors import TrialFailedError
 from sweeps.metrics import CURVES
-from sweeps.trials import class_weights, early_stopping, evaluation
+from sweeps.trials import calibration, class_weights, early_stopping, evaluation
 from sweeps.trials.building import compiled
 from sweeps.trials.engine import OUT_OF_MEMORY
 from sweeps.trials.evaluation import PLAIN_LOSS, answers_of, batches
@@ -90,24 +90,42 @@ def _run(spec: TrialSpec, on_epoch: OnEpoch) -> TrialResult:
     best_epoch = _best_epoch(spec, curve)
     if best_epoch < len(curve):
         model.set_weights(ending.best_weights)
-    probabilities = evaluation.predict(model, data.test)
+    temperature = _temperature(spec, data, model)
+    probabilities, predict_seconds = _timed_answers(model, data)
     evaluation.check_probabilities(probabilities, f"model.build={spec.build}")
+    calibrated = evaluation.calibrated_scores(probabilities, data.test.y, temperature) if temperature else {}
     return TrialResult(
         curves=progress.curves,
         objective=curve[best_epoch - 1],
         best_epoch=best_epoch,
-        test=evaluation.scores(probabilities, data.test.y),
+        test=evaluation.scores(probabilities, data.test.y) | calibrated,
         cost=Cost(
             seconds=time.perf_counter() - began,
             epochs=len(curve) - before,
             parameters=model.count_params(),
             peak_rss_mb=ending.peak_rss / 2**20,
+            predict_seconds=predict_seconds,
         ),
         reason="finished" if len(curve) == spec.epochs else ending.reason,
         checkpoint=Checkpoint(variables, optimizer, ending.best_weights, progress.curves),
         predictions=_predicted_labels(probabilities, data.test.y) if spec.final else None,
         confusion=evaluation.answers_to(probabilities, data.test.y).cells(),
     )
+
+
+def _temperature(spec: TrialSpec, data: Dataset, model: keras.Model) -> float | None:
+    """Return the temperature that suits the validation data best; None where nothing is held out for that."""
+    if spec.final or spec.test_last_epoch:
+        return None
+    return calibration.temperature(evaluation.predict(model, data.validation), data.validation.y)
+
+
+def _timed_answers(model: keras.Model, data: Dataset) -> tuple[NDArray[np.float32], float]:
+    """Return the class probabilities of the test set, (n, num_classes), and the seconds that 1,000 texts took."""
+    evaluation.predict(model, _first(data.train, evaluation.BATCH))  # traces the network
+    began = time.perf_counter()
+    probabilities = evaluation.predict(model, data.test)
+    return probabilities, 1000 * (time.perf_counter() - began) / len(data.test.y)
 
 
 def _train(spec: TrialSpec, data: Dataset, model: keras.Model, progress: _Progress, on_epoch: OnEpoch) -> _Ending:

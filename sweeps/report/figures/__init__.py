@@ -36,6 +36,7 @@ SWEEP_SECTIONS: tuple[Section, ...] = (
             outcomes.validation_against_test,
             outcomes.cost_in_seconds,
             outcomes.cost_in_parameters,
+            outcomes.cost_in_predictions,
         ),
     ),
     Section("The labels", "classes.html", (classes.of_sweep,)),

@@ -82,6 +82,12 @@ def between(sweep: SweepSummary) -> Iterator[Figure]:
     yield Figure("between", "Between floor and ceiling, ± two standard errors", alt, style.png(figure))
 
 
+def cost_in_predictions(sweep: SweepSummary) -> Iterator[Figure]:
+    """The validation accuracy of each trial against the time that its answers take, with the Pareto front."""
+    if all("predict_seconds" in trial.cost for trial in sweep.ranking):  # older journals have none
+        yield from _cost(sweep, "predict_seconds", "time to answer 1,000 texts (seconds)")
+
+
 def confirmed(outcomes: Sequence[Outcome]) -> Iterator[Figure]:
     """The test accuracy of each configuration, seed by seed, with the 95 % interval of its mean."""
     tested = [outcome for outcome in outcomes if outcome.scores]
