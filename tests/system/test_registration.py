@@ -78,7 +78,9 @@ def test_the_chosen_model_is_a_candidate_that_does_what_was_logged(
     )
     answers = mlflow.pyfunc.load_model(str(folder)).predict(texts())
     probabilities = np.array([list(answer["probabilities"].values()) for answer in answers])
-    assert evaluation.scores(probabilities, load().test.y) == pytest.approx(best.test, rel=1e-6)
+    labels, temperature = load().test.y, best.test["calibrated/temperature"]
+    scores = evaluation.scores(probabilities, labels) | evaluation.calibrated_scores(probabilities, labels, temperature)
+    assert scores == pytest.approx(best.test, rel=1e-6)
     assert {answer["label"] for answer in answers} <= {"first", "second", "third"}
     names = {path.name for path in folder.rglob("*") if path.is_file()}
     assert {"network.keras", "served_model.py", "requirements.txt", "input_example.json", "vocabulary.json"} <= names

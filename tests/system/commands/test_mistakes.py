@@ -34,7 +34,7 @@ WRONG = {
     "+datasets.imdb.maxlne=1": ("datasets.imdb.maxlne=1: no such key", "did you mean 'maxlen'?"),
     # Groups and hyperparameters that are no such thing.
     "data=null": ("data=null: allowed: imdb, reuters",),
-    "model=": ("model=: allowed: conv_lstm, lstm",),
+    "model=": ("model=: allowed: attention, bag, bi_lstm, cnn, conv_lstm, gru, lstm",),
     "data=[imdb,imbd]": ("data=imbd: no such option", "allowed: imdb", "did you mean 'imdb'?"),
     "experiment=smoke data=reuters": ("datasets.imdb.", "has no value"),
     "model.space.lstm_units=[1,2]": ("model.space.lstm_units=[1,2]: ",),
@@ -145,7 +145,7 @@ WRONG = {
 # The same checks with other keys and values, for the long run.
 MORE_WRONG = {
     # Groups.
-    "model=3": ("model=3: allowed: conv_lstm, lstm",),
+    "model=3": ("model=3: allowed: attention, bag, bi_lstm, cnn, conv_lstm, gru, lstm",),
     "data={imdb:1}": ("data={imdb:1}: allowed: imdb, reuters",),
     "engine=[local]": ("engine=[local]: one option only",),
     "stopping=never": ("stopping=never: no such option; allowed: median, none, patience",),
