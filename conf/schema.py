@@ -24,7 +24,7 @@ Value = int | float | str | bool  # of a hyperparameter
 Values = Mapping[str, Value]  # hyperparameter -> value
 
 # Keys that may change when a sweep is resumed: none of them decides the outcome of a trial.
-RESUMABLE = ("trials", "minutes", "target", "references", "engine", "tracking")
+RESUMABLE = ("trials", "minutes", "target", "references", "order", "engine", "tracking")
 # Keywords that a dataset's `read` function may have; it is called with those that it names.
 READ_KEYWORDS = ("name", "source", "archive", "url", "sha256", "num_words", "maxlen", "num_classes")
 # Keys of `Data` that only tables have, and those that only documents have which a function reads.
@@ -181,6 +181,7 @@ class Config:
     seed: int = _number(1, low=1, high=2**31 - 1)
     objective: str = "val/accuracy"  # see `sweeps.metrics`
     references: str = _one_of("linear", "linear", "none")
+    order: bool = False  # whether each sweep is followed by a confirmation that measures the worth of the words' order
     dry_run: bool = False
     resume: str | None = None
     reproduce: str | None = None
@@ -193,6 +194,10 @@ class Config:
             _check_kind(f"datasets.{name}", data)
             _check_validation(f"datasets.{name}.validation", data.validation)
             _check_labels(f"datasets.{name}", data)
+            if self.order and data.validation == "test":
+                raise ConfigError(
+                    f"order=true: datasets.{name}.validation=test lets nothing choose the epochs of a confirmation"
+                )
         if self.reproduce is not None and not re.fullmatch("[0-9a-f]{32}", self.reproduce):
             raise ConfigError(f"reproduce={self.reproduce}: must be a run's id, 32 digits of 0-9 and a-f")
         _check_stopping(self.stopping)

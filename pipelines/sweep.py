@@ -6,6 +6,7 @@
     python -m pipelines.sweep -m model=lstm,conv_lstm                every model on every dataset
     python -m pipelines.sweep experiment=article_imdb                the article's own run, nothing searched
     python -m pipelines.sweep resume=outputs/<dir>                   continue where it stopped; more trials=, minutes=
+    python -m pipelines.sweep model=conv_lstm order=true             then confirm: is it better, does word order matter?
     python -m pipelines.sweep model=conv_lstm dry_run=true           what would run, how many parameters, how long
     python -m pipelines.sweep reproduce=<run id>                     repeat one trial of MLflow: is every epoch equal?
     python -m pipelines.sweep --help                                 every key
@@ -29,6 +30,7 @@ from pipelines.data import serving
 from sweeps.journal import SweepRecord
 from sweeps.session import checks, trust
 from sweeps.session import reproduce as repetition
+from sweeps.session.confirm import Request, confirm
 from sweeps.session.session import Session
 
 
@@ -56,9 +58,16 @@ def run(jobs: Sequence[Job], console: Console) -> list[SweepRecord]:
         if job.config.dry_run:
             session.dry_run(job, space_of)
         else:
-            records += session.search(job, space_of)
+            records += (searched := session.search(job, space_of))
+            if job.config.order:
+                records += confirm(Request(_name(searched), top=1, uri=job.config.tracking.uri), session)
     session.check_logged()
     return records
+
+
+def _name(records: Sequence[SweepRecord]) -> str:
+    """Return the name that the sweeps of a command share."""
+    return records[0].started.names[1]
 
 
 def _reproduce(job: Job, console: Console) -> bool:

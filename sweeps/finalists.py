@@ -33,10 +33,10 @@ def confirmation_of(record: SweepRecord, top: int, seeds: int, *, order: bool = 
     name, ranking, baseline = record.started.sweep, record.ranking(), record.baseline
     if baseline is None:
         raise SweepError(f"{name}: its baseline has not completed, so there is nothing to compare with")
-    if len(ranking) < 2:
+    if len(ranking) < 2 and not order:
         raise SweepError(f"{name}: only its baseline has completed, so there is nothing to confirm")
     best = ranking[:top]
-    if best == [baseline]:
+    if best == [baseline] and not order:
         raise SweepError(f"{name}: the baseline itself is best on validation; top=2 compares the next one with it")
     finalists = best if baseline in best else [*best, baseline]
     each = [(trial, False) for trial in sorted(finalists, key=lambda trial: not trial.baseline)]  # the baseline first

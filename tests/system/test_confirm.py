@@ -11,6 +11,7 @@ from rich.console import Console
 from conf.schema import ConfigError, Job
 from pipelines import confirm, sweep
 from pipelines.data import serving
+from sweeps.analysis import confirmation
 from sweeps.journal import SweepRecord
 from sweeps.session import confirm as confirming
 from sweeps.session.session import Session
@@ -63,3 +64,24 @@ def test_a_sweep_is_confirmed_from_the_store_alone_and_goes_on_by_the_same_comma
     assert {t.trial: t.test for t in again.completed} == {t.trial: t.test for t in first.completed}
     with pytest.raises(ConfigError, match="this is a confirmation; to resume it: "):
         sweep.run([composed(f"resume={first.directory.parent}")], console)
+
+
+@pytest.mark.long
+@pytest.mark.usefixtures("fresh_store")
+def test_where_order_is_all_a_sweep_that_asks_for_it_says_so(cluster: str, composed: Callable[..., Job]) -> None:
+    console = Console(file=io.StringIO(), width=300)
+    job = composed(
+        *("data=imdb", "datasets.imdb.source=standin", "datasets.imdb.maxlen=40", "datasets.imdb.num_words=200"),
+        *("model=lstm", "model.space.embedding_dim=16", "model.space.lstm_units=16", "model.space.dropout=0.0"),
+        *("optimizer.space.learning_rate=0.01", "trials=1", "epochs=6", "stopping=none", "order=true"),
+        *("engine=cluster", f"engine.scheduler={cluster}", "tracking.uri=sqlite:///mlflow.db"),
+    )
+    searched, confirmed = sweep.run([job], console)
+    assert (searched.started.confirms, confirmed.started.confirms) == ("", searched.started.sweep)
+    *_, mixed = confirmation.outcomes(confirmed)
+    assert mixed.order is not None
+    assert mixed.order.is_shown
+    assert mixed.order.mean > 0.3
+    assert mixed.mean == pytest.approx(0.5, abs=0.05)  # a guess between two classes
+    assert isinstance(console.file, io.StringIO)
+    assert "Word order is worth " in console.file.getvalue()

@@ -132,6 +132,11 @@ def test_without_a_baseline_there_is_nothing_to_compare_with() -> None:
         confirmation_of(searched(trials=1), 3, 5)
 
 
+def test_the_worth_of_word_order_to_the_baseline_can_be_measured_alone() -> None:
+    retraining = confirmation_of(searched(trials=1), 1, 2, order=True)
+    assert [(trial.origin, trial.shuffled) for trial in retraining.trials] == [(0, False), (0, True)] * 2
+
+
 def test_an_interrupted_confirmation_goes_on_with_what_is_missing(job: Job, tmp_path: Path) -> None:
     done: list[int] = []
 
