@@ -61,7 +61,7 @@ def test_a_resumed_command_line_has_the_stored_configuration_and_the_keys_that_m
     assert (config.trials, config.epochs, config.tuner["name"], config.model.name) == (15, 9, "hyperband", "conv_lstm")
     for argument in ("tuner=random", "epochs=3", "tuner.factor=4", "data=reuters", "experiment=article_imdb"):
         with pytest.raises(
-            ConfigError, match="on resume only trials, minutes, target, references, engine, tracking may change"
+            ConfigError, match="on resume only trials, minutes, target, references, order, engine, tracking may change"
         ):
             composed(f"resume={tmp_path}", argument)
 
