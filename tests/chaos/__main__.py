@@ -31,6 +31,7 @@ from tests.chaos.differences import COUNTED
 FAULTS = (
     "trials lost",
     "trials not completed",
+    "references lost",
     "sweeps without an end",
     "sweeps that parted",
     "runs doubled",

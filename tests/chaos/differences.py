@@ -19,6 +19,7 @@ from sweeps.journal import SweepRecord
 from sweeps.metrics import CURVES
 from sweeps.session import checks
 from sweeps.session.plans import plans_of
+from sweeps.trials import references
 from tests.chaos.cases import Case
 from tests.fakes import FakeEngine
 
@@ -34,13 +35,16 @@ def differences(directory: Path, uri: str) -> Counter[str]:
     if record.ended:
         counts["trials lost"] = record.budget - len(record.trials)
         counts["trials not completed"] = sum(trial.status != "completed" for trial in record.trials.values())
+        counts["references lost"] = len(references.NAMES) - sum(each.completed for each in record.references.values())
     counts["times that go back"] = sum(later.time < earlier.time for earlier, later in pairwise(events))
     client = MlflowClient(uri)
     runs = _runs(client, record.started.sweep)
     parents = [run for run in runs if run.data.tags["kind"] == "sweep"]
     children = Counter(int(run.data.tags["trial"]) for run in runs if run.data.tags["kind"] == "trial")
-    counts["runs doubled"] = max(0, len(parents) - 1) + sum(count - 1 for count in children.values())
+    linear = Counter(run.data.tags["reference"] for run in runs if run.data.tags["kind"] == "reference")
+    counts["runs doubled"] = max(0, len(parents) - 1) + sum(n - 1 for n in (*children.values(), *linear.values()))
     counts["runs missing"] = len(record.trials.keys() - children.keys()) + (not parents)
+    counts["runs missing"] += len(record.references.keys() - linear.keys())
     right = ("FINISHED",) if record.ended else ("FINISHED", "KILLED")
     counts["runs not finished"] = sum(run.info.status not in right for run in runs)
     counts["times that go back"] += sum(run.info.end_time < run.info.start_time for run in runs if run.info.end_time)

@@ -20,7 +20,8 @@ from sweeps.plan import Plan
 from sweeps.session import session
 from sweeps.tracking import tracker
 from sweeps.trials.engine import Finished, Message, Started
-from sweeps.trials.spec import EpochReport, TrialSpec
+from sweeps.trials.references import NAMES
+from sweeps.trials.spec import EpochReport, Predictions, Reference, TrialSpec
 from tests.chaos import clock
 from tests.chaos.cases import Case, Outcome
 from tests.chaos.differences import parted
@@ -78,7 +79,15 @@ class ThreadEngine:
             return None
 
         self._messages.put(Started(spec))
-        self._messages.put(Finished(spec, learn(spec, on_epoch)))
+        if spec.reference:
+            time.sleep(random.uniform(0.0, 0.05))
+        result_of = [_reference(name) for name in NAMES] if spec.reference else learn(spec, on_epoch)
+        self._messages.put(Finished(spec, result_of))
+
+
+def _reference(name: str) -> Reference:
+    answers = Predictions(LABELS.astype(np.uint8), LABELS.astype(np.uint8))
+    return Reference(name, 1.0, {"val/accuracy": 1.0, "test/accuracy": 1.0}, 0.01, len(LABELS), answers)
 
 
 def run(case: Case) -> Outcome:
