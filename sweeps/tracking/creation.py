@@ -15,7 +15,7 @@ import sqlite3
 import tempfile
 import time
 from collections.abc import Iterator
-from contextlib import closing, contextmanager
+from contextlib import closing, contextmanager, suppress
 from pathlib import Path
 
 from mlflow.store.tracking.sqlalchemy_store import SqlAlchemyStore
@@ -92,9 +92,16 @@ def _wait_for_others(uri: str) -> None:
 
 def _is_abandoned(path: Path) -> bool:
     """Whether no process holds a file, as far as this one may know, and nobody has changed it for a while."""
-    parts = [part for suffix in PARTS if (part := path.with_name(path.name + suffix)).exists()]
-    quiet = time.time() - max((part.stat().st_mtime for part in parts), default=0.0) > QUIET
-    return quiet and not _holders(path)
+    last = max(_changed(path.with_name(path.name + suffix)) for suffix in PARTS)
+    return time.time() - last > QUIET and not _holders(path)
+
+
+def _changed(part: Path) -> float:
+    """Return when a file was changed last; 0 for none, as SQLite removes a journal with each transaction."""
+    try:
+        return part.stat().st_mtime
+    except FileNotFoundError:
+        return 0.0
 
 
 def _holders(path: Path) -> list[int]:
@@ -120,8 +127,8 @@ def _move_aside(path: Path) -> Path:
     while any(_aside(path, number, suffix).exists() for suffix in PARTS):
         number += 1
     for suffix in PARTS:
-        if (part := path.with_name(path.name + suffix)).exists():
-            part.rename(_aside(path, number, suffix))
+        with suppress(FileNotFoundError):  # most have not every part
+            path.with_name(path.name + suffix).rename(_aside(path, number, suffix))
     return _aside(path, number, "")
 
 

@@ -151,6 +151,16 @@ def test_tables_that_another_process_is_making_are_waited_for(tmp_path: Path, mo
     assert MlflowClient(store.uri(None)).get_experiment("0").name == "Default"
 
 
+def test_a_journal_that_goes_while_it_is_looked_at_is_none(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    path = tmp_path / "mlflow.db"
+    unfinished(path)
+    monkeypatch.setattr(Path, "exists", lambda _: True)  # as it was a moment ago
+    monkeypatch.setattr(creation, "QUIET", 60.0)
+    assert not creation._is_abandoned(path)
+    monkeypatch.setattr(creation, "QUIET", -60.0)
+    assert creation._is_abandoned(path)
+
+
 def test_a_folder_that_cannot_be_made_is_named() -> None:
     with pytest.raises(ConfigError, match=r"^tracking\.uri=sqlite:////proc/none/mlflow\.db: /proc/none: "):
         creation.ensure("sqlite:////proc/none/mlflow.db")
