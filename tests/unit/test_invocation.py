@@ -15,7 +15,7 @@ BIN = Path(sys.executable).parent
 
 @pytest.fixture
 def folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
-    """Where this process's Python lies, and the script beside it."""
+    """Make a folder with a Python for this process, and the script beside it."""
     folder = tmp_path / "bin"
     folder.mkdir()
     (tmp_path / "elsewhere").mkdir()

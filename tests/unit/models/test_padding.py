@@ -123,7 +123,7 @@ def test_pooling_reads_the_states_where_the_mask_is_true() -> None:
 
 
 def test_a_document_that_fills_no_window_of_conv_lstm_has_an_answer() -> None:
-    """Of ten places a convolution over 3 makes eight, of which a pooling over 5 reads the first five."""
+    """A convolution over 3 makes eight of ten places, and a pooling over 5 reads the first five of them."""
     sizes: dict[str, Any] = {"num_words": WORDS, "maxlen": 10, "num_classes": CLASSES}
     layers: dict[str, Any] = {"embedding_dim": 4, "conv_filters": 4, "kernel_size": 3, "pool_size": 5, "lstm_units": 4}
     for way in ("maximum", "mean"):

@@ -1,4 +1,4 @@
-"""What a record from a store names is used only if it is this project's own, or if the user names it too."""
+"""A name in a record from a store is used only if it is this project's own, or if the user names it too."""
 
 from collections.abc import Callable
 from dataclasses import replace

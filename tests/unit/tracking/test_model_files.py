@@ -1,4 +1,4 @@
-"""What is loaded from a registry is exactly what this project puts into it."""
+"""A model that is loaded from a registry is exactly what this project puts into it."""
 
 import shutil
 import zipfile

@@ -1,4 +1,4 @@
-"""What a builder may return."""
+"""A builder may return any model that can be trained on the data, and nothing else."""
 
 import os
 import subprocess
