@@ -79,13 +79,10 @@ def _next_spec(searches: Sequence[Search], left: float) -> TrialSpec | None:
     order = list(searches)
     if left < math.inf:  # otherwise the first sweep would take the time of all
         order.sort(key=lambda search: len(search.record.trials))
-    proposed = (
-        spec
-        for propose in (Search.propose, Search.propose_references)
-        for search in order
-        if (spec := propose(search, left)) is not None
-    )
-    return next(proposed, None)
+    for search in order:
+        if (spec := search.propose(left)) is not None:
+            return spec
+    return next((spec for search in order if (spec := search.propose_references()) is not None), None)
 
 
 def seconds_left(searches: Sequence[Search]) -> float:
@@ -170,7 +167,7 @@ class Search:
         self._finish(reason or ("trials" if all_ran else EXHAUSTED))
         return None
 
-    def propose_references(self, left: float = math.inf) -> TrialSpec | None:
+    def propose_references(self) -> TrialSpec | None:
         """Return the task that trains the references; None while it is out, and where none are left to be trained.
 
         It takes a worker that has no trial to run, or the next free one once the sweep would end but for them. They

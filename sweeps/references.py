@@ -16,7 +16,7 @@ NUMBER = -1  # of the task, where a trial has its own
 
 
 class References:
-    """What is known of them. `kept` is the file of the cache that has those of the sweep's data, if there is one."""
+    """The task that trains them, and which are left; `kept` is the cache's file for those of the sweep's data."""
 
     def __init__(self, plan: Plan, kept: Path) -> None:
         # The baseline has the settings of the data as they are configured.

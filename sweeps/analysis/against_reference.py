@@ -30,9 +30,8 @@ def of(record: SweepRecord) -> Against | None:
     return Against(references.title(reference), reference.final[references.TESTED], lead)
 
 
-def metrics(record: SweepRecord) -> dict[str, float]:
+def metrics(against: Against | None) -> dict[str, float]:
     """Return the metrics of the comparison; those that are not finite are left out."""
-    against = of(record)
     if against is None:
         return {}
     values = {
@@ -43,8 +42,7 @@ def metrics(record: SweepRecord) -> dict[str, float]:
     return {name: value for name, value in values.items() if math.isfinite(value)}
 
 
-def sentences(record: SweepRecord) -> Iterator[str]:
-    against = of(record)
+def sentences(against: Against | None) -> Iterator[str]:
     if against is None or not against.lead.pairs:
         return
     accuracy = percentage(against.accuracy)

@@ -47,11 +47,8 @@ def level_of_each(intervals: int) -> float:
 
 def half_width(values: Sequence[float], level: float = LEVEL) -> float:
     """Half the width of the interval of the mean of a few values (Student's t); infinite for one value."""
-    return (
-        _quantile(level, len(values)) * float(np.std(values, ddof=1)) / math.sqrt(len(values))
-        if len(values) > 1
-        else math.inf
-    )
+    n = len(values)
+    return _quantile(level, n) * float(np.std(values, ddof=1)) / math.sqrt(n) if n > 1 else math.inf
 
 
 def detectable(half_width: float, n: int) -> float:

@@ -11,7 +11,7 @@ from sweeps.report.html import Report
 def build(record: SweepRecord) -> Report:
     from sweeps.report import figures  # imports matplotlib
 
-    outcomes = confirmation.outcomes(record)
+    outcomes, against = confirmation.outcomes(record), against_reference.of(record)
     drawn = tuple(figure for draw in figures.CONFIRMATION_FIGURES for figure in draw(outcomes))
     page = html.render(
         "confirmation.html",
@@ -19,8 +19,8 @@ def build(record: SweepRecord) -> Report:
         state=conclusions.state,
         record=record,
         outcomes=outcomes,
-        sentences=[*confirmation.conclusions(outcomes), *against_reference.sentences(record)],
-        against=against_reference.of(record),
+        sentences=[*confirmation.conclusions(outcomes), *against_reference.sentences(against)],
+        against=against,
         figures=drawn,
         provenance=provenance.rows(record),
     )

@@ -137,6 +137,6 @@ def _print(record: SweepRecord, console: Console) -> None:
 
     outcomes = confirmation.outcomes(record)
     console.print(terminal.confirmation_table(record, outcomes))
-    for sentence in [*confirmation.conclusions(outcomes), *against_reference.sentences(record)]:
+    for sentence in [*confirmation.conclusions(outcomes), *against_reference.sentences(against_reference.of(record))]:
         console.print(sentence, soft_wrap=True)
     console.print(f"report: {record.directory / report.FILE}", soft_wrap=True)

@@ -53,7 +53,7 @@ def _of_ended(record: SweepRecord) -> Extras:
     metrics = audit.of(record.started.audit).metrics() if record.started.audit else {}
     if record.started.confirms:
         outcomes = confirmation.outcomes(record)
-        metrics |= confirmation.metrics(outcomes) | against_reference.metrics(record)
+        metrics |= confirmation.metrics(outcomes) | against_reference.metrics(against_reference.of(record))
         answers = outcomes[0].classes
     else:
         if (reference := references.best(record)) is not None:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import importlib
 import inspect
 import os
 import random
@@ -22,6 +21,7 @@ from models import fused_lstm
 from sweeps.errors import TrialFailedError
 from sweeps.trials import evaluation
 from sweeps.trials.evaluation import PLAIN_LOSS, Confusion
+from sweeps.trials.loading import load, named
 from sweeps.trials.native_logs import without_native_logs
 from sweeps.trials.rows import Rows, shuffled
 from sweeps.trials.spec import Dataset, OnEpoch, Split, TrialSpec
@@ -56,7 +56,7 @@ def check(spec: TrialSpec, on_epoch: OnEpoch) -> None:
 def compiled(spec: TrialSpec) -> tuple[Dataset, keras.Model]:
     """Return the data and a fresh, compiled model, with every seed set."""
     prepare()
-    data = _data(spec)
+    data = load(spec)
     if spec.final:
         x = cast("NDArray[np.int32]", Rows(data.train.x, data.validation.x))
         data = data._replace(train=Split(x, np.concatenate([data.train.y, data.validation.y])))
@@ -72,7 +72,7 @@ def compiled(spec: TrialSpec) -> tuple[Dataset, keras.Model]:
     # same seed gives the same numbers without that.
     seed_generator.python_random = random.Random(spec.seed)
     model = _built(spec, data)
-    builder = _named(spec.optimizer)
+    builder = named(spec.optimizer)
     optimizer = builder(**_keywords(builder, {**spec.values, "total_steps": _steps_of_search(spec, data)}))
     if not isinstance(optimizer, keras.Optimizer):
         raise TrialFailedError(
@@ -114,17 +114,10 @@ def _smoothed(labels: tf.Tensor, probabilities: tf.Tensor, *, share: float, num_
 def rebuild(spec: TrialSpec, weights: list[NDArray[Any]]) -> tuple[Dataset, keras.Model]:
     """Return the data, and the model with these weights; it is not compiled, so it can predict but not train."""
     prepare()
-    data = _data(spec)
+    data = load(spec)
     model = _built(spec, data)
     model.set_weights(weights)
     return data, model
-
-
-def _data(spec: TrialSpec) -> Dataset:
-    data: Dataset = _named(spec.load)(**spec.data)
-    if data.digest != spec.digest:
-        raise TrialFailedError(f"the worker's data differ from the driver's: {data.digest}, not {spec.digest}")
-    return data
 
 
 def _shuffled(seed: int, split: Split) -> Split:
@@ -132,7 +125,7 @@ def _shuffled(seed: int, split: Split) -> Split:
 
 
 def _built(spec: TrialSpec, data: Dataset) -> keras.Model:
-    builder = _named(spec.build)
+    builder = named(spec.build)
     sizes = {"num_words": data.num_words, "maxlen": data.maxlen, "num_classes": data.num_classes}
     # The data have the sizes, also those that are hyperparameters.
     return _checked(builder(**{**_keywords(builder, spec.values), **sizes}), f"model.build={spec.build}", data)
@@ -166,11 +159,6 @@ def _answers(model: keras.Model, maxlen: int) -> Any:
 def _keywords(builder: Callable[..., Any], values: Values) -> Values:
     """Return those of the values that the builder takes."""
     return {name: values[name] for name in inspect.signature(builder).parameters if name in values}
-
-
-def _named(target: str) -> Any:
-    module, _, name = target.rpartition(".")
-    return getattr(importlib.import_module(module), name)
 
 
 def _configure_gpus() -> int:

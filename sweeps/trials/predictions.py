@@ -6,11 +6,18 @@ import zipfile
 from pathlib import Path
 
 import numpy as np
+from numpy.typing import NDArray
 
 from sweeps import files
 from sweeps.trials.spec import Predictions
 
 FOLDER = "predictions"
+
+
+def compact(predicted: NDArray[np.int64], labels: NDArray[np.int64], num_classes: int) -> Predictions:
+    """Return predicted and true labels, both (n,), in the smallest unsigned integers that hold every label."""
+    smallest = np.min_scalar_type(num_classes - 1)
+    return Predictions(predicted.astype(smallest), labels.astype(smallest))
 
 
 def save(directory: Path, name: int | str, predictions: Predictions | None) -> str:

@@ -20,9 +20,10 @@ from numpy.typing import NDArray
 from sweeps import software
 from sweeps.errors import reason_of
 from sweeps.metrics import METRICS, Answers
-from sweeps.trials import word_counts
+from sweeps.trials import predictions, word_counts
+from sweeps.trials.loading import load
 from sweeps.trials.rows import Rows
-from sweeps.trials.spec import Dataset, OnEpoch, Predictions, Reference, TrialSpec
+from sweeps.trials.spec import OnEpoch, Reference, TrialSpec
 from sweeps.trials.word_counts import Vocabulary
 
 if TYPE_CHECKING:
@@ -103,8 +104,7 @@ def version() -> str:
 
 def _run(spec: TrialSpec) -> list[Reference]:
     began = time.perf_counter()
-    module, _, function = spec.load.rpartition(".")
-    data: Dataset = getattr(import_module(module), function)(**spec.data)
+    data = load(spec)
     x, y = Rows(data.train.x), np.asarray(data.train.y)
     chosen = _part(y, WORDS / max(1, int(word_counts.lengths(x).sum())))
     if chosen is not None:
@@ -120,12 +120,12 @@ def _run(spec: TrialSpec) -> list[Reference]:
     began = time.perf_counter()
     answers = _answers([*models.values(), *final.values()], vocabulary, Rows(data.test.x))
     labels = np.asarray(data.test.y)
-    tested = [(_scores(own, labels, "test"), _smallest(own, labels, data.num_classes)) for own in answers]
+    tested = [(_scores(own, labels, "test"), predictions.compact(own, labels, data.num_classes)) for own in answers]
     shared = counting + time.perf_counter() - began
     found = [Reference(name, failure=reason) for name, reason in failures.items()]
-    for (name, each), (scores, predictions) in zip(models.items(), tested, strict=False):
+    for (name, each), (scores, predicted) in zip(models.items(), tested, strict=False):
         all_scores = {**each.validation, **scores}
-        found.append(Reference(name, each.penalty, all_scores, shared + each.seconds, each.documents, predictions))
+        found.append(Reference(name, each.penalty, all_scores, shared + each.seconds, each.documents, predicted))
     if final:
         best = next(place for place, reference in enumerate(found) if reference.name in final)
         found[best] = found[best]._replace(final=tested[-1][0], final_predictions=tested[-1][1])
@@ -213,11 +213,6 @@ def _scores(predicted: NDArray[np.int64], labels: NDArray[np.int64], part: str) 
     cells, counts = np.unique(np.stack([labels, predicted]), axis=1, return_counts=True)
     answers = Answers(cells[0], cells[1], counts)
     return {f"{part}/{row.name}": row.compute(answers) for row in METRICS if part in row.parts and row.compute}
-
-
-def _smallest(predicted: NDArray[Any], labels: NDArray[Any], num_classes: int) -> Predictions:
-    kind = np.min_scalar_type(num_classes - 1)
-    return Predictions(predicted.astype(kind), labels.astype(kind))
 
 
 def _learn_tfidf(counts: csr_matrix) -> Transform:

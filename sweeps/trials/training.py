@@ -20,7 +20,7 @@ from numpy.typing import NDArray
 from sweeps import metrics
 from sweeps.errors import TrialFailedError
 from sweeps.metrics import CURVES
-from sweeps.trials import calibration, class_weights, early_stopping, evaluation
+from sweeps.trials import calibration, class_weights, early_stopping, evaluation, predictions
 from sweeps.trials.building import compiled
 from sweeps.trials.engine import OUT_OF_MEMORY
 from sweeps.trials.evaluation import PLAIN_LOSS, answers_of, batches
@@ -30,7 +30,6 @@ from sweeps.trials.spec import (
     Dataset,
     EpochReport,
     OnEpoch,
-    Predictions,
     Split,
     Timing,
     TrialResult,
@@ -90,15 +89,13 @@ def _run(spec: TrialSpec, on_epoch: OnEpoch) -> TrialResult:
     best_epoch = _best_epoch(spec, curve)
     if best_epoch < len(curve):
         model.set_weights(ending.best_weights)
-    temperature = _temperature(spec, data, model)
-    probabilities, predict_seconds = _timed_answers(model, data)
-    evaluation.check_probabilities(probabilities, f"model.build={spec.build}")
-    calibrated = evaluation.calibrated_scores(probabilities, data.test.y, temperature) if temperature else {}
+    probabilities, scores, predict_seconds = _test(spec, data, model)
+    answers = predictions.compact(probabilities.argmax(axis=1), data.test.y, data.num_classes)
     return TrialResult(
         curves=progress.curves,
         objective=curve[best_epoch - 1],
         best_epoch=best_epoch,
-        test=evaluation.scores(probabilities, data.test.y) | calibrated,
+        test=scores,
         cost=Cost(
             seconds=time.perf_counter() - began,
             epochs=len(curve) - before,
@@ -108,24 +105,27 @@ def _run(spec: TrialSpec, on_epoch: OnEpoch) -> TrialResult:
         ),
         reason="finished" if len(curve) == spec.epochs else ending.reason,
         checkpoint=Checkpoint(variables, optimizer, ending.best_weights, progress.curves),
-        predictions=_predicted_labels(probabilities, data.test.y) if spec.final else None,
+        predictions=answers if spec.final else None,
         confusion=evaluation.answers_to(probabilities, data.test.y).cells(),
     )
 
 
-def _temperature(spec: TrialSpec, data: Dataset, model: keras.Model) -> float | None:
-    """Return the temperature that suits the validation data best; None where nothing is held out for that."""
-    if spec.final or spec.test_last_epoch:
-        return None
-    return calibration.temperature(evaluation.predict(model, data.validation), data.validation.y)
+def _test(spec: TrialSpec, data: Dataset, model: keras.Model) -> tuple[NDArray[np.float32], dict[str, float], float]:
+    """Return the class probabilities of the test set, (n, num_classes), its metrics, and the seconds for 1,000 texts.
 
-
-def _timed_answers(model: keras.Model, data: Dataset) -> tuple[NDArray[np.float32], float]:
-    """Return the class probabilities of the test set, (n, num_classes), and the seconds that 1,000 texts took."""
-    evaluation.predict(model, _first(data.train, evaluation.BATCH))  # traces the network
+    Where a part of the data is held out, its answers choose the temperature of the calibrated metrics.
+    """
+    held_out = None if spec.final or spec.test_last_epoch else data.validation
+    first = evaluation.predict(model, held_out or _first(data.train, evaluation.BATCH))  # traces the network
     began = time.perf_counter()
     probabilities = evaluation.predict(model, data.test)
-    return probabilities, 1000 * (time.perf_counter() - began) / len(data.test.y)
+    seconds = 1000 * (time.perf_counter() - began) / len(data.test.y)
+    evaluation.check_probabilities(probabilities, f"model.build={spec.build}")
+    scores = evaluation.scores(probabilities, data.test.y)
+    if held_out:
+        temperature = calibration.temperature(first, held_out.y)
+        scores |= evaluation.calibrated_scores(probabilities, data.test.y, temperature)
+    return probabilities, scores, seconds
 
 
 def _train(spec: TrialSpec, data: Dataset, model: keras.Model, progress: _Progress, on_epoch: OnEpoch) -> _Ending:
@@ -224,8 +224,3 @@ def _arrays(variables: list[keras.Variable]) -> list[NDArray[Any]]:
 
 def _first(split: Split, n: int) -> Split:
     return Split(split.x[:n], split.y[:n])
-
-
-def _predicted_labels(probabilities: NDArray[np.float32], labels: NDArray[np.int64]) -> Predictions:
-    smallest = np.min_scalar_type(probabilities.shape[1] - 1)
-    return Predictions(probabilities.argmax(axis=1).astype(smallest), labels.astype(smallest))

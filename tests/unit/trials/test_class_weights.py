@@ -10,24 +10,13 @@ from sklearn.utils.class_weight import compute_class_weight
 
 from sweeps.errors import TrialFailedError
 from sweeps.trials import building, class_weights, evaluation, training
-from sweeps.trials.spec import EpochReport, TrialResult
+from sweeps.trials.spec import TrialResult
 from tests import tiny
 from tests.specs import MODELS, spec
-from tests.unit.trials.eager import untraced
+from tests.unit.trials.eager import STILL, quiet, untraced
 
 # Keras looks the weights up in a function of tf.data, which is traced in any case, and TensorFlow says so.
 pytestmark = pytest.mark.filterwarnings("ignore:Even though the `tf.config.experimental_run_functions_eagerly")
-
-STILL = "tests.unit.trials.test_class_weights.still"
-
-
-def still() -> keras.optimizers.Optimizer:
-    """An optimizer that changes nothing, and takes none of the spec's values."""
-    return keras.optimizers.SGD(0.0)
-
-
-def quiet(report: EpochReport) -> str | None:
-    return None
 
 
 @pytest.fixture(autouse=True)

@@ -1,26 +1,14 @@
 from collections.abc import Iterator
 from typing import Any
 
-import keras
 import numpy as np
 import pytest
 
 from sweeps.trials import building, evaluation, training
-from sweeps.trials.spec import EpochReport, TrialResult
+from sweeps.trials.spec import TrialResult
 from tests import tiny
 from tests.specs import MODELS, spec
-from tests.unit.trials.eager import untraced
-
-STILL = "tests.unit.trials.test_label_smoothing.still"
-
-
-def still() -> keras.optimizers.Optimizer:
-    """An optimizer that changes nothing, and takes none of the spec's values."""
-    return keras.optimizers.SGD(0.0)
-
-
-def quiet(report: EpochReport) -> str | None:
-    return None
+from tests.unit.trials.eager import STILL, quiet, untraced
 
 
 @pytest.fixture(autouse=True)

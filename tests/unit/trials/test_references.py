@@ -5,6 +5,7 @@ from typing import Any
 import numpy as np
 import pytest
 
+from sweeps.errors import TrialFailedError
 from sweeps.metrics import Answers, row
 from sweeps.trials import references
 from sweeps.trials.spec import Dataset, Reference, Split
@@ -36,8 +37,14 @@ def load(**which: Any) -> Dataset:
 
 def run(data: Dataset, **changes: Any) -> list[Reference]:
     LOADED["the one"] = data
-    spec = specs.spec(load="tests.unit.trials.test_references.load", reference=True, **changes)
+    known = {"digest": data.digest, **changes}
+    spec = specs.spec(load="tests.unit.trials.test_references.load", reference=True, **known)
     return references.run(spec, lambda report: None)
+
+
+def test_data_that_are_not_the_drivers_are_refused_as_a_trial_refuses_them() -> None:
+    with pytest.raises(TrialFailedError, match=r"^the worker's data differ from the driver's: d, not another$"):
+        run(dataset(), digest="another")
 
 
 def test_each_reference_learns_the_order_of_two_words() -> None:

@@ -1,0 +1,23 @@
+"""The data of a spec, and whatever else it names, on a worker."""
+
+from __future__ import annotations
+
+import importlib
+from typing import Any
+
+from sweeps.errors import TrialFailedError
+from sweeps.trials.spec import Dataset, TrialSpec
+
+
+def named(target: str) -> Any:
+    """Import what a dotted name stands for."""
+    module, _, name = target.rpartition(".")
+    return getattr(importlib.import_module(module), name)
+
+
+def load(spec: TrialSpec) -> Dataset:
+    """Return the data of a spec; raises `TrialFailedError` if they are not the driver's."""
+    data: Dataset = named(spec.load)(**spec.data)
+    if data.digest != spec.digest:
+        raise TrialFailedError(f"the worker's data differ from the driver's: {data.digest}, not {spec.digest}")
+    return data
