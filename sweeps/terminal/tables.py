@@ -69,12 +69,12 @@ def confirmation_table(record: SweepRecord, outcomes: Sequence[Outcome]) -> Tabl
     for column in ("configuration", "search's\nval/accuracy", "test/accuracy", "gain (points)", "seeds"):
         table.add_column(Text(column), justify="left" if column == "configuration" else "right", no_wrap=True)
     for outcome in outcomes:
-        points = f"{number(100 * outcome.gain, '+.1f')} ± {number(100 * outcome.gain_half_width, '.1f')}"
+        points = f"{number(100 * outcome.gain.mean, '+.1f')} ± {number(100 * outcome.gain.half_width, '.1f')}"
         table.add_row(
             outcome.name,
             number(outcome.search_accuracy),
             f"{number(outcome.mean)} ± {number(outcome.half_width)}",
-            points if outcome.pairs else "",
+            points if outcome.gain.pairs else "",
             str(len(outcome.scores)),
         )
     return table

@@ -331,7 +331,7 @@ def test_a_confirmation_has_a_row_for_each_configuration(tmp_path: Path) -> None
     assert cells["search'sval/accuracy"] == ["0.7600", "0.7500", "0.7000"]
     first = outcomes[0]
     assert cells["test/accuracy"][0] == f"{first.mean:.4f} ± {first.half_width:.4f}"
-    assert cells["gain (points)"][0] == f"{100 * first.gain:+.1f} ± {100 * first.gain_half_width:.1f}"
+    assert cells["gain (points)"][0] == f"{100 * first.gain.mean:+.1f} ± {100 * first.gain.half_width:.1f}"
     assert cells["gain (points)"][-1] == ""
     assert cells["seeds"] == ["5", "5", "5"]
 
