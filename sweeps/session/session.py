@@ -30,7 +30,7 @@ if TYPE_CHECKING:
     from rich.console import Console
 
     from sweeps.tracking.tracker import Tracker
-    from sweeps.trials.dask_engine import DaskEngine
+    from sweeps.trials.dask_engine.engine import DaskEngine
 
 LAST_LOGGING = 5  # seconds that the store gets after Ctrl-C
 
@@ -50,7 +50,7 @@ class Sweep(NamedTuple):
 def workers(config: Engine, plans: Sequence[Plan]) -> Iterator[DaskEngine]:
     """Open the engine for the trials of some plans; its workers load TensorFlow while this process does."""
     try:
-        from sweeps.trials.dask_engine import open_engine
+        from sweeps.trials.dask_engine.opening import open_engine
     except ValueError as error:  # Dask reads the user's files of settings when it is imported
         raise ConfigError(" ".join(str(error).split())) from error
 
