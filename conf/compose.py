@@ -33,18 +33,20 @@ from omegaconf.errors import (
 )
 from yaml import YAMLError
 
-from conf import arguments, secrets, stored, tables
+from conf import arguments, networks, secrets, stored, tables
 from conf.arguments import GROUPS, MULTIRUN
 from conf.schema import SEARCHABLE, Config, ConfigError, Job, did_you_mean
 
 # Hydra lets only `++` add a key to a mapping, or override a mapping by one with other keys. Anything that is neither a
 # hyperparameter nor an option of the tuner is refused by `sweeps.session.checks`.
-SPACE = r"(model|optimizer|datasets\.[^.=]+)\.space\."
+SPACE = r"(model|optimizer|(?:networks|datasets)\.[^.=]+)\.space\."
 FREE_KEYS = re.compile(rf"^\+{{0,2}}(?=({SPACE}|tuner\.))")
 
 # A hyperparameter, and one that is given a list.
 HYPERPARAMETER = re.compile(rf"^{SPACE}[^.=]+")
 LISTED = re.compile(rf"^\+\+{SPACE}[^.=]+=\[.*\]$")
+
+GROUPS_OF_ONE = ("model", "optimizer", "tuner", "stopping", "engine")  # of which one option holds
 
 # What OmegaConf says -> what that means on a command line.
 MEANINGS = {
@@ -52,6 +54,7 @@ MEANINGS = {
         "a list and a mapping cannot be merged; a choice is written {kind: Choice, values: [1, 2], default: 1}"
     ),
     "dict is not a subclass of Data": "data= names no such dataset",
+    "dict is not a subclass of Buildable": "model= lists no such network",
     r"^Cannot assign \w+ to Dict|is not a subclass of": "must be a mapping, {key: value}",
     "is not Optional$": "must have a value, not null",
     "does not support deletion$": "must be there; to change it, give its keys other values",
@@ -87,12 +90,21 @@ def _jobs(config_name: str, overrides: list[str], *, multirun: bool) -> list[Job
     with hydra.initialize_config_dir(str(Path(__file__).parent.resolve()), version_base="1.3"):
         lines = _multirun(overrides) if multirun else [overrides]
         lines = [tables.expanded(line, _options("data")) for line in lines]
-        # A list over a mapping is no error here: `_replace_hyperparameters` makes a choice of it.
-        merged = [[override for override in line if not LISTED.match(override)] for line in lines]
-        return [
-            job(hydra.compose(config_name, composed), _without_hydra(line))
-            for line, composed in zip(lines, merged, strict=True)
-        ]
+        return [job(_composed(config_name, line), _without_hydra(line)) for line in lines]
+
+
+def _composable(line: Sequence[str]) -> list[str]:
+    """Return the overrides that Hydra composes; the others are left to `job`."""
+    # A list over a mapping is no error here: `_replace_hyperparameters` makes a choice of it.
+    return [override for override in networks.expanded(line) if not LISTED.match(override)]
+
+
+def _composed(config_name: str, line: Sequence[str]) -> DictConfig:
+    cfg = hydra.compose(config_name, _composable(line), return_hydra_config=True)
+    networks.refuse_merged(cfg)
+    with open_dict(cfg):
+        del cfg.hydra
+    return cfg
 
 
 def _multirun(overrides: list[str]) -> list[list[str]]:
@@ -116,25 +128,26 @@ def _jobs_with_flags(config_name: str, line: list[str]) -> list[Job]:
     """Let Hydra's own main function interpret its flags: `--help`, `--cfg`, `--config-dir` and the others."""
     collected: list[Job | ConfigError] = []
     composes = all(re.match("(-cd|--config-(dir|path|name))(=|$)|[^-]", argument) for argument in line)
-    listed = [argument for argument in line if composes and LISTED.match(argument)]  # as in `_jobs`
+    # Side by side: argparse does not take overrides both before and after a flag.
+    given = [argument for argument in line if re.match("~|[^-][^=]*=", argument)]
+    flags = [argument for argument in line if argument not in given]
+    kept = _composable(given) if composes else networks.with_sections(given)
+    left = [argument for argument in given if composes and argument not in kept]
 
     @hydra.main(version_base="1.3", config_path="pkg://conf", config_name=config_name)
     def collect(cfg: DictConfig) -> None:
         overrides = OmegaConf.to_container(HydraConfig.get().overrides.task, resolve=False)
         assert isinstance(overrides, list)
         try:
-            collected.append(job(cfg, overrides + listed))
+            networks.refuse_merged(OmegaConf.create({**cfg, "hydra": HydraConfig.get()}))
+            collected.append(job(cfg, overrides + left))
         except ConfigError as error:  # raised here, Hydra would print lines of its own around it
             collected.append(error)
 
     # Without this Hydra prints its errors itself and exits.
     os.environ["HYDRA_FULL_ERROR"] = "1"
     before = sys.argv
-    # Side by side: argparse does not take overrides both before and after a flag.
-    given = [argument for argument in line if re.match("~|[^-][^=]*=", argument)]
-    flags = [argument for argument in line if argument not in given]
     with tempfile.TemporaryDirectory() as scratch:  # for the files that Hydra writes about a multirun
-        kept = [argument for argument in given if argument not in listed]
         sys.argv = [before[0], *flags, f"hydra.sweep.dir={scratch}", *kept]
         try:
             with _usage_in_one_line():
@@ -169,11 +182,13 @@ def _check_groups(arguments: Sequence[str]) -> None:
             raise ConfigError(f"{argument}: not of the form key=value")
         if key.lstrip("+") == "tuner.name":
             raise ConfigError(f"{argument}: would only rename the tuner; to choose one: tuner={value}")
+        if is_override and key.lstrip("+") in GROUPS_OF_ONE and key.startswith("+"):
+            raise ConfigError(f"{argument}: would be merged into another option; to choose it: {argument.lstrip('+')}")
         if not is_override or key not in GROUPS:
             continue
         if value in ("", "null") or value.startswith("{") or value.replace(".", "").isdecimal():
             raise ConfigError(f"{argument}: allowed: {', '.join(_options(key))}")
-        if key != "data" and value.startswith("["):
+        if key not in ("data", "model") and value.startswith("["):
             options = ",".join(value.strip("[]").split(","))
             raise ConfigError(f"{argument}: one option only; for several sweeps: -m {key}={options}")
 
@@ -185,6 +200,7 @@ def _options(group: str) -> list[str]:
 def job(cfg: DictConfig, overrides: Sequence[str] = ()) -> Job:
     """Check a composed configuration; `overrides` are those of the command line."""
     try:
+        overrides = networks.complete(cfg, overrides)
         if cfg.resume is not None:
             cfg = stored.restore(cfg, overrides)
         else:
@@ -198,6 +214,7 @@ def job(cfg: DictConfig, overrides: Sequence[str] = ()) -> Job:
         raise ConfigError(explain(error)) from error
     assert isinstance(config, Config)
     _refuse_extra_keys(config)
+    networks.check(config)
     for _, address in config.addresses():
         secrets.remember(address or "")
     return Job(config, yaml)

@@ -20,6 +20,7 @@ from omegaconf import MISSING
 
 from conf import secrets
 
+NETWORK = "model"  # the hyperparameter that chooses one of several networks
 Value = int | float | str | bool  # of a hyperparameter
 Values = Mapping[str, Value]  # hyperparameter -> value
 
@@ -129,7 +130,8 @@ class Buildable:
     space: dict[str, Any] = field(default_factory=dict)
 
 
-# What a sweep searches, by the section of the configuration: `model`, `optimizer` and `datasets.<name>`.
+# What a sweep searches, by the section of the configuration: `model`, or a `networks.<name>` for each of several
+# networks; `optimizer`; and `datasets.<name>`.
 Parts = Mapping[str, Buildable | Data]
 
 
@@ -158,10 +160,11 @@ class Tracking:
 
 @dataclass
 class Config:
-    """One job: a sweep of one model on each of `datasets`."""
+    """One job: a sweep of one model, or of several networks, on each of `datasets`."""
 
     datasets: dict[str, Data] = field(default_factory=dict)
-    model: Buildable = field(default_factory=Buildable)
+    model: Buildable = field(default_factory=Buildable)  # of several networks it has but the name of all together
+    networks: dict[str, Buildable] = field(default_factory=dict)  # empty where the model is one
     optimizer: Buildable = field(default_factory=Buildable)
     # `name`, `oracle` (the dotted name of a function) and the options that this function takes.
     tuner: dict[str, Any] = field(default_factory=dict)
@@ -200,6 +203,7 @@ class Config:
                 )
         if self.reproduce is not None and not re.fullmatch("[0-9a-f]{32}", self.reproduce):
             raise ConfigError(f"reproduce={self.reproduce}: must be a run's id, 32 digits of 0-9 and a-f")
+        _check_networks(self)
         _check_stopping(self.stopping)
         _check_tuner(self.tuner, self.trials)
         for key, name in self._names():
@@ -214,10 +218,22 @@ class Config:
 
     def parts(self, dataset: str) -> Parts:
         """Return the parts of the sweep on a dataset."""
-        return {"model": self.model, "optimizer": self.optimizer, f"datasets.{dataset}": self.datasets[dataset]}
+        return {**self.models, "optimizer": self.optimizer, f"datasets.{dataset}": self.datasets[dataset]}
+
+    @property
+    def models(self) -> dict[str, Buildable]:
+        """The one network, or each of several, by its section."""
+        return {f"networks.{key}": each for key, each in self.networks.items()} or {"model": self.model}
+
+    def network(self, values: Values) -> Buildable:
+        """Return the network that a trial's values choose."""
+        networks = {each.name: each for each in self.networks.values()}
+        return networks[str(values[NETWORK])] if networks else self.model
 
     def _names(self) -> Iterator[tuple[str, str]]:
         """Yield the names that directories, runs, registered models and MLflow's searches have in them."""
+        for section, network in self.models.items():
+            yield f"{section}.name", network.name
         yield "model.name", self.model.name
         yield "optimizer.name", self.optimizer.name
         yield "tuner.name", self.tuner["name"]
@@ -328,6 +344,18 @@ def _check_labels(key: str, data: Data) -> None:
             f"{key}.text.labels={','.join(labels)}: {len(set(labels))} different names for "
             f"{key}.num_classes={data.num_classes}; must be one for each class, or []"
         )
+
+
+def _check_networks(config: Config) -> None:
+    if config.networks and config.model.build:
+        raise ConfigError(
+            f"model.build={config.model.build}: several networks have a builder each: "
+            + ", ".join(f"networks.{key}.build" for key in config.networks)
+        )
+    names = [network.name for network in config.networks.values()]
+    for key, network in config.networks.items():
+        if names.count(network.name) > 1:
+            raise ConfigError(f"networks.{key}.name={network.name}: another network has that name")
 
 
 def _check_stopping(stopping: Stopping) -> None:

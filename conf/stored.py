@@ -14,7 +14,7 @@ from omegaconf import DictConfig, ListConfig, OmegaConf
 from omegaconf.errors import OmegaConfBaseException
 from yaml import AliasEvent, YAMLError, parse
 
-from conf import secrets
+from conf import networks, secrets
 from conf.schema import RESUMABLE, SEARCHABLE, Buildable, Config, ConfigError, Data, Parts
 
 FILE = "config.yaml"
@@ -23,7 +23,7 @@ OF_ONE_COMMAND = ("resume", "reproduce", "dry_run")  # keys that say what a comm
 CHOSEN_BY_NAME = ("model", "optimizer", "tuner", "stopping")  # groups whose option is identified by its `name`
 # The overrides that `reproduce=<run id>` takes; everything else comes from the run.
 REPRODUCE_TAKES = re.compile(
-    r"reproduce|tracking\.uri|engine\.threads|datasets\.\w+\.(archive|read)|(model|optimizer)\.build|tuner\.oracle"
+    r"reproduce|tracking\.uri|engine\.threads|datasets\.\w+\.(archive|read)|(model|optimizer|networks\.[\w-]+)\.build|tuner\.oracle"
 )
 
 
@@ -115,14 +115,21 @@ def parts(yaml: str, dataset: str) -> Parts:
     recorded: Any = OmegaConf.to_container(_content(yaml))
     data = recorded.get("datasets", {}).get(dataset, {})
     settings = {key: data[key] for key in ("files", "space", *SEARCHABLE) if key in data}
-    builders = {group: Buildable(**recorded[group]) for group in ("model", "optimizer")}
-    return {**builders, f"datasets.{dataset}": Data(**settings)}
+    optimizer = Buildable(**recorded["optimizer"])
+    return {**_models(recorded), "optimizer": optimizer, f"datasets.{dataset}": Data(**settings)}
 
 
-def model(yaml: str) -> Buildable:
-    """Return the model of a recorded configuration, which may hold keys that are unknown here."""
-    recorded: Any = OmegaConf.to_container(_content(yaml))
-    return Buildable(**recorded["model"])
+def models(yaml: str) -> list[Buildable]:
+    """Return the networks of a recorded configuration, which may hold keys that are unknown here."""
+    return list(_models(OmegaConf.to_container(_content(yaml))).values())
+
+
+def _models(recorded: Any) -> dict[str, Buildable]:
+    """Return the networks by their sections, as `Config.models` does."""
+    several = recorded.get("networks") or {}
+    return {f"networks.{key}": Buildable(**each) for key, each in several.items()} or {
+        "model": Buildable(**recorded["model"])
+    }
 
 
 def engine(yaml: str) -> str:
@@ -141,6 +148,8 @@ def written(cfg: DictConfig) -> str:
     Its addresses have no passwords, and keep their interpolations of environment variables; all others are resolved.
     """
     plain = OmegaConf.create(OmegaConf.to_container(cfg, resolve=True))
+    assert isinstance(plain, DictConfig)
+    networks.without_empty(plain)
     config = OmegaConf.to_object(cfg)
     assert isinstance(config, Config)
     for key, address in config.addresses():
@@ -224,6 +233,7 @@ def _typed(yaml: str) -> DictConfig:
         _upgrade(content)
     typed = OmegaConf.merge(OmegaConf.structured(Config), content)
     assert isinstance(typed, DictConfig)
+    networks.without_builder(typed)
     return typed
 
 

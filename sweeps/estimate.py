@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import NamedTuple
 
-from conf.schema import Config, ConfigError, Value
+from conf.schema import Config, ConfigError, Value, Values
 from sweeps.plan import Plan
 from sweeps.search.oracle import Oracle
 from sweeps.search.space import Space
@@ -20,7 +20,8 @@ class Estimate(NamedTuple):
 
     trials: int
     epochs: int  # of all trials together
-    sizes: dict[str, tuple[dict[str, Value], Timing]]  # of the smallest, the default and the largest model
+    # Of the smallest, the default and the largest model; of several networks, of each.
+    sizes: dict[str, tuple[dict[str, Value], Timing]]
     seconds: float  # for all trials, on the workers there are
 
 
@@ -37,9 +38,9 @@ def estimates(plans: Sequence[Plan], engine: Engine) -> list[Estimate]:
     while engine.busy:
         message = engine.next(1)
         if isinstance(message, Failed):
-            _, size, values = models[message.spec.trial]
+            plan, size, values = models[message.spec.trial]
             assignments = ", ".join(f"{name}={value}" for name, value in values.items())
-            raise ConfigError(f"model.space: the {size} model ({assignments}): {message.reason}")
+            raise ConfigError(f"{_key(plan, values)}: the {size} model ({assignments}): {message.reason}")
         if isinstance(message, Finished):
             timings[message.spec.trial] = message.result
     return [
@@ -53,7 +54,16 @@ def estimates(plans: Sequence[Plan], engine: Engine) -> list[Estimate]:
 
 
 def _sizes(space: Space) -> dict[str, dict[str, Value]]:
+    if space.networks:
+        return {
+            f"{name} {size}": values for name, own in space.networks.items() for size, values in _sizes(own).items()
+        }
     return {"smallest": space.smallest(), "default": space.defaults(), "largest": space.largest()}
+
+
+def _key(plan: Plan, values: Values) -> str:
+    network = plan.config.network(values)
+    return next(f"{section}.space" for section, each in plan.config.models.items() if each is network)
 
 
 def _estimate(plan: Plan, sizes: dict[str, tuple[dict[str, Value], Timing]], workers: int) -> Estimate:

@@ -85,7 +85,7 @@ class Plan(NamedTuple):
             trial=trial,
             attempt=1,
             seed=trial_seed(config.seed, trial),
-            build=config.model.build,
+            build=config.network(values).build,
             optimizer=config.optimizer.build,
             values=values,
             load=self.load,
@@ -128,7 +128,8 @@ class Plan(NamedTuple):
     def trial_functions(self) -> tuple[str, ...]:
         """Those of them that trials call, on workers."""
         config = self.config
-        return config.model.build, config.optimizer.build, config.datasets[self.dataset].read
+        builders = (network.build for network in config.models.values())
+        return *builders, config.optimizer.build, config.datasets[self.dataset].read
 
     @property
     def reported_metric(self) -> str:
@@ -147,6 +148,8 @@ class Plan(NamedTuple):
     def fingerprint(self) -> str:
         """Identify everything that decides which trials run and how they end."""
         deciding = {k: v for k, v in asdict(self.config).items() if k not in (*INDIFFERENT, "datasets")}
+        if not deciding["networks"]:  # as in sweeps that were recorded before there could be several
+            del deciding["networks"]
         data = self.config.datasets[self.dataset]
         # Settings that change nothing are left out, so that sweeps which were recorded before there were any go on.
         without = Data()

@@ -16,7 +16,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import replace
 from typing import Any, NamedTuple
 
-from conf.schema import ConfigError, Parts, Value
+from conf.schema import NETWORK, ConfigError, Parts, Value
 from sweeps.analysis.importance import Importances, enough
 from sweeps.analysis.statistics import LEVEL
 from sweeps.analysis.wording import percent
@@ -46,11 +46,14 @@ def findings(record: SweepRecord, parts: Parts, importances: Importances) -> lis
     searched = space.recorded(parts)
     if silence(record, len(searched)):
         return []
-    negligible = {importance.name for importance in importances.ranked if importance.high < NEGLIGIBLE}
     result = []
+    negligible = {importance.name for importance in importances.ranked if importance.high < NEGLIGIBLE}
     for hp in searched:
-        edge = () if hp.name in negligible else _edge(record, parts, hp, len(searched))
-        others = _untried(record, hp, len(searched)), _irrelevant(record, hp, importances)
+        trials = [trial for trial in comparable(record) if hp.value(trial.values) is not None]
+        if len(trials) < enough(sum(other.network in ("", hp.network) for other in searched)):
+            continue  # of a network that had few of the trials
+        edge = () if hp.label in negligible and not hp.network else _edge(trials, parts, hp, len(searched))
+        others = _untried(record, hp, len(searched)), _irrelevant(trials[0], hp, importances)
         result += list(itertools.islice(itertools.chain(edge, *others), 1))
     return result
 
@@ -73,11 +76,11 @@ def comparable(record: SweepRecord) -> list[TrialRecord]:
 # The best value on the edge of its range
 
 
-def _edge(record: SweepRecord, parts: Parts, hp: Hyperparameter, searched: int) -> Iterator[Finding]:
+def _edge(trials: Sequence[TrialRecord], parts: Parts, hp: Hyperparameter, searched: int) -> Iterator[Finding]:
     if hp.kind == "Boolean" or isinstance(hp.bounds[0], str) or hp.bounds[0] == hp.bounds[1]:
         return
-    trials = comparable(record)
     best = trials[0].values[hp.name]
+    whose = f" of {hp.network}" if hp.network else ""
     for end, side, beyond in ((0, "lower", "smaller"), (1, "upper", "larger")):
         if not _crowded(trials, hp, end, searched):
             continue
@@ -85,10 +88,10 @@ def _edge(record: SweepRecord, parts: Parts, hp: Hyperparameter, searched: int) 
             if _accepted(parts, hp, {argument: value}):
                 count = sum(_at_edge(hp, trial.values[hp.name], end) for trial in trials[:CLOSE])
                 text = (
-                    f"the best trial has {hp.name}={best}, at the {side} end of its range, as have {count} of the "
-                    f"{CLOSE} best trials, more than chance explains; {beyond} values were not tried"
+                    f"the best trial{whose} has {hp.name}={best}, at the {side} end of its range, as have {count} of "
+                    f"the {CLOSE} best trials, more than chance explains; {beyond} values were not tried"
                 )
-                yield Finding("edge", hp.name, text, _override(hp, {argument: value}))
+                yield Finding("edge", hp.label, text, _override(hp, {argument: value}))
                 break
 
 
@@ -163,11 +166,14 @@ def _accepted(parts: Parts, hp: Hyperparameter, changes: Mapping[str, Any]) -> b
 # A hyperparameter that does not matter
 
 
-def _irrelevant(record: SweepRecord, hp: Hyperparameter, importances: Importances) -> Iterator[Finding]:
-    """Only a forest that predicts unseen trials ranks anything: otherwise a low importance would be no evidence."""
+def _irrelevant(best: TrialRecord, hp: Hyperparameter, importances: Importances) -> Iterator[Finding]:
+    """Only a forest that predicts unseen trials ranks anything: otherwise a low importance would be no evidence.
+
+    A hyperparameter of one of several networks may matter within it, although networks differ by more.
+    """
     for importance in importances.ranked:
-        if importance.name == hp.name and importance.high < NEGLIGIBLE:
-            value = comparable(record)[0].values[hp.name]
+        if importance.name == hp.label and importance.high < NEGLIGIBLE and not hp.network:
+            value = best.values[hp.name]
             end = math.floor(100 * max(0.0, importance.high)) + 1
             text = (
                 f"there is no evidence that {hp.name} matters: the 95 % interval of its importance ends below {end} % "
@@ -181,7 +187,10 @@ def _irrelevant(record: SweepRecord, hp: Hyperparameter, importances: Importance
 
 def _untried(record: SweepRecord, hp: Hyperparameter, searched: int) -> Iterator[Finding]:
     """A failed trial has tried its values too."""
-    tried = [trial.values[hp.name] for trial in record.trials.values()]
+    values = (hp.value(trial.values) for trial in record.trials.values())
+    tried = [value for value in values if value is not None]
+    if hp.key == NETWORK:
+        return  # the defaults of each network come first
     if hp.kind in ("Choice", "Boolean"):
         yield from _untried_values(hp, tried, searched)
         return
@@ -191,11 +200,11 @@ def _untried(record: SweepRecord, hp: Hyperparameter, searched: int) -> Iterator
     is_rare = _rare((len(tried) + 1) * (1 - gap) ** len(tried), searched)
     if gap > GAP and is_rare and (start, end) != hp.bounds:
         scale = ", on its logarithmic scale" if hp.logarithmic else ""
-        text = f"no trial had {hp.name} between {start} and {end}, {percent(gap)} of its range{scale}"
+        text = f"no trial had {hp.label} between {start} and {end}, {percent(gap)} of its range{scale}"
         changes = {"min_value": start, "max_value": end}
         if not start <= hp.default <= end:  # type: ignore[operator]
             changes["default"] = _at(hp, (low + high) / 2)
-        yield Finding("untried", hp.name, text, _override(hp, changes))
+        yield Finding("untried", hp.label, text, _override(hp, changes))
 
 
 def _untried_values(hp: Hyperparameter, tried: Sequence[Value], searched: int) -> Iterator[Finding]:
@@ -204,14 +213,14 @@ def _untried_values(hp: Hyperparameter, tried: Sequence[Value], searched: int) -
     n, left_out = len(values), len(missing)
     if not missing or not _rare(math.comb(n, left_out) * (1 - left_out / n) ** len(tried), searched):
         return
-    text = f"no trial had {hp.name} at {' or '.join(str(value) for value in missing)}"
+    text = f"no trial had {hp.label} at {' or '.join(str(value) for value in missing)}"
     if hp.kind == "Boolean":
         override = shlex.quote(f"{hp.key}={_yaml(missing[0])}")
     elif left_out == n - 1 and hp.default not in missing:  # the default alone was tried, so it can be left out
         override = _override(hp, {"values": missing, "default": missing[0]})
     else:
         override = _override(hp, {"values": [v for v in values if v in missing or v == hp.default]})
-    yield Finding("untried", hp.name, text, override)
+    yield Finding("untried", hp.label, text, override)
 
 
 def _widest_gap(hp: Hyperparameter, tried: Sequence[Value]) -> tuple[float, float, float]:

@@ -47,7 +47,7 @@ class SweepSummary:
     def of(cls, record: SweepRecord) -> SweepSummary:
         parts = stored.parts(record.started.config, record.started.dataset)
         ranking, searched = record.ranking(), space.recorded(parts)
-        importances = importance.importances(space_findings.comparable(record), [hp.name for hp in searched])
+        importances = importance.importances(space_findings.comparable(record), searched)
         findings = space_findings.findings(record, parts, importances)
         silence = space_findings.silence(record, len(searched))
         return cls(record, tuple(ranking), searched, importances, tuple(findings), silence)

@@ -15,6 +15,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
+from conf.schema import NETWORK
 from sweeps.errors import SweepError
 from sweeps.files import sync_directory
 from sweeps.journal.events import (
@@ -131,10 +132,8 @@ def _follow(record: SweepRecord | None, event: Event, directory: Path) -> SweepR
         if not isinstance(event, SweepStarted):
             raise ValueError(f"a journal begins with {SweepStarted.event}")
         return SweepRecord(directory, event)
-    if isinstance(event, TrialStarted) and record.trials:
-        searched = next(iter(record.trials.values())).values.keys()
-        if event.values.keys() != searched:
-            raise ValueError(f"trial {event.trial} has other hyperparameters than the first one: {', '.join(searched)}")
+    if isinstance(event, TrialStarted):
+        _check_names(event, record)
     if isinstance(event, EpochEnded | TrialEnded):
         trial = record.trials.get(event.trial)
         if trial is None:
@@ -147,6 +146,15 @@ def _follow(record: SweepRecord | None, event: Event, directory: Path) -> SweepR
         _check_end(event, record.trials[event.trial])
     record.add(event)
     return record
+
+
+def _check_names(event: TrialStarted, record: SweepRecord) -> None:
+    """Raise `ValueError` unless a trial has the hyperparameters of those before it that have the same network."""
+    network = event.values.get(NETWORK)
+    alike = (trial.values for trial in record.trials.values() if trial.values.get(NETWORK) == network)
+    searched = next(alike, event.values).keys()
+    if event.values.keys() != searched:
+        raise ValueError(f"trial {event.trial} has other hyperparameters than the first one: {', '.join(searched)}")
 
 
 def _check_reference(event: ReferenceEnded) -> None:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Iterator
 
-from sweeps.analysis import references, statistics
+from sweeps.analysis import networks, references, statistics
 from sweeps.analysis.summary import SweepSummary
 from sweeps.analysis.wording import duration, points
 from sweeps.journal import SweepRecord, TrialRecord
@@ -52,6 +52,7 @@ def sentences(sweep: SweepSummary) -> Iterator[str]:
     tied = f"; {ties} other{'s' if ties > 1 else ''} reached the same" if ties else ""
     yield f"{name} has the best {sweep.objective}, {best.objective:.4f}, of {completed} completed {trials}{tied}."
     yield from _gain(sweep)
+    yield from networks.sentences(sweep.record)
     yield from references.sentences(sweep.record)
     yield from _luck(sweep)
     yield from _calibration(best)

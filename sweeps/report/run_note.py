@@ -10,6 +10,7 @@ from sweeps.analysis import references
 from sweeps.analysis.wording import number
 from sweeps.journal import SweepRecord, TrialRecord
 from sweeps.search import space
+from sweeps.search.space import Hyperparameter, searched_values
 
 
 def note(record: SweepRecord) -> str:
@@ -18,7 +19,7 @@ def note(record: SweepRecord) -> str:
     There are few lines and no table, because MLflow shows the first four lines and draws no tables.
     """
     started = record.started
-    searched = [hp.name for hp in space.recorded(stored.parts(started.config, started.dataset))]
+    searched = space.recorded(stored.parts(started.config, started.dataset))
     lines = [_heading(record, searched), ""]
     if record.ended is not None:
         if record.best is not None:
@@ -29,11 +30,11 @@ def note(record: SweepRecord) -> str:
             lines.append(f"* linear model: {references.title(reference)}, {_tested(reference.scores)}")
         trials = "trial" if len(record.completed) == 1 else "trials"
         lines.append(f"* {len(record.completed)} {trials} completed, {len(record.failed)} failed")
-    lines.append(f"* searched: {', '.join(searched) or 'nothing'}")
+    lines.append(f"* searched: {', '.join(hp.label for hp in searched) or 'nothing'}")
     return "\n".join(lines)
 
 
-def _heading(record: SweepRecord, searched: Sequence[str]) -> str:
+def _heading(record: SweepRecord, searched: Sequence[Hyperparameter]) -> str:
     started = record.started
     heading = f"**{_plain(started.model)}** on **{_plain(started.dataset)}**, "
     if started.confirms:
@@ -47,8 +48,8 @@ def _heading(record: SweepRecord, searched: Sequence[str]) -> str:
     return heading + ("; generated **stand-in** data, not the real corpus" if started.source == "standin" else "")
 
 
-def _scores(trial: TrialRecord, objective: str, searched: Iterable[str] = ()) -> str:
-    values = _plain(" ".join(f"{name}={trial.values[name]}" for name in searched))
+def _scores(trial: TrialRecord, objective: str, searched: Iterable[Hyperparameter] = ()) -> str:
+    values = _plain(" ".join(f"{name}={value}" for name, value in searched_values(searched, trial.values).items()))
     scores = f"{objective} {number(trial.objective)}, {_tested(trial.test)}"
     return f"trial {trial.trial}, {scores}{f' ({values})' if values else ''}"
 

@@ -10,6 +10,7 @@ from sweeps.analysis import references as linear
 from sweeps.analysis.summary import SweepSummary
 from sweeps.analysis.wording import gain, number
 from sweeps.journal import ReferenceEnded, TrialRecord
+from sweeps.search.space import searched_values
 
 # Reasons of a completed trial's end, as words.
 ENDINGS = {
@@ -99,4 +100,4 @@ def _name(trial: TrialRecord) -> str:
 
 
 def _values(sweep: SweepSummary, trial: TrialRecord) -> str:
-    return " ".join(f"{hp.name}={trial.values[hp.name]}" for hp in sweep.searched)
+    return " ".join(f"{name}={value}" for name, value in searched_values(sweep.searched, trial.values).items())

@@ -38,6 +38,9 @@ class BayesianOracle(BaseOracle, BayesianOptimizationOracle):
     Keras Tuner fits the process from 21 random starts and descends its bound from 50. Here both begin at the best of
     many points: a proposal takes 0.05 s after 125 trials and 0.1 s after 300, where Keras Tuner's takes seconds; in
     twelve searches of a function of five hyperparameters, 30 trials each, the best that either found was as good.
+
+    Of several networks a trial has the hyperparameters of one. Those of the others count as their defaults, in the
+    trials and also where the bound is evaluated: elsewhere the process would be uncertain about what changes nothing.
     """
 
     def __init__(self, settings: Settings, *, initial_points: int, alpha: float, beta: float) -> None:
@@ -59,7 +62,7 @@ class BayesianOracle(BaseOracle, BayesianOptimizationOracle):
         values_of_journal, self._expected_values = self._expected_values, None
         if values_of_journal is not None:
             return {"status": "RUNNING", "values": dict(values_of_journal)}
-        if self._has_something_to_model():
+        if self.next_first_values() is None and self._has_something_to_model():
             values = self._in_space(self._vector_to_values(self.most_promising()))
             if not self._duplicate(values):
                 return {"status": "RUNNING", "values": values}
@@ -80,7 +83,7 @@ class BayesianOracle(BaseOracle, BayesianOptimizationOracle):
 
     def _in_space(self, values: dict[str, Value]) -> dict[str, Value]:
         """Clip the values of ranges: at the end of the unit cube Keras Tuner's whole numbers are one too large."""
-        ranges = [hp for hp in self.hyperparameters.space if isinstance(hp, Int | Float)]
+        ranges = [hp for hp in self.hyperparameters.space if isinstance(hp, Int | Float) and hp.name in values]
         return values | {hp.name: min(max(values[hp.name], hp.min_value), hp.max_value) for hp in ranges}
 
     def points(self, trials: list[keras_tuner.engine.trial.Trial]) -> NDArray[np.float64]:
@@ -90,7 +93,25 @@ class BayesianOracle(BaseOracle, BayesianOptimizationOracle):
         """
         values_of_trials = [rounded(trial.hyperparameters.values) for trial in trials]
         space = self.hyperparameters.space
-        return np.array([[_place(hp, values[hp.name]) for hp in space] for values in values_of_trials])
+        return np.array([[_place(hp, values.get(hp.name, hp.default)) for hp in space] for values in values_of_trials])
+
+    def _as_of_trials(self, points: NDArray[np.float64]) -> NDArray[np.float64]:
+        """Return the points, (n, hyperparameters), as if they were trials': each of a network, and the others' neutral.
+
+        The network is the first hyperparameter.
+        """
+        n = len(self.networks)
+        if not n:
+            return points
+        chosen = np.minimum((points[:, 0] * n).astype(np.intp), n - 1)
+        space = self.hyperparameters.space
+        neutral = np.array([_place(hp, hp.default) for hp in space])
+        active = np.array(
+            [[all(name in each.values for each in hp.conditions) for hp in space] for name in self.networks]
+        )
+        points = np.where(active[chosen], points, neutral)
+        points[:, 0] = (chosen + 0.5) / n
+        return points
 
     def _has_something_to_model(self) -> bool:
         """Whether the initial points are done and differ in their scores.
@@ -125,7 +146,7 @@ class BayesianOracle(BaseOracle, BayesianOptimizationOracle):
         """Descend the confidence bound from the lowest of the points, (n, hyperparameters), and return the end."""
 
         def bound(at: NDArray[np.float64]) -> NDArray[np.float64]:
-            mean, deviation = process.predict(at, return_std=True)
+            mean, deviation = process.predict(self._as_of_trials(at), return_std=True)
             lowest: NDArray[np.float64] = mean - self.beta * deviation
             return lowest
 
@@ -173,5 +194,5 @@ def oracle(
 
     Keras Tuner's own default, three for each hyperparameter, would make a sweep of a dozen trials a random search.
     """
-    points = initial_points or max(1, settings.trials // 3)
+    points = initial_points or max(1, len(settings.networks), settings.trials // 3)
     return BayesianOracle(settings, initial_points=points, alpha=alpha, beta=beta)

@@ -7,7 +7,7 @@ from itertools import islice
 from typing import Any
 
 import keras_tuner
-from keras_tuner.engine.hyperparameters import Float, Int
+from keras_tuner.engine.hyperparameters import Choice, Float, Int
 from keras_tuner.oracles import GridSearchOracle
 
 from conf.schema import ConfigError, Value
@@ -27,17 +27,29 @@ class GridOracle(BaseOracle, GridSearchOracle):
         choices = keras_tuner.HyperParameters()
         for hp in settings.hyperparameters.space:
             if isinstance(hp, Int | Float):
-                choices.Choice(hp.name, _values(hp), default=typed(hp, hp.default))
+                values, default = _values(hp), typed(hp, hp.default)
+                choices.merge([Choice(hp.name, values, default=default, conditions=hp.conditions)])
             else:
                 choices.merge([hp])
         super().__init__(settings._replace(hyperparameters=choices), max_trials=settings.trials)
 
     @property
     def description(self) -> str:
-        size = math.prod(len(list(hp.values)) for hp in self.hyperparameters.space)
+        size = sum(math.prod(len(list(hp.values)) for hp in space) for _, space in self._spaces())
         if size > self.max_trials:
-            return f"{self.max_trials} trials of a grid of {size:,}: only the last hyperparameters will vary"
+            last = "only the last hyperparameters" + (" of each network" if self.networks else "")
+            return f"{self.max_trials} trials of a grid of {size:,}: {last} will vary"
         return f"a grid of {size}"
+
+    def populate_space(self, trial_id: str) -> dict[str, Any]:
+        """Begin with each network's defaults; from there on Keras Tuner goes through the grids of all in turn."""
+        values = self.next_first_values()
+        if values is None:
+            response: dict[str, Any] = super().populate_space(trial_id)
+            return response
+        self._ordered_ids.insert(trial_id)
+        self._populate_next.append(trial_id)
+        return {"status": "RUNNING", "values": values}
 
 
 def _values(hp: Any) -> list[Value]:

@@ -17,23 +17,25 @@ class HyperbandOracle(BaseOracle, KerasTunerHyperband):
 
     Keras Tuner's brackets have fixed sizes. Here they follow each other, most aggressive first and again from the
     start, until the configurations are used up; the last one is as large as what is left, and halves as the others do.
-    The baseline stands outside of the brackets and trains for all epochs: in a bracket most comparisons with it would
-    be with two epochs of it.
+    The baseline, and the defaults of each other network, stand outside of the brackets and train for all epochs: in a
+    bracket most comparisons with the baseline would be with two epochs of it.
     """
 
     def __init__(self, settings: Settings, *, factor: int) -> None:
         self._budget = settings.trials
-        self._left = settings.trials - 1  # after the baseline
+        self._left = settings.trials - max(1, len(settings.networks))  # after the defaults
         self._sizes: list[int] = []  # of the first rounds; a bracket's number is its place in this list
         super().__init__(settings, hyperband_iterations=None, max_epochs=settings.epochs, factor=factor)
 
     @property
     def description(self) -> str:
-        return f"{self._budget} configurations; the baseline and the last survivors train for {self.max_epochs} epochs"
+        first = "the networks' defaults" if self.networks else "the baseline"
+        return f"{self._budget} configurations; {first} and the last survivors train for {self.max_epochs} epochs"
 
     def populate_space(self, trial_id: str) -> dict[str, Any]:
-        if not self.start_order:
-            values = {**(self._random_values() or {}), "tuner/epochs": self.max_epochs, "tuner/initial_epoch": 0}
+        first = self.next_first_values()
+        if first is not None:
+            values = {**first, "tuner/epochs": self.max_epochs, "tuner/initial_epoch": 0}
             return {"status": "RUNNING", "values": values}
         response: dict[str, Any] = super().populate_space(trial_id)
         return response

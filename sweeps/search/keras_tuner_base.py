@@ -10,13 +10,13 @@ A tuner is a module of this folder with a function `oracle(settings, *, <options
 from __future__ import annotations
 
 import itertools
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from typing import Any, NamedTuple
 
 import keras_tuner
 from keras_tuner.engine.hyperparameters import Float, Int
 
-from conf.schema import Value
+from conf.schema import NETWORK, Value
 from sweeps.search.space import rounded
 
 # Draws of known values in a row after which the next trial is sought by going through the space.
@@ -32,6 +32,7 @@ class Settings(NamedTuple):
     seed: int
     trials: int
     epochs: int  # the most that a trial may run
+    networks: tuple[str, ...] = ()  # of which the hyperparameter `model` chooses one; none if there is but one
 
 
 class BaseOracle(keras_tuner.Oracle):
@@ -46,6 +47,7 @@ class BaseOracle(keras_tuner.Oracle):
             seed=settings.seed,
             **arguments,
         )
+        self.networks = settings.networks
         self.verbose = 0
         self._max_collisions = MAX_COLLISIONS
 
@@ -79,22 +81,44 @@ class BaseOracle(keras_tuner.Oracle):
     def _check_consecutive_failures(self) -> None:
         """Check nothing: the driver decides when to give up, and Keras Tuner would go through all trials each time."""
 
+    @property
+    def first_values(self) -> list[dict[str, Value]]:
+        """The defaults of each network: those of the first are the baseline's."""
+        return [{**fixed, **{hp.name: hp.default for hp in space}} for fixed, space in self._spaces()]
+
+    def next_first_values(self) -> dict[str, Value] | None:
+        """Return the defaults that no trial has yet; None when each network's have one."""
+        return next(iter(self.first_values[len(self.start_order) :]), None)
+
+    def _spaces(self) -> Iterator[tuple[dict[str, Value], list[Any]]]:
+        """Yield what each network fixes, which is its name, and the other hyperparameters that its trials have."""
+        space = self.get_space().space
+        if not self.networks:
+            yield {}, space
+        for network in self.networks:
+            own = [hp for hp in space[1:] if all(network in condition.values for condition in hp.conditions)]
+            yield {NETWORK: network}, own
+
     def _random_values(self) -> dict[str, Value] | None:
-        """Return the baseline first, then values that no trial had; None once the space is exhausted."""
-        if not self.start_order:
-            return {hp.name: hp.default for hp in self.get_space().space}
+        """Return the defaults first, then values that no trial had; None once the space is exhausted."""
+        first = self.next_first_values()
+        if first is not None:
+            return first
         drawn: dict[str, Value] | None = super()._random_values()
         return drawn if drawn is not None else self._first_untried()
 
     def _first_untried(self) -> dict[str, Value] | None:
         """Return the first values in the space's order that no trial had: chance may miss the last ones for long."""
-        space = self.get_space().space
-        choices = [finite_values(hp) for hp in space]
-        if any(values is None for values in choices):
-            return None
-        combinations = itertools.product(*(values for values in choices if values is not None))
-        all_values = (dict(zip((hp.name for hp in space), values, strict=True)) for values in combinations)
-        return next((values for values in all_values if not self._duplicate(values)), None)
+        for fixed, space in self._spaces():
+            choices = [finite_values(hp) for hp in space]
+            if any(values is None for values in choices):
+                continue
+            combinations = itertools.product(*(values for values in choices if values is not None))
+            all_values = ({**fixed, **dict(zip((hp.name for hp in space), each, strict=True))} for each in combinations)
+            untried = next((values for values in all_values if not self._duplicate(values)), None)
+            if untried is not None:
+                return untried
+        return None
 
     def _compute_values_hash(self, values: dict[str, Value]) -> str:
         """Take values that train the same for the same: a step's 0.30000000000000004 and a default's 0.3."""

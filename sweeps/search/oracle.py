@@ -60,7 +60,7 @@ class Oracle:
         self._oracle.end_trial(out)
 
     def replay(self, trial: int, values: Mapping[str, Value]) -> None:
-        searched_values = {hp.name: values[hp.name] for hp in self._space.searched}
+        searched_values = self._space.labelled(values)
         self._oracle.expect(searched_values)
         proposal = self.ask()
         if proposal is None or proposal.trial != trial:
@@ -85,6 +85,7 @@ def _tuner(config: Config, space: Space) -> BaseOracle:
         seed=config.seed,
         trials=config.trials,
         epochs=config.epochs,
+        networks=tuple(space.networks),
     )
     options = {option: value for option, value in config.tuner.items() if option not in TUNER_KEYS}
     tuner: BaseOracle = getattr(import_module(module), function)(settings, **options)

@@ -3,16 +3,22 @@
 `lstm_units: 128` is fixed; `lstm_units: {kind: Int, min_value: 20, max_value: 200, default: 100}` is searched, with
 Keras Tuner's method `Int` and its arguments. One spelling holds everywhere: config key = builder keyword = Keras Tuner
 name = MLflow param.
+
+Of several networks the hyperparameter `model` chooses one, and a trial has the hyperparameters of that one alone. Two
+networks may have a hyperparameter of one name, which Keras Tuner's oracles could not tell apart: only for them, and
+where both are shown, it is `cnn.dropout`.
 """
 
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from functools import partial
+from types import MappingProxyType
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 from conf.schema import (
+    NETWORK,
     SEARCHABLE,
     TABLE_KEYS,
     Buildable,
@@ -31,6 +37,7 @@ if TYPE_CHECKING:
 
 # The keywords of builders that the dataset and the budget decide, not the search.
 GIVEN_KEYWORDS = {"model": ("num_words", "maxlen", "num_classes"), "optimizer": ("total_steps",)}
+NETWORKS = "networks."  # and the name of a section: that of one of several networks
 
 # Raises `ConfigError` for a value that is not allowed where the key, its first argument, gives it.
 Check = Callable[[str, Any], None]
@@ -51,6 +58,16 @@ class Hyperparameter(NamedTuple):
     name: str
     kind: str
     arguments: Mapping[str, Any]
+    network: str = ""  # of several, the one that has it; empty for what all trials have
+
+    @property
+    def label(self) -> str:
+        """The name, with the network's before it where another network may have a hyperparameter of that name."""
+        return f"{self.network}.{self.name}" if self.network else self.name
+
+    def value(self, values: Values) -> Value | None:
+        """Return its value among those of a trial; None for a trial of another network."""
+        return values.get(self.name) if self.network in ("", values.get(NETWORK)) else None
 
     @property
     def key_of_default(self) -> str:
@@ -108,19 +125,32 @@ class Space(NamedTuple):
 
     searched: tuple[Hyperparameter, ...]
     fixed: Values
+    networks: Mapping[str, Space] = MappingProxyType({})  # of several networks: the space of each, by its name
 
-    def complete(self, proposed: Values) -> dict[str, Value]:
-        """Return the fixed hyperparameters and the proposed values of the searched ones, rounded."""
-        return rounded({**self.fixed, **{hp.name: proposed[hp.name] for hp in self.searched}})
+    @property
+    def of_each(self) -> tuple[Space, ...]:
+        """The space of each of several networks, the baseline's first; of one network, this one."""
+        return tuple(self.networks.values()) or (self,)
+
+    def complete(self, proposed: Mapping[str, Value]) -> dict[str, Value]:
+        """Return the fixed hyperparameters and the proposed values of the searched ones, by their labels, rounded."""
+        if self.networks:
+            return self.networks[str(proposed[NETWORK])].complete(proposed)
+        return rounded({**self.fixed, **{hp.name: proposed[hp.label] for hp in self.searched}})
+
+    def labelled(self, values: Values) -> dict[str, Value]:
+        """Return the values of the searched hyperparameters by their labels."""
+        return {hp.label: value for hp in self.searched if (value := hp.value(values)) is not None}
 
     def defaults(self) -> dict[str, Value]:
-        return self.complete({hp.name: hp.default for hp in self.searched})
+        first = self.of_each[0]
+        return first.complete({hp.label: hp.default for hp in first.searched})
 
     def smallest(self) -> dict[str, Value]:
-        return self.complete({hp.name: hp.bounds[0] for hp in self.searched})
+        return self.complete({hp.label: hp.bounds[0] for hp in self.searched})
 
     def largest(self) -> dict[str, Value]:
-        return self.complete({hp.name: hp.bounds[1] for hp in self.searched})
+        return self.complete({hp.label: hp.bounds[1] for hp in self.searched})
 
     def hyperparameters(self) -> keras_tuner.HyperParameters:
         """Return the searched hyperparameters, for an oracle."""
@@ -128,7 +158,8 @@ class Space(NamedTuple):
 
         hps = keras_tuner.HyperParameters()
         for hp in self.searched:
-            getattr(hps, hp.kind)(hp.name, **_keras_tuner_arguments(hp))
+            condition = {"parent_name": NETWORK, "parent_values": [hp.network]} if hp.network else {}
+            getattr(hps, hp.kind)(hp.label, **_keras_tuner_arguments(hp), **condition)
         return hps
 
 
@@ -151,38 +182,75 @@ def rounded(values: Values) -> dict[str, Value]:
 
 def read(parts: Parts) -> Space:
     """Read the spaces of all parts and check them against what these take; raises `ConfigError`, imports no builder."""
+    networks = names_of_networks(parts)
     searched: list[Hyperparameter] = []
-    fixed: dict[str, Value] = {}
-    owners: dict[str, str] = {}
+    fixed: dict[str, dict[str, Value]] = {"": {}, **{name: {} for name in networks.values()}}
+    owners: dict[str, str] = {NETWORK: ""} if networks else {}
     for section, part in parts.items():
         checks = _of_settings(section, part) if isinstance(part, Data) else _of_keywords(section, part)
+        network = networks.get(section, "")
         for name, entry in part.space.items():
             key = f"{section}.space.{name}"
-            if name in owners:
-                raise ConfigError(f"{key}: {owners[name]}.space has a hyperparameter of that name too")
+            if name in owners and not (network and owners[name] in networks):
+                raise ConfigError(f"{key}: {_owner(owners[name])} has a hyperparameter of that name too")
             owners[name] = section
             if isinstance(entry, Mapping):
-                searched.append(_hyperparameter(key, name, entry))
+                searched.append(_hyperparameter(key, name, entry, network))
                 _check_values(searched[-1], checks[name])
             else:
-                fixed[name] = _fixed(key, entry, checks[name])
-    return Space(tuple(searched), fixed)
+                fixed[network][name] = _fixed(key, entry, checks[name])
+    if not networks:
+        return Space(tuple(searched), fixed[""])
+    of_each = {
+        name: Space(
+            tuple(hp for hp in searched if hp.network in ("", name)), {NETWORK: name, **fixed[name], **fixed[""]}
+        )
+        for name in networks.values()
+    }
+    return Space((_choice_of(list(networks.values())), *searched), fixed[""], of_each)
+
+
+def names_of_networks(parts: Parts) -> dict[str, str]:
+    """Return the names of several networks by their sections; empty for one model."""
+    return {
+        section: part.name
+        for section, part in parts.items()
+        if isinstance(part, Buildable) and section.startswith(NETWORKS)
+    }
+
+
+def _choice_of(networks: list[str]) -> Hyperparameter:
+    return Hyperparameter(NETWORK, NETWORK, "Choice", {"values": networks, "default": networks[0]})
+
+
+def _owner(section: str) -> str:
+    return f"{section}.space" if section else "the choice of the network"
 
 
 def recorded(parts: Parts) -> tuple[Hyperparameter, ...]:
     """Return what a stored configuration searched. It was checked when it was stored; its builders may be gone."""
-    return tuple(
-        _hyperparameter(f"{section}.space.{name}", name, entry)
-        for section, part in parts.items()
-        for name, entry in part.space.items()
-        if isinstance(entry, Mapping)
+    networks = names_of_networks(parts)
+    return (
+        *([_choice_of(list(networks.values()))] if networks else []),
+        *(
+            _hyperparameter(f"{section}.space.{name}", name, entry, networks.get(section, ""))
+            for section, part in parts.items()
+            for name, entry in part.space.items()
+            if isinstance(entry, Mapping)
+        ),
     )
+
+
+def searched_values(searched: Iterable[Hyperparameter], values: Values) -> dict[str, Value]:
+    """Return those values of a trial that were searched."""
+    return {hp.name: value for hp in searched if (value := hp.value(values)) is not None}
 
 
 def _of_keywords(section: str, part: Buildable) -> Mapping[str, Check]:
     """Return the checks of the keywords that a space may name, which must be all that have no default."""
     limits = keywords_of(f"{section}.build", part.build)
-    keywords = {name: limits[name].check for name in limits if name not in GIVEN_KEYWORDS[section]}
+    given = GIVEN_KEYWORDS["model" if section.startswith(NETWORKS) else section]
+    keywords = {name: limits[name].check for name in limits if name not in given}
     for name, entry in part.space.items():
         if name not in keywords:
             takes = ", ".join(keywords) or "no hyperparameters"
@@ -228,7 +296,7 @@ def _fixed(key: str, entry: Any, check: Check) -> Value:
     return entry
 
 
-def _hyperparameter(key: str, name: str, entry: Mapping[str, Any]) -> Hyperparameter:
+def _hyperparameter(key: str, name: str, entry: Mapping[str, Any], network: str = "") -> Hyperparameter:
     kind = entry.get("kind")
     if kind not in KINDS:
         raise ConfigError(f"{key}.kind={kind}: allowed: {', '.join(KINDS)}{did_you_mean(str(kind), KINDS)}")
@@ -239,7 +307,7 @@ def _hyperparameter(key: str, name: str, entry: Mapping[str, Any]) -> Hyperparam
         _check_flag(f"{key}.default", arguments["default"])
     else:
         _check_range(key, arguments, whole=kind == "Int")
-    return Hyperparameter(key, name, kind, arguments)
+    return Hyperparameter(key, name, kind, arguments, network)
 
 
 def _arguments(key: str, kind: str, entry: Mapping[str, Any]) -> dict[str, Any]:

@@ -13,13 +13,14 @@ ATTEMPTS = 3  # at a build whose worker dies
 
 
 def check(plans: Sequence[Plan], engine: Engine) -> None:
-    """Build the baseline of each plan on a worker; raises `ConfigError` if that fails.
+    """Build each network of each plan with its defaults on a worker; raises `ConfigError` if that fails.
 
     A worker that dies again and again says nothing about the model, unless for want of memory: its trial will be tried,
     and recorded.
     """
-    for number, plan in enumerate(plans):
-        engine.submit(CHECK, plan.spec(number, plan.space.defaults(), 0, 1))
+    models = [(plan, space.defaults()) for plan in plans for space in plan.space.of_each]
+    for number, (plan, values) in enumerate(models):
+        engine.submit(CHECK, plan.spec(number, values, 0, 1))
     failures = []
     while engine.busy:
         message = engine.next(1)
@@ -31,5 +32,7 @@ def check(plans: Sequence[Plan], engine: Engine) -> None:
             failures.append(message)
     if failures:
         spec, reason = failures[0].spec, failures[0].reason
-        values = ", ".join(f"{name}={value}" for name, value in spec.values.items())
-        raise ConfigError(f"{plans[spec.trial].dataset}: the model with the defaults ({values}) fails: {reason}")
+        assignments = ", ".join(f"{name}={value}" for name, value in spec.values.items())
+        raise ConfigError(
+            f"{models[spec.trial][0].dataset}: the model with the defaults ({assignments}) fails: {reason}"
+        )

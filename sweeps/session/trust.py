@@ -12,7 +12,7 @@ from collections.abc import Iterable, Mapping
 from conf import stored
 from conf.schema import Config, ConfigError
 
-KEYS = re.compile(r"(model|optimizer)\.build|tuner\.oracle|datasets\.\w+\.read|engine\.scheduler")
+KEYS = re.compile(r"(model|optimizer|networks\.[\w-]+)\.build|tuner\.oracle|datasets\.\w+\.read|engine\.scheduler")
 
 # Last part of the key -> the package of this project's own functions. No scheduler is its own.
 OWN = {"build": ("models.",), "oracle": ("sweeps.search.",), "read": ("pipelines.data.",), "scheduler": ()}
@@ -31,7 +31,7 @@ def recorded_config(yaml: str, named: Mapping[str, str], owner: str, *, with_sch
     """
     config = stored.foreign(yaml)
     recorded = {
-        "model.build": config.model.build,
+        **{f"{section}.build": network.build for section, network in config.models.items()},
         "optimizer.build": config.optimizer.build,
         "tuner.oracle": str(config.tuner["oracle"]),
         **{f"datasets.{name}.read": data.read for name, data in config.datasets.items()},

@@ -33,7 +33,8 @@ def results(record: SweepRecord) -> Table:
         title += "; generated STAND-IN data, not the real corpus"
     tests = metrics.shown_in("terminal")
     table = _table(title, "trial", record.started.objective, "gain", *tests, "epoch")
-    varied = {name for trial in ranking for name, value in trial.values.items() if value != ranking[0].values[name]}
+    varied = {name for trial in ranking for name, value in trial.values.items() if value != ranking[0].values.get(name)}
+    varied |= {name for trial in ranking for name in ranking[0].values if name not in trial.values}
     for trial in ranking[:SHOWN] + [trial for trial in ranking[SHOWN:] if trial.baseline]:
         values = {name: value for name, value in trial.values.items() if name in varied}
         table.add_row(

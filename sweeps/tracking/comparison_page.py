@@ -11,7 +11,7 @@ import base64
 import hashlib
 import json
 import zlib
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from functools import cache
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -41,6 +41,12 @@ class Comparison(NamedTuple):
     searched: Sequence[str] = ()
     finalists: bool = False  # whether it is a confirmation
     digest: str = ""  # of the data
+    own: Collection[str] = ()  # those of the searched that only the trials of some networks have
+
+    @property
+    def charted(self) -> list[str]:
+        """The searched hyperparameters that every trial has: a line goes through each of them."""
+        return [name for name in self.searched if name not in self.own]
 
     @property
     def condition(self) -> str:
@@ -125,7 +131,7 @@ def _state(condition: str, visible: str, comparison: Comparison) -> dict[str, An
     searched, (column, ascending) = comparison.searched, comparison.order
     scores = FINALIST_SCORES if comparison.finalists else SCORES
     sections = {  # the charts of a section stand side by side
-        "From hyperparameters to test accuracy": _parallel(searched),
+        "From hyperparameters to test accuracy": _parallel(comparison.charted),
         "Test accuracy": [_chart("BAR", "test/accuracy", metricKey="test/accuracy")],
         "Loss": [_line("val/loss"), _line("train/loss")],
         "Accuracy": [_line("val/accuracy"), _line("train/accuracy")],
@@ -148,11 +154,11 @@ def _state(condition: str, visible: str, comparison: Comparison) -> dict[str, An
     }
 
 
-def _parallel(searched: Sequence[str]) -> list[Chart]:
-    if not searched:
+def _parallel(charted: list[str]) -> list[Chart]:
+    if not charted:
         return []
     title = "hyperparameters → test/accuracy"
-    return [_chart("PARALLEL", title, selectedParams=list(searched), selectedMetrics=["test/accuracy"])]
+    return [_chart("PARALLEL", title, selectedParams=charted, selectedMetrics=["test/accuracy"])]
 
 
 def _line(metric: str) -> Chart:

@@ -47,8 +47,9 @@ def _code_of(environment: Environment, config: str) -> dict[str, str]:
     tags = {"code.digest": environment.code_digest}
     if environment.git_commit:
         tags |= {"git.commit": environment.git_commit, "git.dirty": str(environment.git_dirty).lower()}
-    module = stored.model(config).build.rpartition(".")[0].replace(".", "/")
-    tags["code.model"] = environment.code.get(f"{module}.py") or environment.code.get(f"{module}/__init__.py", "")
+    modules = [network.build.rpartition(".")[0].replace(".", "/") for network in stored.models(config)]
+    code = [environment.code.get(f"{name}.py") or environment.code.get(f"{name}/__init__.py", "") for name in modules]
+    tags["code.model"] = " ".join(filter(None, code))
     return {name: value for name, value in tags.items() if value}
 
 

@@ -15,6 +15,7 @@ from mlflow import MlflowClient
 from mlflow.entities import Run, RunTag
 from mlflow.exceptions import MlflowException
 
+from conf.schema import NETWORK
 from conf.stored import parts
 from sweeps.journal import FILE, INTERRUPTED, Event, SweepRecord, SweepStarted
 from sweeps.tracking import comparison_page, driver_process, filters, naming
@@ -50,10 +51,9 @@ class SweepRuns:
         self._parent: StoredRun | None = None
         self._trials = TrialRuns(self._record, extras)
         self._references = ReferenceRuns(self._record)
-        spaces = [part.space for part in parts(started.config, started.dataset).values()]
-        searched = [name for space in spaces for name, entry in space.items() if isinstance(entry, Mapping)]
+        searched, own = _searched(started)
         self._comparison = Comparison(
-            started.sweep, started.objective, searched, bool(started.confirms), started.digest
+            started.sweep, started.objective, searched, bool(started.confirms), started.digest, own
         )
         self._comparison_saved: bool | None = None  # None: not known yet
         self._journal_logged = -math.inf
@@ -230,6 +230,17 @@ class SweepRuns:
         if path.exists():  # the driver tells if it was taken away
             client.log_artifact(parent.id, str(path))
         self._journal_logged = time.monotonic()
+
+
+def _searched(started: SweepStarted) -> tuple[list[str], set[str]]:
+    """Return the names of the searched hyperparameters, and those that only some of several networks have."""
+    sections = parts(started.config, started.dataset)
+    spaces = [part.space for part in sections.values()]
+    of_networks = [part.space for section, part in sections.items() if section.startswith("networks.")]
+    searched = [name for space in spaces for name, entry in space.items() if isinstance(entry, Mapping)]
+    names = list(dict.fromkeys([*([NETWORK] if of_networks else []), *searched]))
+    own = {name for space in of_networks for name in space if not all(name in other for other in of_networks)}
+    return names, own
 
 
 def _is_blank(run: Run) -> bool:

@@ -48,13 +48,14 @@ def parallel(sweep: SweepSummary) -> Iterator[Figure]:
     """
     if len(sweep.ranking) < 2 or not sweep.searched:
         return
-    rows = [*(hp.name for hp in sweep.searched), sweep.objective]
+    rows = [*(hp.label for hp in sweep.searched), sweep.objective]
     figure, axes = style.canvas(height=1.0 + 0.48 * len(rows))
     scores = [trial.objective or 0.0 for trial in sweep.ranking]
-    columns = [_places(hp, sweep.ranking) for hp in sweep.searched] + [_scaled(scores)]
+    columns: list[Sequence[float | None]] = [*(_places(hp, sweep.ranking) for hp in sweep.searched), _scaled(scores)]
     for number, trial in enumerate(sweep.ranking):
         line = _parallel_line(sweep, trial, number)
-        axes.plot([column[number] for column in columns], range(len(rows)), **line)
+        points = [(x, row) for row, column in enumerate(columns) if (x := column[number]) is not None]
+        axes.plot([x for x, _ in points], [row for _, row in points], **line)
     axes.plot([], [], color=style.BLUE, linewidth=0.8, label="trial, darker is better")
     ends = [*(_ends(hp) for hp in sweep.searched), (f"{min(scores):.4g}", f"{max(scores):.4g}")]
     for row, (low, high) in enumerate(ends):
@@ -91,9 +92,11 @@ def slices(sweep: SweepSummary) -> Iterator[Figure]:
     if sweep.best is None:
         return
     for hp in sweep.searched:
-        name = "".join(letter if letter.isalnum() else "_" for letter in hp.name)
-        alt = f"{sweep.objective} against {hp.name}; the best trial has {sweep.best.values[hp.name]}"
-        yield Figure(f"slice-{name}", hp.name, alt, _slice(sweep, sweep.best, hp))
+        name = "".join(letter if letter.isalnum() else "_" for letter in hp.label)
+        best = hp.value(sweep.best.values)
+        alt = f"{sweep.objective} against {hp.label}; the best trial has {'another network' if best is None else best}"
+        if any(hp.value(trial.values) is not None for trial in sweep.ranking):
+            yield Figure(f"slice-{name}", hp.label, alt, _slice(sweep, sweep.best, hp))
 
 
 def _best_at_the_end(sweep: SweepSummary) -> str:
@@ -137,12 +140,12 @@ def _slice(sweep: SweepSummary, best: TrialRecord, hp: Hyperparameter) -> bytes:
     figure, axes = style.canvas(height=2.7)
     names = None if _numeric(hp) else _names(hp)
     others = [trial for trial in sweep.ranking if trial is not best and not trial.baseline]
-    x = [_x(trial.values[hp.name], names) for trial in others]
-    axes.plot(x, [trial.objective or 0.0 for trial in others], label="trial", **style.TRIAL)
-    for label, trial, mark in (("baseline", sweep.baseline, style.BASELINE), ("best", best, style.BEST)):
-        if trial is not None:
-            axes.plot([_x(trial.values[hp.name], names)], [trial.objective or 0.0], label=label, **mark)
-    axes.set(xlabel=f"{hp.name} ({_scale(axes, hp, names)})", ylabel=metrics.axis_label(sweep.objective))
+    baseline = [sweep.baseline] if sweep.baseline else []
+    groups = ("trial", others, style.TRIAL), ("baseline", baseline, style.BASELINE), ("best", [best], style.BEST)
+    for label, trials, mark in groups:
+        points = [(_x(x, names), each.objective or 0.0) for each in trials if (x := hp.value(each.values)) is not None]
+        axes.plot([x for x, _ in points], [y for _, y in points], label=label if points else None, **mark)
+    axes.set(xlabel=f"{hp.label} ({_scale(axes, hp, names)})", ylabel=metrics.axis_label(sweep.objective))
     style.legend(axes)
     return style.png(figure)
 
@@ -172,11 +175,16 @@ def _x(value: Value, names: list[str] | None) -> float:
     return float(value) if names is None else float(names.index(str(value)))
 
 
-def _places(hp: Hyperparameter, trials: Sequence[TrialRecord]) -> list[float]:
+def _places(hp: Hyperparameter, trials: Sequence[TrialRecord]) -> list[float | None]:
+    """Return the places of the trials' values from 0 to 1; None for a trial of a network without the hyperparameter."""
+    return [None if (value := hp.value(trial.values)) is None else _place(hp, value) for trial in trials]
+
+
+def _place(hp: Hyperparameter, value: Value) -> float:
     if not _numeric(hp):
         names = _names(hp)
-        return [names.index(str(trial.values[hp.name])) / max(1, len(names) - 1) for trial in trials]
-    return [hp.place(trial.values[hp.name]) for trial in trials]
+        return names.index(str(value)) / max(1, len(names) - 1)
+    return hp.place(value)
 
 
 def _ends(hp: Hyperparameter) -> tuple[str, str]:

@@ -62,10 +62,10 @@ def test_an_edge_that_no_builder_could_pass_is_no_finding(lstm: Job) -> None:
 
 
 def test_a_hyperparameter_that_does_not_matter_can_be_fixed_unless_all_is_noise(lstm: Job) -> None:
-    names = [hp.name for hp in space.recorded(lstm.config.parts("imdb"))]
+    searched = space.recorded(lstm.config.parts("imdb"))
 
     def irrelevant(record: SweepRecord) -> list[Finding]:
-        result = findings(lstm, record, importances(record.ranking(), names))
+        result = findings(lstm, record, importances(record.ranking(), searched))
         return [finding for finding in result if finding.kind == "irrelevant"]
 
     by_units = irrelevant(sweep(lstm, trials=80, accuracy=lambda values, rng: 0.5 + float(values["lstm_units"]) / 1000))

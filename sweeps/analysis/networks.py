@@ -1,0 +1,48 @@
+"""The networks of a sweep that searched several, side by side."""
+
+from __future__ import annotations
+
+import statistics
+from collections.abc import Iterator
+from typing import NamedTuple
+
+from conf import stored
+from conf.schema import NETWORK
+from sweeps.analysis.wording import duration
+from sweeps.journal import SweepRecord, TrialRecord
+
+
+class Outcome(NamedTuple):
+    """The completed trials of one network, best objective first."""
+
+    name: str
+    trials: list[TrialRecord]
+
+    @property
+    def seconds(self) -> float:
+        """The seconds that the median trial trained."""
+        return statistics.median(trial.cost.get("seconds", 0.0) for trial in self.trials)
+
+
+def outcomes(record: SweepRecord) -> list[Outcome]:
+    """Return the outcomes of several networks, in the order of the configuration; empty for one."""
+    names = [network.name for network in stored.models(record.started.config)]
+    ranking = record.ranking()
+    if len(names) < 2:
+        return []
+    return [Outcome(name, [trial for trial in ranking if trial.values.get(NETWORK) == name]) for name in names]
+
+
+def sentences(record: SweepRecord) -> Iterator[str]:
+    """Compare the networks by their best objective and by their time; none where the model is one."""
+    parts = [_in_words(outcome) for outcome in outcomes(record)]
+    if parts and record.completed:
+        objective = record.started.objective
+        yield f"The best {objective} of each network, and the time of its median trial: {'; '.join(parts)}."
+
+
+def _in_words(outcome: Outcome) -> str:
+    if not outcome.trials:
+        return f"{outcome.name} completed no trial"
+    trials = f"{len(outcome.trials)} trial{'s' if len(outcome.trials) > 1 else ''}"
+    return f"{outcome.name} {outcome.trials[0].objective:.4f}, {duration(outcome.seconds)} ({trials})"
