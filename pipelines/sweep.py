@@ -3,6 +3,7 @@
     python -m pipelines.sweep model=conv_lstm                        both datasets, 12 trials each
     python -m pipelines.sweep model=lstm data=reuters trials=30      tuner=bayesian engine.workers=4 seed=3
     python -m pipelines.sweep model=conv_lstm model.space.lstm_units=128          fixed, not searched
+    python -m pipelines.sweep 'model=[bag,cnn,lstm]' data=imdb       several networks in one search
     python -m pipelines.sweep -m model=lstm,conv_lstm                every model on every dataset
     python -m pipelines.sweep experiment=article_imdb                the article's own run, nothing searched
     python -m pipelines.sweep resume=outputs/<dir>                   continue where it stopped; more trials=, minutes=

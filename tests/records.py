@@ -1,5 +1,6 @@
 """Sweeps that never ran: the events that their journals would hold."""
 
+import itertools
 import math
 import random
 from collections.abc import Callable
@@ -120,6 +121,33 @@ def reference(name: str = "svm", accuracy: float = 0.776, **changes: Any) -> Ref
 
 def record(directory: Path = Path("outputs/lstm/imdb"), **options: Any) -> SweepRecord:
     return SweepRecord.of(directory, events(**options))
+
+
+BAG_SPACE = {name: LSTM_SPACE[name] for name in ("embedding_dim", "dropout")}
+
+
+def several(trials: int, **options: Any) -> SweepRecord:
+    """A sweep of two networks, `bag` and `lstm`, whose trials take turns; each has its own hyperparameters."""
+    fixed = {"pairs": 0, "word_dropout": 0.1}
+    networks = {
+        "bag": {"name": "bag", "build": "models.bag.build", "space": {**BAG_SPACE, **fixed}},
+        "lstm": {"name": "lstm", "build": "models.lstm.build", "space": {**LSTM_SPACE, "padding": "read"}},
+    }
+    optimizer = {"name": "adam", "build": "models.optimizers.adam", "space": {"learning_rate": RATE}}
+    config = {"model": {"name": "bag-lstm"}, "networks": networks, "optimizer": optimizer}
+    accuracy = options.pop("accuracy")
+    numbers = itertools.count()
+    own = {"bag": {*BAG_SPACE, "learning_rate"}, "lstm": {*LSTM_SPACE, "learning_rate"}}
+
+    def of_network(values: dict[str, Value], rng: random.Random) -> float:
+        name = ("bag", "lstm")[next(numbers) % 2]
+        kept = {each: value for each, value in values.items() if each in own[name]}
+        values.clear()  # the event has the same ones
+        values.update({"model": name, **kept, **(fixed if name == "bag" else {"padding": "read"})})
+        return float(accuracy(values, rng))
+
+    yaml = OmegaConf.to_yaml(OmegaConf.create(config))
+    return record(trials=trials, accuracy=of_network, config=yaml, model="bag-lstm", **options)
 
 
 def many_hyperparameters(n: int) -> dict[str, Any]:

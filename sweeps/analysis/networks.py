@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import statistics
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from typing import NamedTuple
 
 from conf import stored
@@ -31,6 +31,13 @@ def outcomes(record: SweepRecord) -> list[Outcome]:
     if len(names) < 2:
         return []
     return [Outcome(name, [trial for trial in ranking if trial.values.get(NETWORK) == name]) for name in names]
+
+
+def searched(record: SweepRecord) -> set[str]:
+    """Return the names of the hyperparameters that any of several networks searches; empty for one."""
+    parts = stored.parts(record.started.config, record.started.dataset).values()
+    names = {name for part in parts for name, entry in part.space.items() if isinstance(entry, Mapping)}
+    return {NETWORK, *names} if len(stored.models(record.started.config)) > 1 else set()
 
 
 def sentences(record: SweepRecord) -> Iterator[str]:

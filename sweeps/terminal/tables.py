@@ -8,7 +8,7 @@ from rich.table import Table
 from rich.text import Text
 
 from sweeps import audit, metrics
-from sweeps.analysis import references
+from sweeps.analysis import networks, references
 from sweeps.analysis.wording import duration, gain, number
 from sweeps.terminal.sentences import heading
 
@@ -34,7 +34,8 @@ def results(record: SweepRecord) -> Table:
     tests = metrics.shown_in("terminal")
     table = _table(title, "trial", record.started.objective, "gain", *tests, "epoch")
     varied = {name for trial in ranking for name, value in trial.values.items() if value != ranking[0].values.get(name)}
-    varied |= {name for trial in ranking for name in ranking[0].values if name not in trial.values}
+    if several := networks.searched(record):  # a name that one of them lacks varies, but another may have fixed it
+        varied = several
     for trial in ranking[:SHOWN] + [trial for trial in ranking[SHOWN:] if trial.baseline]:
         values = {name: value for name, value in trial.values.items() if name in varied}
         table.add_row(

@@ -31,7 +31,8 @@ class Case:
         epochs = 9 if self.tuner == "hyperband" else 3
         data = ["data=imdb", "datasets.imdb.read=tests.chaos.quick.read"]
         amount = [f"trials={trials}", f"epochs={epochs}", f"seed={self.number + 1}"]
-        return [*data, f"tuner={self.tuner}", *amount, *initial]
+        several = ["model=[lstm,bag]"] if self.number % 3 == 2 else []
+        return [*data, f"tuner={self.tuner}", *amount, *initial, *several]
 
     @property
     def directories(self) -> list[Path]:

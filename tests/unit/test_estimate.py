@@ -61,3 +61,18 @@ def test_the_trials_and_epochs_are_those_that_the_tuner_would_run(
     monkeypatch.setattr(bayesian.BayesianOracle, "most_promising", lambda _: pytest.fail("a dry run models nothing"))
     config = composed(*arguments).config
     assert estimate.planned(config, space.read(config.parts("imdb"))) == expected
+
+
+def test_the_sizes_of_each_of_several_networks_are_timed(composed: Callable[..., Job]) -> None:
+    def time(spec: TrialSpec, on_epoch: OnEpoch) -> Timing:
+        if spec.build == "models.lstm.build" and spec.values["lstm_units"] == 200:
+            raise TrialFailedError("out of memory")
+        return Timing(parameters=1, seconds_per_epoch=2.0 if spec.build == "models.cnn.build" else 1.0)
+
+    (both,) = estimate.estimates([plan(composed("model=[bag,cnn]", "trials=4", "epochs=2"))], FakeEngine(time))
+    assert list(both.sizes) == [
+        f"{name} {size}" for name in ("bag", "cnn") for size in ("smallest", "default", "largest")
+    ]
+    assert both.seconds == pytest.approx(4 * 2 * 1.5 / 2)
+    with pytest.raises(ConfigError, match=r"^networks\.lstm\.space: the lstm largest model \(model=lstm,"):
+        estimate.estimates([plan(composed("model=[bag,lstm]"))], FakeEngine(time))

@@ -68,6 +68,22 @@ def test_a_trial_with_other_hyperparameters_is_named(values: dict[str, int], tmp
         journal.read(written(tmp_path, entries))
 
 
+def test_each_of_several_networks_has_hyperparameters_of_its_own(tmp_path: Path) -> None:
+    starts = [number for number, entry in enumerate(ENTRIES) if entry["event"] == "trial_started"]
+    values = [{"model": "bag", "pairs": 1}, {"model": "lstm", "units": 2}, {"model": "bag", "units": 2}]
+
+    def with_values(n: int) -> list[dict[str, Any]]:
+        of_start = dict(zip(starts[:n], values, strict=False))
+        return [entry | ({"values": of_start[place]} if place in of_start else {}) for place, entry in
+                enumerate(ENTRIES[: starts[n - 1] + 1])]  # fmt: skip
+
+    assert len(journal.read(written(tmp_path, with_values(2)))) == starts[1] + 1
+    with pytest.raises(
+        journal.JournalError, match=r"trial 2 has other hyperparameters than the first one: model, pairs"
+    ):
+        journal.read(written(tmp_path, with_values(3)))
+
+
 @pytest.mark.parametrize("line", ["[" * 100_000, "7", "null", '"text"', '{"event": 7}', '{"event": "epoch_ended"}'])
 def test_a_line_that_is_no_event_is_named(line: str, tmp_path: Path) -> None:
     written(tmp_path, ENTRIES[:1])

@@ -42,3 +42,18 @@ def test_a_model_whose_build_takes_too_much_memory_each_time_is_refused(composed
 
     with pytest.raises(ConfigError, match=r"fails: out of memory: the worker took 312 MB, more than engine\.memory="):
         first_build.check([plan(composed())], FakeEngine(die))
+
+
+def test_each_of_several_networks_is_built(composed: Callable[..., Job]) -> None:
+    def fail(spec: TrialSpec, on_epoch: OnEpoch) -> TrialResult:
+        if spec.build == "models.cnn.build":
+            raise TrialFailedError("too wide")
+        return learn(spec, on_epoch)
+
+    one, engine = plan(composed("model=[bag,cnn]")), FakeEngine(learn)
+    first_build.check([one], engine)
+    assert [(spec.build, dict(spec.values)) for spec in engine.specs] == [
+        (f"models.{name}.build", own.defaults()) for name, own in one.space.networks.items()
+    ]
+    with pytest.raises(ConfigError, match=r"^imdb: the model with the defaults \(model=cnn, .*\) fails: too wide"):
+        first_build.check([one], FakeEngine(fail))

@@ -156,3 +156,13 @@ def test_a_confirmation_logs_to_the_store_that_it_was_read_from(yaml: str, monke
     (record,) = confirm._sweeps(confirm_command.read_arguments(["sweep=s/imdb"]))
     assert record.started.store == "http://u@mine:5000"
     assert stored.parsed(record.config).tracking.uri is None
+
+
+def test_each_of_several_networks_is_trusted_by_itself(composed: Callable[..., Job]) -> None:
+    yaml = composed("model=[bag,lstm]", "networks.lstm.build=evil.build").yaml
+    with pytest.raises(ConfigError, match=r"^networks\.lstm\.build=evil\.build: recorded by run x, and not of this"):
+        trust.recorded_config(yaml, {}, "run x")
+    arguments = ["reproduce=x", "networks.lstm.build=evil.build"]
+    stored.refuse_changes_of_a_trial(arguments)
+    config = trust.recorded_config(yaml, trust.named(arguments), "run x")
+    assert config.networks["lstm"].build == "evil.build"

@@ -83,3 +83,11 @@ def test_a_view_is_far_shorter_than_the_longest_tag_that_mlflow_takes() -> None:
     assert (
         len(comparison_page.of_experiment(LSTM._replace(searched=many), 1).value) < 5000
     )  # of the 5,000 that a tag may have in older stores
+
+
+def test_only_what_every_trial_has_is_an_axis_of_the_chart() -> None:
+    several = Comparison("s/imdb", "val/accuracy", ["model", "pairs", "dropout"], own={"pairs"})
+    state = unpacked(comparison_page.of_sweep(several).value)
+    assert state["selectedColumns"][-3:] == ["params.`model`", "params.`pairs`", "params.`dropout`"]
+    charts = {chart["uuid"]: chart for chart in state["compareRunCharts"]}
+    assert charts["PARALLEL hyperparameters → test/accuracy"]["selectedParams"] == ["model", "dropout"]
