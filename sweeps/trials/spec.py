@@ -109,6 +109,7 @@ class Cost(NamedTuple):
     parameters: int
     peak_rss_mb: float
     predict_seconds: float  # for 1,000 texts of the test, once the network is traced
+    model_megabytes: float  # of its weights and, for a batch of predictions, the outputs of its layers
 
 
 class Predictions(NamedTuple):

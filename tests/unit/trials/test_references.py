@@ -182,11 +182,12 @@ def whole(split: Split) -> Split:
     """The same documents in one row, with noise before and behind the words that stand for a label."""
     noise = np.random.default_rng(len(split.y)).integers(5, WORDS, (len(split.y), 4), dtype=np.int32)
     start = np.full((len(split.y), 1), BEGINNING, np.int32)
-    return Split(np.concatenate([start, noise, split.x, noise], axis=1).ravel(), split.y)
+    x = np.where(split.x == BEGINNING, WORDS, split.x)  # which no word is
+    return Split(np.concatenate([start, noise, x, noise], axis=1).ravel().astype(np.int32), split.y)
 
 
 def on_whole_texts(**changes: Any) -> list[Reference]:
-    data = dataset()
+    data = dataset(num_words=WORDS + 1)
     return run(
         data._replace(**{part: whole(getattr(data, part)) for part in ("train", "validation", "test")}), **changes
     )
@@ -197,7 +198,7 @@ def test_on_whole_texts_there_is_one_reference_of_another_name() -> None:
     assert found.name == references.WHOLE
     assert found.name not in references.NAMES
     assert found.scores is not None
-    assert found.scores["test/accuracy"] == 1.0
+    assert found.scores["test/accuracy"] > 0.9
     assert (found.documents, found.final, found.final_predictions) == (90, None, None)
     assert found.predictions is not None
     assert len(found.predictions.labels) == 60
@@ -211,5 +212,5 @@ def test_of_many_whole_texts_a_part_is_learned_from(monkeypatch: pytest.MonkeyPa
 
 def test_on_whole_texts_nothing_chooses_where_validation_is_the_test_set() -> None:
     (found,) = on_whole_texts(test_last_epoch=True)
-    assert found.penalty == references.METHODS["svm"].penalties[1]
+    assert found.penalty == references.WHOLE_PENALTIES[1]
     assert not any(name.startswith("val/") for name in found.scores or ())
