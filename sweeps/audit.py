@@ -38,6 +38,7 @@ class Audit:
     floor: float  # test accuracy of always answering train's most frequent label
     ceiling: float  # test accuracy that no model exceeds which answers train's documents as train does
     left_out: int = 0  # rows of the table that are in no part
+    wordless: int = 0  # train documents without a token
     groups: int = 0  # different groups, 0 where none are known
     scripts: Mapping[str, float] = field(default_factory=dict)  # e.g. HANGUL -> share of the letters
     notes: tuple[str, ...] = ()  # what was guessed or left out when the data were read

@@ -32,6 +32,9 @@ class Difference(NamedTuple):
         return abs(self.mean) > self.half_width and (examples is None or examples.excludes_zero)
 
 
+NO_DIFFERENCE = Difference(0, math.nan, math.inf, None)  # there is nothing to compare
+
+
 def completed(record: SweepRecord, origin: int, *, shuffled: bool = False) -> dict[int, TrialRecord]:
     """Map each seed to the completed trial that repeats trial `origin` with it."""
     trials = (trial for trial in record.completed if trial.origin == origin and trial.shuffled == shuffled)

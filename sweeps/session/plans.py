@@ -11,10 +11,10 @@ from conf.schema import ENCODING, Config, ConfigError, Data, Job, Value
 from sweeps import files
 from sweeps.journal import SweepRecord
 from sweeps.plan import LOAD, WHOLE, Plan
-from sweeps.reading import Reading
 from sweeps.search import space
 from sweeps.search.space import Space
 from sweeps.session import outputs
+from sweeps.terminal.reading import Reading
 from sweeps.trials.spec import Dataset
 
 if TYPE_CHECKING:
