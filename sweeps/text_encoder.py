@@ -77,21 +77,15 @@ def _head(maxlen: int, keep: str) -> int:
     return {"last": 0, "first": maxlen, "both": maxlen // 2}[keep]
 
 
-def whole(ranks: Ranks, num_words: int) -> NDArray[np.int32]:
-    """Turn ranks into the ids of all documents in one row, (tokens,), each with its start token and uncut."""
-    ids = np.full(len(ranks.flat) + len(ranks.lengths), START, np.int32)
-    is_token = np.ones(len(ids), bool)
-    is_token[np.cumsum(ranks.lengths + 1) - ranks.lengths - 1] = False
-    ids[is_token] = np.where(ranks.flat < num_words - OFFSET, ranks.flat + OFFSET, UNKNOWN)
-    return ids
-
-
 def _fill(x: NDArray[np.int32], ranks: Ranks, num_words: int, head: int) -> None:
     n, maxlen = x.shape
     lengths = ranks.lengths + 1  # with the start token
     excess, padding = np.maximum(lengths - maxlen, 0), np.maximum(maxlen - lengths, 0)
     first = np.cumsum(lengths) - lengths  # the start tokens' places in the row of all tokens
-    ids = whole(ranks, num_words)
+    ids = np.full(len(ranks.flat) + n, START, np.int32)
+    is_token = np.ones(len(ids), bool)
+    is_token[first] = False
+    ids[is_token] = np.where(ranks.flat < num_words - OFFSET, ranks.flat + OFFSET, UNKNOWN)
     place = np.arange(len(ids)) - np.repeat(first, lengths)
     cut = np.repeat(excess, lengths)
     kept = (place < head) | (place >= head + cut)
