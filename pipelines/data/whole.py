@@ -18,7 +18,7 @@ from conf.schema import Data
 from pipelines.data import cache, documents, table_dataset, vocabulary
 from pipelines.data.corpus import Corpus, OnProgress, Source, silent
 from pipelines.data.splits import PARTS, TEST, TRAIN, VALIDATION
-from sweeps.text_encoder import OFFSET, Ranks, TextEncoder, whole
+from sweeps.text_encoder import OFFSET, START, UNKNOWN, Ranks, TextEncoder
 from sweeps.trials.spec import Dataset, Split
 
 WORDS = 2**17  # that have an id of their own, the most frequent ones; all of IMDB's 88,584
@@ -94,6 +94,15 @@ def _write_table(folder: Path, name: str, settings: Data, on_progress: OnProgres
         row.finish()
     table_dataset.save_labels(folder, division, settings)
     return _description(num_words, longest, len(division.labels), "archive")
+
+
+def whole(ranks: Ranks, num_words: int) -> NDArray[np.int32]:
+    """Turn ranks into the ids of all documents in one row, (tokens,), each with its start token and uncut."""
+    ids = np.full(len(ranks.flat) + len(ranks.lengths), START, np.int32)
+    is_token = np.ones(len(ids), bool)
+    is_token[np.cumsum(ranks.lengths + 1) - ranks.lengths - 1] = False
+    ids[is_token] = np.where(ranks.flat < num_words - OFFSET, ranks.flat + OFFSET, UNKNOWN)
+    return ids
 
 
 class _Row:

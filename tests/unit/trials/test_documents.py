@@ -3,6 +3,7 @@
 import numpy as np
 import pytest
 
+from pipelines.data.whole import whole
 from sweeps import text_encoder
 from sweeps.text_encoder import Ranks
 from sweeps.trials import documents
@@ -10,7 +11,7 @@ from sweeps.trials.documents import Documents
 from sweeps.trials.spec import BEGINNING
 
 TEXTS = [[4, 5, 6], [], [7], [8, 9, 10, 11, 12], [4, 4]]
-WHOLE = text_encoder.whole(Ranks.of(TEXTS), 10)
+WHOLE = whole(Ranks.of(TEXTS), 10)
 
 
 def texts_of(found: Documents) -> list[list[int]]:
@@ -32,9 +33,9 @@ def test_documents_that_fit_are_the_same_whole_and_padded() -> None:
 
 @pytest.mark.parametrize("at_once", [1, 3, 5, 7, 100])
 def test_blocks_divide_no_document_and_are_small(at_once: int, monkeypatch: pytest.MonkeyPatch) -> None:
-    whole = texts_of(documents.of(WHOLE))
+    expected = texts_of(documents.of(WHOLE))
     monkeypatch.setattr(documents, "AT_ONCE", at_once)
-    assert texts_of(documents.of(WHOLE)) == whole
+    assert texts_of(documents.of(WHOLE)) == expected
     assert all(len(block.ids) <= at_once or block.n == 1 for block in documents.of(WHOLE).blocks())
 
 
