@@ -50,6 +50,14 @@ class Audit:
         return self.labels[sizes.index(max(sizes))]
 
     @property
+    def is_cut(self) -> bool:
+        """Whether longer documents or more words would give a network more of train's documents to read.
+
+        Pieces of words make up every text, however few of them there are.
+        """
+        return self.unread > 0 or (self.unknown > 0 and self.tokens in ("words", "characters"))
+
+    @property
     def seldom_tested(self) -> list[str]:
         """The labels with few documents in test."""
         return [label for label, size in zip(self.labels, self.of_label["test"], strict=True) if size < FEW]

@@ -31,6 +31,6 @@ def find(name: str, text: Text) -> bytes:
 def _is_word_index(content: bytes) -> bool:
     try:
         ranks = json.loads(content)
-    except ValueError:
+    except (ValueError, RecursionError):
         return False
     return isinstance(ranks, dict) and all(type(rank) is int and rank > 0 for rank in ranks.values())

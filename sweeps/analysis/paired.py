@@ -64,6 +64,16 @@ def from_reference(record: SweepRecord, ours: Mapping[int, TrialRecord], referen
     return _difference(gains, answers, LEVEL)
 
 
+def half_width(record: SweepRecord, one: ReferenceEnded, other: ReferenceEnded) -> float | None:
+    """Return half of the 95 % interval of the difference of two references' test accuracies, text by text.
+
+    None where their answers are not beside the journal, or do not differ.
+    """
+    answers = [_correct(record, each.name, each.predictions) for each in (one, other)]
+    interval = _over_examples([(answers[0], answers[1])], LEVEL)
+    return (interval.high - interval.low) / 2 or None if interval else None
+
+
 def _difference(
     gains: Sequence[float], answers: Sequence[tuple[Correct | None, Correct | None]], level: float
 ) -> Difference:

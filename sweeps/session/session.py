@@ -288,15 +288,12 @@ class Session:
             self.console.print(f"  {plan.dataset}: {tracker.comparison(plan.sweep)}", soft_wrap=True)
 
 
-def references_of(plan: Plan) -> References | None:
+def references_of(plan: Plan) -> list[References]:
     """Return the references of a sweep, which a confirmation mostly finds in the cache; none where none are wanted."""
     if plan.config.references == "none":
-        return None
-    from sweeps.trials.references import version
-
-    folder = import_module(CACHE).folder("references")
+        return []
     searched = plan._replace(confirmation=None)  # validation chooses their penalty, whatever is done with that later
-    return References(searched, folder / f"{plan.digest}-{version()}.npz")
+    return References.of(searched, import_module(CACHE).folder("references"))
 
 
 def places(config: Engine, workers: int) -> tuple[str, str]:

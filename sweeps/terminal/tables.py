@@ -55,9 +55,9 @@ def results(record: SweepRecord) -> Table:
 
 def _beside(record: SweepRecord) -> Iterator[tuple[str, Mapping[str, float], str]]:
     """Yield the references, the floor and the ceiling: name, scores, and what each is."""
-    for reference in references.completed(record):
+    for reference in [*references.completed(record), *references.on_whole_texts(record)]:
         text = f"{references.title(reference)}; {references.time_of(reference)}"
-        yield "linear", reference.scores, text
+        yield "whole" if reference.whole else "linear", reference.scores, text
     if record.started.audit:
         facts = audit.of(record.started.audit)
         yield "floor", {references.TESTED: facts.floor}, f"always answering {facts.largest}"

@@ -77,7 +77,7 @@ def _is_mlflows(answer: Any) -> bool:
     """Whether a server's answer is one to `PROBE`; others may answer anything with JSON of their own."""
     try:
         content = answer.json()
-    except ValueError:
+    except (ValueError, RecursionError):
         return False
     is_json = answer.headers.get("Content-Type", "").startswith("application/json")
     return is_json and isinstance(content, dict) and content.keys() <= {"experiments", "next_page_token"}

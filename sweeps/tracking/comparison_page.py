@@ -99,7 +99,7 @@ def is_newer(view: SavedComparison, known: str | None) -> bool:
     """Whether a view of an experiment is of a later sweep than the value that the experiment has."""
     try:
         return known is None or json.loads(known)["updatedAt"] < json.loads(view.value)["updatedAt"]
-    except (ValueError, LookupError, TypeError):  # somebody else wrote that value
+    except (ValueError, LookupError, TypeError, RecursionError):  # somebody else wrote that value
         return True
 
 

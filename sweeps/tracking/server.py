@@ -139,11 +139,14 @@ def _ask(address: str, method: str, body: dict[str, Any]) -> dict[str, Any]:
         request.add_header("Authorization", f"Basic {b64encode(f'{user}:{password}'.encode()).decode()}")
     try:
         with urlopen(request, timeout=60) as answer:
-            return dict(json.load(answer))
+            content = json.load(answer)
     except HTTPError as error:
         error.close()
         raise failures.of_status(address, error.code) from error
-    except ValueError as error:
+    except (ValueError, RecursionError) as error:
         raise failures.of_page(address) from error
     except OSError as error:
         raise failures.of(address, error) from error
+    if not isinstance(content, dict):
+        raise failures.of_page(address)
+    return content

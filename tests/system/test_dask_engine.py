@@ -24,11 +24,11 @@ from distributed.security import Security
 
 from conf.schema import ConfigError, Data
 from conf.schema import Engine as EngineConfig
-from pipelines.data import cache, dataset
+from pipelines.data import cache, dataset, whole
 from sweeps import runtime
 from sweeps.errors import SweepError
-from sweeps.plan import CACHE
-from sweeps.trials import gpus, memory
+from sweeps.plan import CACHE, WHOLE
+from sweeps.trials import gpus, memory, references
 from sweeps.trials.dask_engine import cluster as others
 from sweeps.trials.dask_engine import engine as engines
 from sweeps.trials.dask_engine import local as embedded
@@ -522,15 +522,15 @@ def test_a_worker_with_another_version_is_refused(cluster: str, monkeypatch: pyt
         pass
 
 
-@pytest.fixture
-def of_the_driver(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Dataset:
+@pytest.fixture(params=[dataset.load])
+def of_the_driver(request: pytest.FixtureRequest, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Dataset:
     """The data of a table that was encoded in the driver's own cache, and is no longer there."""
     monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "driver"))
     monkeypatch.setattr(cache, "PIECE", 3000)  # of arrays of 4,000 bytes and more
     table = tmp_path / "reviews.csv"
     rows = [f"{tmp_path.name} text{n},{'ab'[n % 2]}" for n in range(200)]
     table.write_text("\n".join(["text,label", *rows]))
-    loaded = dataset.load(name="reviews", settings=Data(files=[str(table)], num_words=99, maxlen=20))
+    loaded: Dataset = request.param(name="reviews", settings=Data(files=[str(table)], num_words=99, maxlen=20))
     table.unlink()
     return loaded
 
@@ -564,6 +564,16 @@ def test_workers_without_the_file_and_the_cache_fetch_the_data_once_for_their_ma
         engine.submit("tests.specs.loading", reading(of_the_driver, 2))
         assert len(results(engine)) == 1
         assert sent == []
+
+
+@pytest.mark.parametrize("of_the_driver", [whole.load], indirect=True)
+def test_a_reference_on_whole_texts_is_trained_where_nobody_has_the_file(cluster: str, of_the_driver: Dataset) -> None:
+    assert of_the_driver.train.x.ndim == 1
+    with open_engine(EngineConfig("cluster", scheduler=cluster)) as engine:
+        engine.submit(references.RUN, reading(of_the_driver, -2)._replace(load=WHOLE, reference=True))
+        ((found,),) = results(engine)
+    assert (found.name, found.failure, found.documents) == (references.WHOLE, "", len(of_the_driver.train.y))
+    assert found.predictions.labels.tolist() == of_the_driver.test.y.tolist()
 
 
 def test_a_worker_refuses_data_that_arrive_with_another_digest(

@@ -34,6 +34,22 @@ def test_a_process_goes_on_although_nobody_reads_what_it_prints(streams: str) ->
     assert "Traceback" not in ended.stderr + ended.stdout
 
 
+COMMAND = """
+from pipelines.command import execute
+def act(console):
+    for line in range(20000):
+        console.print("a line of text")
+    return True
+execute(act)
+"""
+
+
+@pytest.mark.parametrize("streams", ["2>&1 | head -1", ">&-"])
+def test_a_command_goes_on_although_nobody_reads_what_it_prints(streams: str) -> None:
+    ended = run(COMMAND, streams)
+    assert (ended.returncode, ended.stderr) == (0, "")
+
+
 @pytest.mark.parametrize("options", ["", "-u"])
 def test_what_is_read_is_complete(options: str) -> None:
     assert run(PRINTS, options=options).stdout.splitlines() == ["a line of text"] * 20000

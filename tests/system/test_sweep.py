@@ -96,7 +96,8 @@ def assert_the_user_reads(output: str, dataset: str, experiment: str) -> None:
 
 def test_a_sweep_from_command_line_to_store(searched: Searched, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.chdir(searched.folder)
-    assert [reference.completed for reference in searched.record.references.values()] == [True] * 3
+    assert [reference.completed for reference in searched.record.references.values()] == [True] * 4
+    assert "imdb reference TF-IDF with a linear SVM on the whole texts, C=" in searched.output
     assert_the_user_reads(searched.output, "imdb", assert_the_store_has(searched.record, searched.uri))
 
 

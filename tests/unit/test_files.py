@@ -6,6 +6,7 @@ import numpy as np
 import psutil
 import pytest
 
+from pipelines.data import cache, keras_cache
 from sweeps import files
 
 
@@ -25,6 +26,18 @@ def test_a_file_holds_the_old_text_or_the_new_one(name: str, tmp_path: Path, mon
     assert list(tmp_path.iterdir()) == [path]  # a full disk is not kept full
     files.write_text(path, "new")
     assert path.read_text() == "new"
+
+
+def test_a_user_without_a_home_directory_is_told_what_to_set(monkeypatch: pytest.MonkeyPatch) -> None:
+    def unknown(number: int) -> None:
+        raise KeyError(f"getpwuid(): uid not found: {number}")
+
+    monkeypatch.delenv("HOME")
+    monkeypatch.setattr("pwd.getpwuid", unknown)
+    for variable, directory in (("KERAS_HOME", keras_cache._directory), ("XDG_CACHE_HOME", cache._directory)):
+        monkeypatch.delenv(variable)
+        with pytest.raises(OSError, match=r"^HOME: it is not set, and this user has no home directory; set HOME$"):
+            directory()
 
 
 def test_nothing_is_left_of_a_file_that_could_not_be_filled(tmp_path: Path) -> None:

@@ -59,6 +59,18 @@ def test_any_text_between_other_characters_arrives(text: str) -> None:
     assert value_of(f"tracking.experiment=é{text}é") == f"é{text}é"
 
 
+def test_a_command_line_needs_no_quotes(composed: Callable[..., Job]) -> None:
+    line = (
+        "data=imdb",
+        "tracking.experiment=실험",
+        "datasets.imdb.archive=/데이터/imdb.npz",
+        "tracking.uri=postgresql://h/d?a=b",
+    )
+    config = composed(*line).config
+    assert (config.tracking.experiment, config.datasets["imdb"].archive) == ("실험", "/데이터/imdb.npz")
+    assert config.tracking.uri == "postgresql://h/d?a=b"
+
+
 @given(st.text('ab\\"', min_size=1))
 def test_a_quoted_text_is_read_as_it_was(text: str) -> None:
     override = OverridesParser.create().parse_override(f"key={arguments.quoted(text)}")

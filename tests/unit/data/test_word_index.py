@@ -24,7 +24,9 @@ def test_the_own_file_comes_before_the_cache_and_the_cache_before_a_download(tmp
     assert word_index.find("imdb", Text(words="mine.json", url=text.url)) == other
 
 
-@pytest.mark.parametrize("content", [b"[1, 2]", b'{"a": "b"}', b'{"a": 0}', b"{", b"\xff"])
+@pytest.mark.parametrize(
+    "content", [b"[1, 2]", b'{"a": "b"}', b'{"a": 0}', b"{", b"\xff", b"[" * 100_000], ids=lambda content: content[:9]
+)
 def test_a_file_that_is_no_word_index_is_refused_in_one_line_and_never_kept(content: bytes, tmp_path: Path) -> None:
     Path("index.json").write_bytes(content)
     with pytest.raises(ConfigError, match=r"^datasets\.imdb\.text\.words=index\.json: not a word index"):

@@ -1,3 +1,4 @@
+import io
 import shutil
 from collections.abc import Callable
 from pathlib import Path
@@ -7,7 +8,9 @@ import pytest
 from conf.schema import ConfigError, Job
 from sweeps import journal
 from sweeps.journal import Journal
-from sweeps.session import outputs
+from sweeps.session import checks, outputs
+from sweeps.session.plans import plans_of
+from sweeps.terminal.console import Console
 from tests import records
 
 
@@ -27,11 +30,25 @@ def test_a_file_that_somebody_else_put_into_a_new_directory_stays(tmp_path: Path
     assert sorted(path.name for path in directory.iterdir()) == ["imdb", "notes.txt"]
 
 
-def test_a_directory_that_was_there_is_never_removed(tmp_path: Path) -> None:
-    (tmp_path / "results.csv").write_text("a user's file")
-    with pytest.raises(KeyboardInterrupt), outputs.held(tmp_path):
+@pytest.mark.parametrize("names", [["results.csv"], ["config.yaml", "confirm.json"], []])
+def test_a_directory_that_was_there_is_never_removed_nor_anything_in_it(names: list[str], tmp_path: Path) -> None:
+    directory = tmp_path / "given"
+    directory.mkdir()
+    for name in names:
+        (directory / name).write_text("a user's file")
+    with pytest.raises(KeyboardInterrupt), outputs.held(directory):
         raise KeyboardInterrupt
-    assert (tmp_path / "results.csv").read_text() == "a user's file"
+    assert [(directory / name).read_text() for name in names] == ["a user's file"] * len(names)
+    assert sorted(path.name for path in directory.iterdir()) == sorted([*names, journal.LOCK])
+
+
+def test_a_folder_that_was_there_stays_without_the_new_directory(tmp_path: Path) -> None:
+    outputs_of_a_user = tmp_path / "outputs"
+    outputs_of_a_user.mkdir()
+    with outputs.held(outputs_of_a_user / "lstm-1"):
+        pass
+    assert list(tmp_path.iterdir()) == [outputs_of_a_user]
+    assert list(outputs_of_a_user.iterdir()) == []
 
 
 def test_a_directory_in_which_a_sweep_began_stays(tmp_path: Path) -> None:
@@ -77,6 +94,13 @@ def test_a_renamed_directory_keeps_the_name_of_its_journals() -> None:
     assert outputs.name_of(Path()) == Path().resolve().name  # nothing began here
 
 
+def test_the_sweeps_of_a_renamed_directory_keep_their_names(composed: Callable[..., Job]) -> None:
+    job = composed("experiment=smoke", "data=imdb")
+    begun(outputs.OUTPUTS / "mine" / "imdb", "lstm-1/imdb")
+    (plan,) = plans_of(job, checks.check(job.config), outputs.OUTPUTS / "mine", Console(file=io.StringIO()))
+    assert (plan.sweep, plan.directory) == ("lstm-1/imdb", Path("outputs/mine/imdb"))
+
+
 def test_a_copy_is_refused_as_long_as_the_original_is_there() -> None:
     original = begun(outputs.OUTPUTS / "lstm-1" / "imdb", "lstm-1/imdb").parent
     copy = begun(outputs.OUTPUTS / "copy" / "imdb", "lstm-1/imdb").parent
@@ -102,8 +126,9 @@ def test_a_directory_that_was_taken_away_is_no_second_error_and_another_in_its_p
     with outputs.held(directory):
         directory.rename(tmp_path / "moved")
         directory.mkdir()
-        (directory / "notes.txt").touch()
-    assert (directory / "notes.txt").exists()
+        for name in ("notes.txt", "config.yaml"):
+            (directory / name).touch()
+    assert sorted(path.name for path in directory.iterdir()) == ["config.yaml", "notes.txt"]
 
 
 def test_a_file_that_is_no_lock_is_not_written_over(tmp_path: Path) -> None:

@@ -11,14 +11,18 @@ from rich.console import Console
 
 from conf.schema import ConfigError, Engine
 from pipelines import confirm, sweep
-from sweeps import invocation
+from sweeps import invocation, journal
 from sweeps.errors import SweepError
+from sweeps.search.oracle import Oracle
 from sweeps.session.confirm import Request
-from sweeps.session.session import Session, places
+from sweeps.session.session import Session, Sweep, places
 from sweeps.tracking import registration
 from sweeps.trials import gpus
+from tests import fakes
 from tests.conftest import ROOT, composed_job
+from tests.fakes import FakeEngine
 from tests.registered import TINY, logged, planned, serving, swept
+from tests.servers import free_port
 
 LINE = r"^not everything could be logged; to log the rest: .*python -m pipelines\.sync 'outputs/a b'$"
 
@@ -71,6 +75,38 @@ def test_a_missing_word_index_is_told_and_is_no_failure(monkeypatch: pytest.Monk
     assert (
         f"not registered, {invocation.command('sync')} tries again: datasets.imdb.text.words" in console.file.getvalue()
     )
+
+
+class LosingEngine(FakeEngine):
+    """An engine one of whose workers did not come back."""
+
+    workers, lost_workers = 1, 1
+
+
+def test_what_a_sweep_lost_is_told_and_no_password_with_it(
+    monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    monkeypatch.setattr("sweeps.tracking.tracker.LAST_TRIES", 0.1)
+    address = f"127.0.0.1:{free_port()}"
+    line = ("model=lstm", "data=imdb", "trials=1", "epochs=1", "references=none")
+    job = composed_job(*line, f"tracking.uri=http://bob:geheim@{address}")
+    console = Console(file=io.StringIO(), width=300)
+    session, searched = Session(console, serving), fakes.plan(job)
+    for past in ([], None):  # a sweep that goes on has nothing to run
+        events = journal.read(searched.directory) if past is None else past
+        one = Sweep(searched, Oracle(job.config, searched.space), events)
+        _, _, logged = session.conduct([one], LosingEngine(workers=1), "random: 1 trial")  # type: ignore[arg-type]
+        assert not logged
+    assert isinstance(console.file, io.StringIO)
+    output, recorded = console.file.getvalue(), (searched.directory / journal.FILE).read_text()
+    assert "1 of the workers did not come back after they were lost; the others ran their trials\n" in output
+    assert "lstm on imdb: nothing was run, 1 trials have ended; to go on, give more trials=\n" in output
+    assert f"not everything could be logged to http://bob@{address}; to log the rest later:\n" in output
+    assert f'"store": "http://bob@{address}"' in recorded
+    assert f"http://bob@{address} does not answer: " in caplog.text
+    assert "geheim" not in output + recorded + caplog.text
+    with pytest.raises(SweepError, match=r"^not everything could be logged; to log the rest: .* outputs/sweep$"):
+        session.check_logged()
 
 
 def test_a_malformed_file_of_dasks_settings_is_one_line(tmp_path: Path) -> None:

@@ -57,10 +57,10 @@ def current_umask() -> int:
 
 @pytest.mark.usefixtures("fresh_store")
 def test_whoever_was_quicker_keeps_the_store(tmp_path: Path) -> None:
-    MlflowClient(store.uri(None)).create_experiment("precious")
+    precious = (tmp_path / "mlflow.db").read_bytes()
     (tmp_path / "copy").write_bytes(b"another")
     creation._publish(tmp_path / "copy", tmp_path / "mlflow.db")
-    assert MlflowClient(store.uri(None)).get_experiment_by_name("precious") is not None
+    assert (tmp_path / "mlflow.db").read_bytes() == precious
 
 
 @pytest.mark.usefixtures("fresh_store")
@@ -129,9 +129,11 @@ def test_an_unfinished_store_that_a_process_holds_is_not_moved(tmp_path: Path) -
     ) as holder:
         assert holder.stdout is not None
         holder.stdout.readline()
+        assert not creation._is_abandoned(tmp_path / "mlflow.db")
         with pytest.raises(UnfinishedError, match=rf": process {holder.pid} has not finished its tables within 1 s"):
             creation.ensure(store.uri(None))
         holder.communicate("")
+    assert creation._is_abandoned(tmp_path / "mlflow.db")
     assert [path.name for path in tmp_path.iterdir()] == ["mlflow.db"]
 
 

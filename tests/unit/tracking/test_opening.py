@@ -98,11 +98,21 @@ def test_a_server_that_refuses(status: int, content: str, reason: str) -> None:
     assert reason in one
 
 
-@pytest.mark.parametrize("body", [b'{"ok": true}', b"[1, 2]", b"null", b"", b'{"experiments": [{"exp'])
+NO_LIST = (b'{"ok": true}', b"[1, 2]", b"null", b"", b'{"experiments": [{"exp', b"[" * 100_000)
+
+
+@pytest.mark.parametrize("body", NO_LIST, ids=lambda body: body[:9])
 def test_a_server_that_answers_everything_in_json_is_not_taken_for_mlflows(body: bytes) -> None:
     with answering(200, "application/json", body) as uri:
         lines = {line(opening, uri) for opening in COMMANDS.values()}
     (one,) = lines
+    assert one.startswith(f"tracking.uri={uri}: not a server of MLflow's, as it answers with something else")
+
+
+@pytest.mark.parametrize("body", NO_LIST[1:], ids=lambda body: body[:9])
+def test_the_pages_of_a_server_that_answers_with_no_object_are_not_opened(body: bytes) -> None:
+    with answering(200, "application/json", body) as uri:
+        one = line(server.newest_comparison, uri)
     assert one.startswith(f"tracking.uri={uri}: not a server of MLflow's, as it answers with something else")
 
 

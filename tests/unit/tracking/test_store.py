@@ -8,9 +8,11 @@ import pytest
 import sqlalchemy
 from hypothesis import given
 from hypothesis import strategies as st
+from mlflow.utils.file_utils import local_file_uri_to_path
 
 from conf.schema import ConfigError
 from sweeps.tracking import store
+from sweeps.tracking.experiments import Experiments
 
 
 def test_the_environments_store_is_used_and_a_configured_one_before_it(
@@ -55,6 +57,8 @@ def test_every_folder_can_have_a_store(name: str, tmp_path: Path, monkeypatch: p
     engine.dispose()
     assert os.listdir(folder) == ["mlflow.db"]
     assert os.listdir(tmp_path) == [name]
+    artifacts = Experiments(uri, None, None)._artifact_location("a/b")
+    assert local_file_uri_to_path(artifacts) == f"{folder}/mlruns/a%2Fb"  # as MLflow reads it
 
 
 @given(st.text(st.characters(exclude_characters="\0", codec="utf-8"), min_size=1).map(lambda text: f"/{text}/x.db"))

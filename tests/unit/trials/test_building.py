@@ -188,7 +188,7 @@ print(losses_and_types())
 
 def test_the_users_own_settings_of_keras_change_nothing(tmp_path: Path) -> None:
     (tmp_path / "keras.json").write_text(
-        '{"floatx": "float64", "epsilon": 0.1, "backend": "jax", "image_data_format": "channels_first"}'
+        '{"floatx": "float64", "epsilon": 0.4, "backend": "jax", "image_data_format": "channels_first"}'
     )
     settings = {
         "KERAS_BACKEND": "torch",
