@@ -10,7 +10,7 @@ import pytest
 from mlflow import MlflowClient
 from rich.console import Console
 
-from conf.schema import Job
+from conf.schema import Engine, Job
 from pipelines import confirm, predict
 from pipelines.data import serving
 from sweeps.session import confirm as confirming
@@ -29,7 +29,6 @@ SMALL = (
     "networks.bag.space.pairs=0",
     "networks.lstm.space.lstm_units={min_value: 4, max_value: 8, step: 2, default: 4}",
     "optimizer.space.learning_rate=0.02",
-    "engine.workers=1",
     "stopping=none",
     "epochs=2",
 )
@@ -50,16 +49,20 @@ def write_reviews() -> None:
 
 @pytest.mark.long
 @pytest.mark.usefixtures("fresh_store")
-def test_several_networks_are_searched_resumed_confirmed_repeated_and_asked(composed: Callable[..., Job]) -> None:
+def test_several_networks_are_searched_resumed_confirmed_repeated_and_asked(
+    cluster: str, composed: Callable[..., Job], monkeypatch: pytest.MonkeyPatch
+) -> None:
     write_reviews()
-    (first,), output = run_job(composed(*SMALL, "trials=2", f"tracking.uri={STORE}"))
+    monkeypatch.setattr(repeating, "Engine", lambda *_: Engine("cluster", scheduler=cluster))
+    search = *SMALL, "engine=cluster", f"engine.scheduler={cluster}"
+    (first,), output = run_job(composed(*search, "trials=2", f"tracking.uri={STORE}"))
     assert [trial.values["model"] for trial in first.trials.values()] == ["bag", "lstm"]
     assert "The best val/accuracy of each network" in output
     resume = f"resume={first.directory.parent}"
     (record,), output = run_job(composed(resume, "trials=5"))
     assert [trial.status for trial in record.trials.values()] == ["completed"] * 5
     assert [t.curves for t in record.trials.values()][:2] == [t.curves for t in first.trials.values()]
-    (whole,), _ = run_job(composed(*SMALL, "trials=5", "tracking.uri=sqlite:///other.db"))
+    (whole,), _ = run_job(composed(*search, "trials=5", "tracking.uri=sqlite:///other.db"))
     assert [(t.values, t.curves, t.test) for t in whole.trials.values()] == [
         (t.values, t.curves, t.test) for t in record.trials.values()
     ]
