@@ -23,7 +23,7 @@ from sweeps.tracking.client import search_runs
 from sweeps.tracking.experiments import Experiments
 from sweeps.tracking.extras import Extras
 from sweeps.tracking.reader import StoredSweeps
-from sweeps.tracking.runs import NOTE, SweepRuns
+from sweeps.tracking.runs import NOTE, SweepRuns, _searched
 from sweeps.tracking.tracker import Tracker
 from sweeps.trials.spec import EpochReport, OnEpoch, TrialResult, TrialSpec
 from tests import records
@@ -182,6 +182,14 @@ def test_the_experiment_keeps_a_view_of_each_sweep_and_one_with_a_name(logged: L
     condition = "tags.kind = 'trial' and tags.objective = 'val/accuracy' and datasets.digest = '0123456789abcdef'"
     assert comparison_page.of_experiment(newest, named["createdAt"]).value == json.dumps(named)
     assert len(search_runs(client(), condition)) == 3
+
+
+def test_the_axes_of_several_networks_are_what_the_trials_of_all_have() -> None:
+    started = records.several(trials=0, accuracy=lambda values, rng: 0.5).started
+    searched, own = _searched(started)
+    assert searched == ["model", "embedding_dim", "dropout", "lstm_units", "learning_rate"]
+    assert {name for name in searched if name in own} == {"lstm_units"}
+    assert _searched(records.started()) == (["embedding_dim", "lstm_units", "dropout", "learning_rate"], set())
 
 
 def test_a_failed_trial_is_failed_with_reason_and_traceback() -> None:
