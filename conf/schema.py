@@ -92,7 +92,7 @@ class Data:
     label: str | None = None  # columns of the table; null is guessed
     group: str | None = None  # rows of one group are all in train, in validation or in test
     time: str | None = None  # the latest rows are tested
-    split: str | None = None  # says train, validation or test
+    split: str | None = None  # says train, validation or test; none: no column is guessed
     test: Any = 0.2  # a fraction of the rows, or files of their own
     duplicates: str = _one_of("apart", "apart", "keep")  # apart: equal texts are in one part
     rare: str = _one_of("keep", "keep", "merge", "drop")  # labels with too few texts for three parts

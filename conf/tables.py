@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import os
 import re
 from collections.abc import Sequence
@@ -52,10 +53,15 @@ def _datasets(paths: Sequence[str], taken: set[str]) -> list[str]:
 
 
 def _name(path: str) -> str:
-    """Return the name of a path's dataset, of letters, digits, - and _, as Hydra's keys have them."""
+    """Return the name of a path's dataset, of Latin letters, digits, - and _, as Hydra's keys have them."""
     parts = [part.partition(".")[0] for part in Path(path).parts if not re.search(r"[*?\[]", part)]
-    names = (re.sub(r"[^A-Za-z0-9_-]+", "_", part).strip("_") for part in reversed(parts))
-    return next((name for name in names if re.match("[A-Za-z]", name)), "table")
+    for part in reversed(parts):
+        name = re.sub(r"[^A-Za-z0-9_-]+", "_", part).strip("_")
+        if re.match("[A-Za-z]", name):
+            return name
+        if any(letter.isalpha() for letter in part):  # of another script: files of other names are other datasets
+            return f"table_{hashlib.sha256(part.encode()).hexdigest()[:4]}"
+    return "table"
 
 
 def _with_columns(override: str) -> str:

@@ -8,7 +8,7 @@ from importlib import import_module
 from importlib.metadata import version
 
 from conf.schema import did_you_mean
-from sweeps.console import escaped
+from sweeps.terminal.console import escaped
 
 COMMANDS = {
     "sweep": "search the hyperparameters of a model on every configured dataset",

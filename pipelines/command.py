@@ -12,9 +12,10 @@ from typing import Any, NoReturn
 
 from conf import secrets
 from conf.schema import ConfigError, did_you_mean
-from sweeps import runtime, standard_streams
-from sweeps.console import Console, Lines, escaped, prepare_streams
+from sweeps import runtime
 from sweeps.errors import SweepError
+from sweeps.terminal import standard_streams
+from sweeps.terminal.console import Console, Lines, escaped, prepare_streams
 
 INTERRUPTED = 130  # exit status
 SIGNALS = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)  # Ctrl-C, the end of a job, the end of its terminal

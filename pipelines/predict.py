@@ -25,7 +25,7 @@ from rich.table import Table
 from conf.schema import ConfigError, did_you_mean
 from pipelines.command import execute, show_help
 from pipelines.data.texts import read_texts
-from sweeps.console import escaped
+from sweeps.terminal.console import escaped
 from sweeps.tracking import store
 from sweeps.trials.native_logs import without_native_logs
 

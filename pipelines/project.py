@@ -20,7 +20,7 @@ from importlib import import_module
 
 from conf import secrets
 from pipelines.command import INTERRUPTED, handle_signals
-from sweeps.console import escaped
+from sweeps.terminal.console import escaped
 
 COMMANDS = ("sweep", "report", "confirm")
 LOOK = 1.0  # seconds between two looks at whether `mlflow run` is still there

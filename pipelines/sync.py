@@ -26,7 +26,7 @@ from sweeps.journal import SweepRecord
 from sweeps.session import extras, outputs
 from sweeps.session.plans import recorded_plan
 from sweeps.session.session import Session
-from sweeps.terminal import progress_so_far
+from sweeps.terminal.sentences import progress_so_far
 from sweeps.tracking import store
 
 OPTION = "tracking.uri="

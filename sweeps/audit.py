@@ -38,6 +38,7 @@ class Audit:
     floor: float  # test accuracy of always answering train's most frequent label
     ceiling: float  # test accuracy that no model exceeds which answers train's documents as train does
     left_out: int = 0  # rows of the table that are in no part
+    wordless: int = 0  # train documents without a token
     groups: int = 0  # different groups, 0 where none are known
     scripts: Mapping[str, float] = field(default_factory=dict)  # e.g. HANGUL -> share of the letters
     notes: tuple[str, ...] = ()  # what was guessed or left out when the data were read
@@ -47,6 +48,14 @@ class Audit:
         """The most frequent label of train."""
         sizes = self.of_label["train"]
         return self.labels[sizes.index(max(sizes))]
+
+    @property
+    def is_cut(self) -> bool:
+        """Whether longer documents or more words would give a network more of train's documents to read.
+
+        Pieces of words make up every text, however few of them there are.
+        """
+        return self.unread > 0 or (self.unknown > 0 and self.tokens in ("words", "characters"))
 
     @property
     def seldom_tested(self) -> list[str]:

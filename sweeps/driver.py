@@ -117,7 +117,7 @@ class Search:
         oracle: AskTell,
         listeners: Sequence[Listener] = (),
         past: Sequence[Event] = (),
-        references: References | None = None,
+        references: Sequence[References] = (),
     ) -> None:
         self.plan = plan
         self.over = False
@@ -168,19 +168,22 @@ class Search:
         return None
 
     def propose_references(self) -> TrialSpec | None:
-        """Return the task that trains the references; None while it is out, and where none are left to be trained.
+        """Return a task that trains references; None while all are out, and where none are left to be trained.
 
-        It takes a worker that has no trial to run, or the next free one once the sweep would end but for them. They
-        take seconds, so no budget keeps them from it.
+        It takes a worker that has no trial to run, or the next free one once the sweep would end but for it. It takes
+        seconds, so no budget keeps the sweep from it.
         """
-        if self.over or self._references is None or self._references.spec.trial in self._out:
+        if self.over:
             return None
-        if self._references.left(self.record):
-            self._begin()  # which may find them in the cache
-        if not self._references.left(self.record):
-            return None
-        self._out[self._references.spec.trial] = self._references.spec
-        return self._references.spec
+        for task in self._references:
+            if task.spec.trial in self._out:
+                continue
+            if task.left(self.record):
+                self._begin()  # which may find them in the cache
+            if task.left(self.record):
+                self._out[task.spec.trial] = task.spec
+                return task.spec
+        return None
 
     def handle(self, message: Message) -> None:
         """Take in a worker's message about one of this sweep's trials, or its references."""
@@ -270,8 +273,8 @@ class Search:
         else:
             config = self.plan.config
             self._emit(SweepResumed(self.plan.yaml, config.trials, environment.here(self.plan.functions)))
-        if self._references is not None:
-            self._emit_references(self._references.cached(self.record))
+        for task in self._references:
+            self._emit_references(task.cached(self.record))
 
     def _start(self, spec: TrialSpec, after: str = "") -> TrialSpec:
         self._begin()
@@ -349,14 +352,14 @@ class Search:
         self._end(TrialEnded(spec.trial, spec.attempt, "failed", reason, traceback=lines))
 
     def _references_ended(self, message: Finished | Failed) -> None:
-        assert self._references is not None
+        task = next(each for each in self._references if each.spec.trial == message.spec.trial)
         del self._out[message.spec.trial]
         self._on_worker.pop(message.spec.trial, None)
         if isinstance(message, Finished):
             self._journal.check_is_there()
-            self._emit_references(self._references.trained(message.result, self.record))
-        elif not (message.lost and self._references.try_again(self.plan.config.retries)):
-            self._emit_references(self._references.failed(message.reason, self.record))
+            self._emit_references(task.trained(message.result, self.record))
+        elif not (message.lost and task.try_again(self.plan.config.retries)):
+            self._emit_references(task.failed(message.reason, self.record))
 
     def _emit_references(self, ended: Iterator[ReferenceEnded]) -> None:
         with self._disk_errors_named():  # their predictions are on the disk before the journal names them

@@ -23,6 +23,7 @@ INDIFFERENT = (*RESUMABLE, "retries", "max_failures", "trial_minutes", "dry_run"
 ADDED = ("space", "class_weight", "label_smoothing")
 # Called by their names: they lie above this package, and a worker imports them by itself.
 LOAD = "pipelines.data.dataset.load"
+WHOLE = "pipelines.data.whole.load"
 CACHE = "pipelines.data.cache"
 RUN = "sweeps.trials.training.run"
 
@@ -67,6 +68,7 @@ class Plan(NamedTuple):
     audit: Audit | None = None  # of the data
     confirmation: Confirmation | None = None
     digest_of: DigestOf | None = None  # None where no trial has other settings of the data than those configured
+    whole: str = ""  # the digest of the whole texts for the reference that learns from them; empty: none does
 
     def spec(self, trial: int, values: Mapping[str, Value], initial_epoch: int, epochs: int) -> TrialSpec:
         """Make the spec of a trial's first attempt, without a checkpoint."""

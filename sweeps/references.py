@@ -1,4 +1,4 @@
-"""The references of one sweep while it runs: from the cache, otherwise trained as one task on a worker."""
+"""The references of one sweep while it runs: from the cache, otherwise trained as tasks on workers."""
 
 from __future__ import annotations
 
@@ -7,28 +7,39 @@ from pathlib import Path
 
 from conf import secrets
 from sweeps.journal import ReferenceEnded, SweepRecord
-from sweeps.plan import Plan
-from sweeps.trials import predictions, reference_cache
-from sweeps.trials.references import NAMES
-from sweeps.trials.spec import Reference
+from sweeps.plan import WHOLE, Plan
+from sweeps.trials import predictions, reference_cache, references
+from sweeps.trials.spec import Reference, TrialSpec
 
-NUMBER = -1  # of the task, where a trial has its own
+NUMBER, NUMBER_OF_WHOLE = -1, -2  # of the tasks, where a trial has its own
 
 
 class References:
-    """The task that trains them, and which are left; `kept` is the cache's file for those of the sweep's data."""
+    """The task that trains some of them, and which are left; the cache's files for them are in the folder `kept`."""
 
-    def __init__(self, plan: Plan, kept: Path) -> None:
-        # The baseline has the settings of the data as they are configured.
-        self.spec = plan.spec(0, plan.space.defaults(), 0, 1)._replace(trial=NUMBER, reference=True)
+    def __init__(self, plan: Plan, kept: Path, names: Sequence[str], spec: TrialSpec) -> None:
+        self.spec = spec
+        self._names = names
         self._directory = plan.directory
-        self._kept = kept
+        self._kept = kept / f"{spec.digest}-{references.version()}.npz"
         self._ended: set[str] = set()  # in this process
+
+    @classmethod
+    def of(cls, plan: Plan, kept: Path) -> list[References]:
+        """Return those on the data as trials get them and, if the plan has whole texts, the one on these."""
+        # The baseline has the settings of the data as they are configured.
+        spec = plan.spec(0, plan.space.defaults(), 0, 1)._replace(trial=NUMBER, reference=True)
+        found = [cls(plan, kept, references.NAMES, spec)]
+        if plan.whole:
+            data = {**spec.data, "digest": plan.whole}
+            whole = spec._replace(trial=NUMBER_OF_WHOLE, load=WHOLE, data=data, digest=plan.whole)
+            found.append(cls(plan, kept, [references.WHOLE], whole))
+        return found
 
     def left(self, record: SweepRecord) -> list[str]:
         """Return the names of those that are yet to be trained; what failed is tried again when the sweep goes on."""
         known = {name for name, reference in record.references.items() if reference.completed}
-        return [name for name in NAMES if name not in known | self._ended]
+        return [name for name in self._names if name not in known | self._ended]
 
     def try_again(self, retries: int) -> bool:
         """Count a task whose worker died, and return whether it is to be run again."""
@@ -42,10 +53,10 @@ class References:
         """Keep them in the cache, and yield their events. Raises `OSError` if their predictions cannot be written."""
         reference_cache.write(self._kept, found)
         yield from self._events(found, record, cached=False)
-        self._ended.update(NAMES)  # a worker that returned too few would return them again
+        self._ended.update(self._names)  # a worker that returned too few would return them again
 
     def failed(self, reason: str, record: SweepRecord) -> Iterator[ReferenceEnded]:
-        yield from self._events([Reference(name, failure=reason) for name in NAMES], record, cached=False)
+        yield from self._events([Reference(name, failure=reason) for name in self._names], record, cached=False)
 
     def _events(self, found: Sequence[Reference], record: SweepRecord, *, cached: bool) -> Iterator[ReferenceEnded]:
         left = self.left(record)
@@ -56,7 +67,8 @@ class References:
 
     def _event(self, reference: Reference, *, cached: bool) -> ReferenceEnded:
         if reference.failure:
-            return ReferenceEnded(reference.name, "failed", secrets.hidden(reference.failure))
+            reason = secrets.hidden(reference.failure)
+            return ReferenceEnded(reference.name, "failed", reason, whole=reference.name == references.WHOLE)
         return ReferenceEnded(
             name=reference.name,
             status="completed",
@@ -67,4 +79,5 @@ class References:
             predictions=predictions.save(self._directory, reference.name, reference.predictions),
             final_predictions=predictions.save(self._directory, f"{reference.name}_final", reference.final_predictions),
             cached=cached,
+            whole=reference.name == references.WHOLE,
         )

@@ -29,7 +29,12 @@ def result(spec: TrialSpec, curve: list[float], accuracy: float = 0.5, reason: s
         best_epoch=best,
         test={f"test/{metric.name}": 1.0 if metric.name == "loss" else accuracy for metric in METRICS},
         cost=Cost(
-            seconds=1.0, epochs=len(curve) - spec.initial_epoch, parameters=10, peak_rss_mb=1.0, predict_seconds=0.1
+            seconds=1.0,
+            epochs=len(curve) - spec.initial_epoch,
+            parameters=10,
+            peak_rss_mb=1.0,
+            predict_seconds=0.1,
+            model_megabytes=0.5,
         ),
         reason=reason,
         checkpoint=Checkpoint([np.array([spec.trial])], [np.array([spec.epochs])], [np.zeros(2)], curves),

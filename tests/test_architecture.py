@@ -37,9 +37,9 @@ MAY_IMPORT = {
     "sweeps.runtime": set(),
     "sweeps.software": set(),
     "sweeps.text_encoder": set(),
-    "sweeps.standard_streams": set(),
-    "sweeps.console": set(),
-    "sweeps.reading": {"sweeps.console"},
+    "sweeps.terminal.standard_streams": set(),
+    "sweeps.terminal.console": set(),
+    "sweeps.terminal.reading": {"sweeps.terminal.console"},
     "sweeps.journal": set(),
     "sweeps.search": {"models.hyperparameters"},
     "sweeps.trials": {"models"},
@@ -56,7 +56,7 @@ MAY_IMPORT = {
         *("sweeps.plan", "sweeps.environment", "sweeps.journal", "sweeps.search.ask_tell", "sweeps.trials"),
         "sweeps.references",
     },
-    "sweeps.terminal": {"sweeps.console", "sweeps.analysis", "sweeps.journal", "sweeps.plan", "sweeps.estimate"},
+    "sweeps.terminal": {"sweeps.analysis", "sweeps.journal", "sweeps.plan", "sweeps.estimate"},
     "sweeps.session": {"sweeps"},
     "pipelines.data": {"sweeps.trials.spec", "sweeps.text_encoder"},
     "pipelines.data.__main__": {"pipelines.command", "pipelines.data", "sweeps", "conf"},
@@ -73,7 +73,7 @@ ONLY_IN = {
     "mlflow": {"sweeps.tracking"},
     "matplotlib": {"sweeps.report.figures"},
     "jinja2": {"sweeps.report.html"},
-    "rich": {"sweeps.console", "sweeps.reading", "sweeps.terminal", "sweeps.session", "pipelines"},
+    "rich": {"sweeps.terminal", "sweeps.session", "pipelines"},
     "hydra": {"conf"},
     "sklearn": {"sweeps.metrics", "sweeps.search.bayesian", "sweeps.analysis", "sweeps.trials.references"},
     "scipy": {
@@ -91,7 +91,8 @@ PROMPT = [
         for path in (ROOT / "pipelines").rglob("*.py")
         if path.stem != "__init__"
     ),
-    *("conf.compose", "sweeps.session.session", "sweeps.session.checks", "sweeps.search.space", "sweeps.terminal"),
+    *("conf.compose", "sweeps.session.session", "sweeps.session.checks", "sweeps.search.space"),
+    *("sweeps.terminal.progress", "sweeps.terminal.sentences", "sweeps.terminal.tables"),
 ]
 
 

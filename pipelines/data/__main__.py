@@ -19,8 +19,8 @@ from pipelines.command import execute, show_help
 from pipelines.data import dataset
 from sweeps.analysis import data_findings
 from sweeps.audit import Audit
-from sweeps.console import Console
-from sweeps.reading import Reading
+from sweeps.terminal.console import Console
+from sweeps.terminal.reading import Reading
 
 SHOWN = 12  # labels of the table
 

@@ -50,6 +50,7 @@ def audit(
         labels=tuple(labels),
         of_label={"train": tuple(train_sizes.tolist()), "test": tuple(test_sizes.tolist())},
         maxlen=maxlen,
+        wordless=int(np.sum(counted.lengths == 0)),
         lengths=tuple(np.percentile(counted.lengths, QUANTILES, method="inverted_cdf").astype(int).tolist()),
         cut=float(np.mean(counted.lengths > maxlen)),
         unread=float(np.maximum(counted.lengths - maxlen, 0).sum() / max(total, 1)),

@@ -23,13 +23,18 @@ from sweeps.trials.spec import Split
 
 def source(name: str, settings: Data) -> Source:
     """Find the documents of the dataset `name`; they are parsed only if their encoding is not in the cache yet."""
+    corpus, key = found(name, settings)
+    encoding = [settings.num_words, settings.maxlen, settings.keep]
+    return Source([*key, *encoding], lambda folder: _write(folder, corpus.documents(), corpus.source, name, settings))
+
+
+def found(name: str, settings: Data) -> tuple[Corpus, list[Any]]:
+    """Find the documents, and return with them the key of everything that decides them and their division."""
     corpus = _read(name, settings)
     reader = import_module(settings.read.rpartition(".")[0]).__file__
     assert reader is not None
     division = [settings.num_classes, settings.validation, settings.split_seed, settings.text.labels]
-    encoding = [settings.num_words, settings.maxlen, settings.keep]
-    key = [*cache.code(Path(reader)), settings.read, corpus.fingerprint, *division, *encoding]
-    return Source(key, lambda folder: _write(folder, corpus.documents(), corpus.source, name, settings))
+    return corpus, [*cache.code(Path(reader)), settings.read, corpus.fingerprint, *division]
 
 
 def _read(name: str, settings: Data) -> Corpus:
@@ -42,7 +47,7 @@ def _read(name: str, settings: Data) -> Corpus:
         if values[keyword] is not None and keyword not in parameters:
             raise ConfigError(f"datasets.{name}.{keyword}={values[keyword]}: {settings.read} does not take it")
     corpus = read(**{keyword: value for keyword, value in values.items() if keyword in parameters})
-    with _blame(f"datasets.{name}.read={settings.read}"):
+    with blame(f"datasets.{name}.read={settings.read}"):
         return _checked(corpus, settings.source)
 
 
@@ -58,7 +63,7 @@ def _checked(corpus: object, source: str) -> Corpus:
 
 
 @contextmanager
-def _blame(setting: str) -> Iterator[None]:
+def blame(setting: str) -> Iterator[None]:
     """Turn an error about values into a `ConfigError` that names the setting they come from."""
     try:
         yield
@@ -69,13 +74,15 @@ def _blame(setting: str) -> Iterator[None]:
 def _write(folder: Path, documents: object, source: str, name: str, settings: Data) -> Mapping[str, Any]:
     """Save the encoded arrays and return their description."""
     assert settings.num_classes is not None
-    with _blame(f"datasets.{name}.read={settings.read}"):
+    with blame(f"datasets.{name}.read={settings.read}"):
         if not isinstance(documents, Documents):
             raise ValueError(f"its documents are {type(documents).__name__}; must be pipelines.data.corpus.Documents")
         given = _encoded("train", documents.x_train, documents.y_train, settings)
         test = _encoded("test", documents.x_test, documents.y_test, settings)
         counted = _counts(documents.x_train, settings.num_words)
-    train, validation = _divided(given, name, settings) if settings.validation != "test" else (given, test)
+    train, validation = (given, test)
+    if settings.validation != "test":
+        train, validation = (Split(given.x[part], given.y[part]) for part in divided(given.y, name, settings))
     cache.save(folder, [*train, *validation, *test])
     labels = settings.text.labels or [str(label) for label in range(settings.num_classes)]
     sizes = {"train": len(train.y), "validation": len(validation.y), "test": len(test.y)}
@@ -100,11 +107,11 @@ def _encoded(part: str, documents: Sequence[list[int]], y: NDArray[np.int64], se
     return Split(x, labels.astype(np.int64))
 
 
-def _divided(given: Split, name: str, settings: Data) -> list[Split]:
-    """Return train and validation."""
-    with _blame(f"datasets.{name}.validation={settings.validation}"):
-        parts = stratify(given.y, settings.validation, settings.split_seed)
-    return [Split(given.x[part], given.y[part]) for part in parts]
+def divided(y: NDArray[np.int64], name: str, settings: Data) -> tuple[NDArray[np.intp], NDArray[np.intp]]:
+    """Return which of the documents with these labels are train, and which are validation."""
+    assert not isinstance(settings.validation, str)
+    with blame(f"datasets.{name}.validation={settings.validation}"):
+        return stratify(y, settings.validation, settings.split_seed)
 
 
 def _counts(documents: Sequence[list[int]], num_words: int) -> TokenCounts:

@@ -40,11 +40,16 @@ class Division(NamedTuple):
 
 def source(name: str, settings: Data, on_progress: OnProgress = silent) -> Source:
     """Find the files of the dataset `name`; they are read only if their encoding is not in the cache yet."""
+    key = [*key_of(name, settings), *encoder_settings(settings).values()]
+    return Source(key, lambda folder: _write(folder, name, settings, on_progress))
+
+
+def key_of(name: str, settings: Data) -> list[Any]:
+    """Return the key of everything that decides which texts are in which part."""
     content = scan.fingerprint(name, settings.files, test_files(settings))
     decisive = [getattr(settings, key) for key in ("label", "group", "time", "split", "test", "validation")]
     decisive += [settings.text.columns, settings.duplicates, settings.rare, settings.split_seed]
-    key = [*cache.code(), content, *decisive, *encoder_settings(settings).values()]
-    return Source(key, lambda folder: _write(folder, name, settings, on_progress))
+    return [*cache.code(), content, *decisive]
 
 
 def test_files(settings: Data) -> list[str]:
@@ -136,19 +141,20 @@ def _renamed(table: Table, labels: list[str], otherwise: str) -> NDArray[np.int6
 
 def texts_of(table: Table, division: Division, *parts: int) -> Iterator[list[str]]:
     """Yield the texts of some parts in batches, in the order of the table."""
-    for texts, rows in _batches(table):
+    for texts, rows in batches_of(table):
         chosen = np.isin(division.parts[rows], parts)
         yield [text for text, is_chosen in zip(texts, chosen.tolist(), strict=True) if is_chosen]
 
 
-def _batches(table: Table) -> Iterator[tuple[list[str], slice]]:
+def batches_of(table: Table) -> Iterator[tuple[list[str], slice]]:
+    """Yield all texts in batches, with the rows that they stand in."""
     done = 0
     for batch in table.texts():
         yield batch.to_pylist(), slice(done, done + len(batch))
         done += len(batch)
 
 
-def _watched(table: Table, step: str, on_progress: OnProgress) -> Table:
+def watched(table: Table, step: str, on_progress: OnProgress) -> Table:
     """Return the table with every pass over its texts reported."""
 
     def texts() -> Iterator[pa.StringArray]:
@@ -166,7 +172,7 @@ def _write(folder: Path, name: str, settings: Data, on_progress: OnProgress) -> 
     table, division = read(name, settings, on_progress)
     try:
         learned = vocabulary.learn(
-            texts_of(_watched(table, "learning the vocabulary", on_progress), division, TRAIN),
+            texts_of(watched(table, "learning the vocabulary", on_progress), division, TRAIN),
             tokens=settings.tokens,
             num_words=settings.num_words,
         )
@@ -174,7 +180,7 @@ def _write(folder: Path, name: str, settings: Data, on_progress: OnProgress) -> 
         raise ConfigError(f"datasets.{name}.tokens={settings.tokens}: {error}") from error
     (folder / cache.VOCABULARY).write_bytes(learned.content)
     with _Encoding(folder, division, settings, learned.content) as encoding:
-        for texts, rows in _batches(_watched(table, "encoding", on_progress)):
+        for texts, rows in batches_of(watched(table, "encoding", on_progress)):
             encoding.add(texts, rows)
     facts = audit(
         encoding.labelled(TRAIN, VALIDATION),
@@ -233,12 +239,7 @@ class _Encoding:
 
     def finish(self) -> dict[str, int]:
         """Write the labels, and return the number of documents in each part."""
-        for part in self._x:
-            np.save(self._folder / f"{PARTS[part]}_y.npy", self._division.y[self._division.parts == part])
-        if self._settings.validation == "test":
-            for array in ("x", "y"):
-                (self._folder / f"validation_{array}.npy").unlink()
-                os.link(self._folder / f"test_{array}.npy", self._folder / f"validation_{array}.npy")
+        save_labels(self._folder, self._division, self._settings)
         return {part: len(np.load(self._folder / f"{part}_y.npy", mmap_mode="r")) for part in PARTS}
 
     def labelled(self, *parts: int) -> Labelled:
@@ -248,6 +249,16 @@ class _Encoding:
     def counted(self, counts: NDArray[np.int64]) -> TokenCounts:
         chosen = np.isin(self._division.parts, (TRAIN, VALIDATION))
         return TokenCounts(self._lengths[chosen], counts, int(self._unknown[chosen].sum()))
+
+
+def save_labels(folder: Path, division: Division, settings: Data) -> None:
+    """Write the labels beside the ids; where validation is the test set, both are the same files."""
+    for part in (TRAIN, VALIDATION, TEST):
+        np.save(folder / f"{PARTS[part]}_y.npy", division.y[division.parts == part])
+    if settings.validation == "test":
+        for array in ("x", "y"):
+            (folder / f"validation_{array}.npy").unlink()
+            os.link(folder / f"test_{array}.npy", folder / f"validation_{array}.npy")
 
 
 def _scripts(table: Table) -> dict[str, float]:

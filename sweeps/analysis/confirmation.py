@@ -10,8 +10,8 @@ import numpy as np
 
 from sweeps.analysis import paired, statistics
 from sweeps.analysis.classes import PerClass, per_class
-from sweeps.analysis.paired import Difference
-from sweeps.analysis.statistics import LEVEL, Interval
+from sweeps.analysis.paired import NO_DIFFERENCE, Difference
+from sweeps.analysis.statistics import LEVEL
 from sweeps.analysis.wording import points
 from sweeps.journal import SweepRecord, TrialRecord
 
@@ -19,7 +19,7 @@ from sweeps.journal import SweepRecord, TrialRecord
 class Outcome(NamedTuple):
     """The test accuracies of one configuration, one for each seed, and its gain over the baseline.
 
-    Every half width is half of a 95 % interval. The gain of the search's first choice is the one that was to be
+    The half width is half of a 95 % interval. The gain of the search's first choice is the one that was to be
     confirmed; the intervals of the other finalists' gains are so wide that all of them hold together in 95 %.
     """
 
@@ -27,10 +27,7 @@ class Outcome(NamedTuple):
     search_accuracy: float  # its val/accuracy in the search; nan where the words are shuffled
     scores: tuple[float, ...]
     half_width: float  # of the mean of the scores
-    pairs: int  # seeds that both it and the baseline completed
-    gain: float  # the mean difference; nan for the baseline, and where there is no pair
-    gain_half_width: float  # over seeds (Student's t, paired)
-    gain_over_examples: Interval | None  # over test examples (bootstrap, paired); None where they are not known
+    gain: Difference  # over the baseline; without a pair for the baseline itself
     lost_lead: float  # the part of its lead over the baseline on the search's validation that was not found again
     classes: PerClass | None = None  # the mean over its seeds, label by label; None where the answers were not recorded
     order: Difference | None = None  # the worth of the words' order; None unless they are shuffled here
@@ -51,13 +48,12 @@ class Outcome(NamedTuple):
     @property
     def lead(self) -> float:
         """The lead over the baseline on the search's validation data."""
-        return self.gain + self.lost_lead
+        return self.gain.mean + self.lost_lead
 
     @property
     def beats_baseline(self) -> bool:
         """Whether seeds and, as far as they are known, test examples do not explain the gain."""
-        examples = self.gain_over_examples
-        return self.gain - self.gain_half_width > 0 and (examples is None or examples.low > 0)
+        return self.gain.mean > 0 and self.gain.is_shown
 
 
 class Choice(NamedTuple):
@@ -116,7 +112,7 @@ def metrics(outcomes: Sequence[Outcome]) -> dict[str, float]:
     if not outcomes or not outcomes[0].scores:
         return {}
     first = outcomes[0]
-    values = {"test/accuracy": first.mean, "confirm/gain": first.gain, "confirm/half_width": first.gain_half_width}
+    values = {"test/accuracy": first.mean, "confirm/gain": first.gain.mean, "confirm/half_width": first.gain.half_width}
     if (order := outcomes[-1].order) is not None:
         values |= {"confirm/word_order": order.mean, "confirm/word_order_half_width": order.half_width}
     return {name: value for name, value in values.items() if math.isfinite(value)}
@@ -125,9 +121,9 @@ def metrics(outcomes: Sequence[Outcome]) -> dict[str, float]:
 def conclusions(outcomes: Sequence[Outcome]) -> list[str]:
     """The result in whole sentences: each configuration against the baseline, the winner's curse, the verdict."""
     sentences = [f"{comparison(each)}." for each in outcomes if not each.baseline and each.order is None]
-    if outcomes[0].pairs and outcomes[0].lead > 0:
+    if outcomes[0].gain.pairs and outcomes[0].lead > 0:
         sentences.append(f"{winners_curse(outcomes[0])}.")
-    if not outcomes[0].baseline and outcomes[0].pairs > 1 and outcomes[0].gain_half_width > 0:
+    if not outcomes[0].baseline and outcomes[0].gain.pairs > 1 and outcomes[0].gain.half_width > 0:
         sentences.append(f"{what_seeds_can_show(outcomes[0])}.")
     confirmed = winner(outcomes)
     if outcomes[0].baseline:
@@ -143,23 +139,23 @@ def conclusions(outcomes: Sequence[Outcome]) -> list[str]:
 
 def comparison(outcome: Outcome) -> str:
     """Compare a configuration with the baseline, as one sentence without its full stop."""
-    name, gain, half_width = outcome.name, points(outcome.gain), 100 * outcome.gain_half_width
-    if not outcome.pairs:
+    name, gain, half_width = outcome.name, points(outcome.gain.mean), 100 * outcome.gain.half_width
+    if not outcome.gain.pairs:
         return f"{name}: nothing can be said, because no seed completed both it and the baseline"
     if math.isinf(half_width):
         return f"{name}: {gain} points compared with the baseline, but one seed cannot show a difference"
-    if abs(outcome.gain) <= outcome.gain_half_width:
-        return f"{name}: no difference that {outcome.pairs} seeds can show ({gain} ± {half_width:.1f} points)"
-    direction = "better" if outcome.gain > 0 else "worse"
+    if abs(outcome.gain.mean) <= outcome.gain.half_width:
+        return f"{name}: no difference that {outcome.gain.pairs} seeds can show ({gain} ± {half_width:.1f} points)"
+    direction = "better" if outcome.gain.mean > 0 else "worse"
     sentence = f"{name}: {direction} than the baseline by {gain[1:]} ± {half_width:.1f} points"
-    if outcome.gain_over_examples is not None and not outcome.gain_over_examples.excludes_zero:
+    if not outcome.gain.is_shown:
         sentence += "; but other test examples might not show it"
     return sentence
 
 
 def what_seeds_can_show(outcome: Outcome) -> str:
     """Say which gain so many seeds can show, and how many show it better, as one sentence without its full stop."""
-    n, half_width, examples = outcome.pairs, outcome.gain_half_width, outcome.gain_over_examples
+    n, _, half_width, examples = outcome.gain
     least = f"{100 * statistics.detectable(half_width, n):.1f} points"
     sentence = f"{n} seeds show a gain of {least} in four of five confirmations"
     if examples is not None and examples.high - examples.low > 2 * half_width:
@@ -190,13 +186,14 @@ def winners_curse(outcome: Outcome) -> str:
     """Say how much of a configuration's lead in the search was luck, as one sentence without its full stop."""
     if round(100 * outcome.lost_lead, 1) <= 0:
         lost = "no lead was lost"
-    elif outcome.gain <= 0:
+    elif outcome.gain.mean <= 0:
         lost = "all of its lead was lost"
     else:
         lost = f"{100 * outcome.lost_lead:.1f} points of its lead were lost"
     return (
         f"the winner's curse: {outcome.name} led the baseline by {points(outcome.lead)} points on the search's "
-        f"validation data, and by {points(outcome.gain)} points on the test set when both were trained again; {lost}"
+        f"validation data, and by {points(outcome.gain.mean)} points on the test set when both were trained again; "
+        f"{lost}"
     )
 
 
@@ -217,10 +214,7 @@ def _outcome(
         search_accuracy=accuracy,
         scores=scores,
         half_width=statistics.half_width(scores),
-        pairs=gain.pairs,
-        gain=gain.mean,
-        gain_half_width=gain.half_width,
-        gain_over_examples=gain.over_examples,
+        gain=gain,
         lost_lead=lead - gain.mean,
         classes=per_class(record.started, list(trials.values())),
     )
@@ -235,10 +229,7 @@ def _shuffled(record: SweepRecord, ordered: Outcome) -> Outcome:
         search_accuracy=math.nan,  # the search saw no shuffled words
         scores=scores,
         half_width=statistics.half_width(scores),
-        pairs=0,
-        gain=math.nan,
-        gain_half_width=math.inf,
-        gain_over_examples=None,
+        gain=NO_DIFFERENCE,
         lost_lead=math.nan,
         classes=per_class(record.started, list(trials.values())),
         order=paired.difference(record, paired.completed(record, ordered.origin), trials),

@@ -52,6 +52,9 @@ def _labels(audit: Audit) -> Iterator[str]:
 
 
 def _reading(audit: Audit) -> Iterator[str]:
+    if audit.wordless:
+        verb, them = ("document has", "it") if audit.wordless == 1 else ("documents have", "them")
+        yield f"{audit.wordless:,} train {verb} no token, so that the networks get nothing of {them}"
     length = dict(zip(QUANTILES, audit.lengths, strict=True))
     cut = f"maxlen={audit.maxlen} cuts {_share(audit.cut)} of the texts"
     yield (

@@ -32,6 +32,9 @@ class Difference(NamedTuple):
         return abs(self.mean) > self.half_width and (examples is None or examples.excludes_zero)
 
 
+NO_DIFFERENCE = Difference(0, math.nan, math.inf, None)  # there is nothing to compare
+
+
 def completed(record: SweepRecord, origin: int, *, shuffled: bool = False) -> dict[int, TrialRecord]:
     """Map each seed to the completed trial that repeats trial `origin` with it."""
     trials = (trial for trial in record.completed if trial.origin == origin and trial.shuffled == shuffled)
@@ -59,6 +62,16 @@ def from_reference(record: SweepRecord, ours: Mapping[int, TrialRecord], referen
     theirs = _correct(record, f"{reference.name}_final", reference.final_predictions)
     answers = [(_of_trial(record, trial), theirs) for trial in ours.values()]
     return _difference(gains, answers, LEVEL)
+
+
+def half_width(record: SweepRecord, one: ReferenceEnded, other: ReferenceEnded) -> float | None:
+    """Return half of the 95 % interval of the difference of two references' test accuracies, text by text.
+
+    None where their answers are not beside the journal, or do not differ.
+    """
+    answers = [_correct(record, each.name, each.predictions) for each in (one, other)]
+    interval = _over_examples([(answers[0], answers[1])], LEVEL)
+    return (interval.high - interval.low) / 2 or None if interval else None
 
 
 def _difference(

@@ -8,7 +8,7 @@ from statistics import NormalDist
 from typing import NamedTuple
 
 from sweeps import audit
-from sweeps.analysis import statistics
+from sweeps.analysis import paired, statistics
 from sweeps.analysis.wording import duration, percentage
 from sweeps.journal import ReferenceEnded, SweepRecord, TrialRecord
 
@@ -16,7 +16,9 @@ TITLES = {
     "svm": "TF-IDF with a linear SVM",
     "logistic": "TF-IDF with logistic regression",
     "nbsvm": "NB-SVM",
+    "svm_whole": "TF-IDF with a linear SVM on the whole texts",
 }
+SAME_MODEL = {"svm_whole": "svm"}  # what it is on the texts as trials get them
 TESTED = "test/accuracy"
 Z = NormalDist().inv_cdf((1 + statistics.LEVEL) / 2)
 
@@ -25,7 +27,7 @@ class Level(NamedTuple):
     """A test accuracy that a trial's can be compared with."""
 
     name: str
-    kind: str  # floor | reference | baseline | best | ceiling
+    kind: str  # floor | reference | whole | baseline | best | ceiling
     accuracy: float
     error: float | None  # one standard error
 
@@ -54,7 +56,12 @@ def time_of(reference: ReferenceEnded) -> str:
 
 
 def completed(record: SweepRecord) -> list[ReferenceEnded]:
-    return [reference for reference in record.references.values() if reference.completed]
+    """Return those that compare with trials, as they learned from the same input."""
+    return [reference for reference in record.references.values() if reference.completed and not reference.whole]
+
+
+def on_whole_texts(record: SweepRecord) -> list[ReferenceEnded]:
+    return [reference for reference in record.references.values() if reference.completed and reference.whole]
 
 
 def best(record: SweepRecord) -> ReferenceEnded | None:
@@ -71,11 +78,13 @@ def lead(record: SweepRecord) -> Lead | None:
     reference, trial = best(record), record.best
     if reference is None or trial is None or TESTED not in trial.test:
         return None
-    values = reference.scores[TESTED], trial.test[TESTED]
-    errors = [_error(record, value) for value in values]
+    return _lead(record, reference.scores[TESTED], trial.test[TESTED])
+
+
+def _lead(record: SweepRecord, value: float, other: float) -> Lead:
+    errors = [_error(record, each) for each in (value, other)]
     known = [error for error in errors if error is not None]
-    half_width = Z * math.hypot(*known) if len(known) == len(errors) else None
-    return Lead(values[0] - values[1], half_width)
+    return Lead(value - other, Z * math.hypot(*known) if len(known) == len(errors) else None)
 
 
 def levels(record: SweepRecord) -> Iterator[Level]:
@@ -83,9 +92,9 @@ def levels(record: SweepRecord) -> Iterator[Level]:
     facts = audit.of(record.started.audit) if record.started.audit else None
     if facts:
         yield Level(f"always {facts.largest}", "floor", facts.floor, None)
-    for reference in completed(record):
-        value = reference.scores[TESTED]
-        yield Level(TITLES.get(reference.name, reference.name), "reference", value, _error(record, value))
+    for reference in [*completed(record), *on_whole_texts(record)]:
+        value, kind = reference.scores[TESTED], "whole" if reference.whole else "reference"
+        yield Level(TITLES.get(reference.name, reference.name), kind, value, _error(record, value))
     if record.baseline is not None and record.baseline is not record.best:
         yield from _level(record, record.baseline, "baseline", "baseline")
     if record.best is not None:
@@ -95,10 +104,12 @@ def levels(record: SweepRecord) -> Iterator[Level]:
 
 
 def sentences(record: SweepRecord) -> Iterator[str]:
-    """Compare the best reference with the best trial, and name the references that failed."""
+    """Compare the best reference with the best trial, tell whether whole texts hold more, and name what failed."""
     reference = best(record)
     if reference is not None:
         yield f"{_introduced(record, reference)}{_compared(record)}."
+    for whole in on_whole_texts(record):
+        yield f"{_introduced(record, whole)}{_more_text(record, whole)}."
     for failed in record.references.values():
         if not failed.completed:
             yield f"{TITLES.get(failed.name, failed.name)} could not be trained as a reference: {failed.reason}."
@@ -128,11 +139,51 @@ def _compared(record: SweepRecord) -> str:
     took = f"trained for {duration(trial.cost.get('seconds', 0.0))}"
     together = f", and all together {duration(seconds)}" if n > 1 else ""
     whose = f"{name_of(trial)} ({percentage(trial.test[TESTED])}{among}; it {took}{together})"
-    half = difference.half_width
-    points = f"{100 * abs(difference.value):.1f}" + (f" ± {100 * half:.1f}" if half is not None else "") + " points"
+    points = _points(difference)
     if not difference.is_clear:
         return f"; that of {whose} differs by {points}, which chance can explain"
     return f", {points} {'above' if difference.value > 0 else 'below'} that of {whose}"
+
+
+def _more_text(record: SweepRecord, whole: ReferenceEnded) -> str:
+    """Compare a reference on whole texts with the same model on the texts as trials get them."""
+    cut = next((each for each in completed(record) if each.name == SAME_MODEL.get(whole.name)), None)
+    if cut is None:
+        return ""
+    difference = _difference(record, whole, cut)
+    points = _points(difference)
+    same = f"that of the same model on what the networks get of them ({percentage(cut.scores[TESTED])})"
+    if not difference.is_clear:
+        return f"; {same} differs by {points}, which chance can explain"
+    if difference.value < 0:
+        return f", {points} below {same}"
+    return f", {points} above {same}{_remedies(record)}"
+
+
+def _difference(record: SweepRecord, one: ReferenceEnded, other: ReferenceEnded) -> Lead:
+    """Return the difference of two references' accuracies: in pairs of test texts if their answers are there."""
+    values = one.scores[TESTED], other.scores[TESTED]
+    half_width = paired.half_width(record, one, other)
+    return _lead(record, *values) if half_width is None else Lead(values[0] - values[1], half_width)
+
+
+def _remedies(record: SweepRecord) -> str:
+    """Name the settings with which a network would get more of the texts, and what they keep from it."""
+    if not record.started.audit:  # as in older journals
+        return ""
+    facts, key = audit.of(record.started.audit), f"datasets.{record.started.dataset}"
+    remedies = []
+    if facts.unread:
+        remedies.append(f"{key}.maxlen={facts.maxlen} (it cuts off {percentage(facts.unread)} of all tokens)")
+    if facts.unknown:
+        share = percentage(facts.unknown)
+        remedies.append(f"{key}.num_words={facts.num_words} ({share} of the tokens are outside the vocabulary)")
+    return f": try more than {' and than '.join(remedies)}" if remedies else ""
+
+
+def _points(difference: Lead) -> str:
+    half = difference.half_width
+    return f"{100 * abs(difference.value):.1f}" + (f" ± {100 * half:.1f}" if half is not None else "") + " points"
 
 
 def _level(record: SweepRecord, trial: TrialRecord, name: str, kind: str) -> Iterator[Level]:

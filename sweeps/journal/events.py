@@ -128,7 +128,7 @@ class ReferenceEnded:
     """A linear model on counts of words was trained and tested on the data of the sweep, or could not be."""
 
     event: ClassVar[str] = "reference_ended"
-    name: str  # one of `sweeps.trials.references.NAMES`
+    name: str  # one of `sweeps.trials.references.NAMES`, or `WHOLE` there
     status: str  # completed | failed
     reason: str = ""
     settings: Mapping[str, Value] = field(default_factory=dict)
@@ -138,6 +138,7 @@ class ReferenceEnded:
     predictions: str = ""  # the digest of its predictions on the test set
     final_predictions: str = ""  # and of those when trained on train and validation
     cached: bool = False  # whether it was trained for an earlier sweep on the same data
+    whole: bool = False  # whether it learned from the whole texts, so that no trial compares with it
     time: float = field(default_factory=CLOCK.now)
 
     @property

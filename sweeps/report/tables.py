@@ -55,8 +55,9 @@ def endings(sweep: SweepSummary) -> list[tuple[str, int]]:
 
 
 def references(sweep: SweepSummary) -> list[Row]:
-    """The linear references that were trained."""
-    return [_reference(reference) for reference in linear.completed(sweep.record)]
+    """The linear references that were trained, last the one on whole texts."""
+    references = [*linear.completed(sweep.record), *linear.on_whole_texts(sweep.record)]
+    return [_reference(reference) for reference in references]
 
 
 def _reference(reference: ReferenceEnded) -> Row:

@@ -131,12 +131,12 @@ def _options(request: Request) -> dict[str, str]:
 
 
 def _print(record: SweepRecord, console: Console) -> None:
-    from sweeps import terminal
     from sweeps.analysis import against_reference, confirmation
     from sweeps.report import write as report
+    from sweeps.terminal import tables
 
     outcomes = confirmation.outcomes(record)
-    console.print(terminal.confirmation_table(record, outcomes))
+    console.print(tables.confirmation_table(record, outcomes))
     for sentence in [*confirmation.conclusions(outcomes), *against_reference.sentences(against_reference.of(record))]:
         console.print(sentence, soft_wrap=True)
     console.print(f"report: {record.directory / report.FILE}", soft_wrap=True)

@@ -10,11 +10,11 @@ from typing import TYPE_CHECKING
 from conf.schema import ENCODING, Config, ConfigError, Data, Job, Value
 from sweeps import files
 from sweeps.journal import SweepRecord
-from sweeps.plan import LOAD, Plan
-from sweeps.reading import Reading
+from sweeps.plan import LOAD, WHOLE, Plan
 from sweeps.search import space
 from sweeps.search.space import Space
 from sweeps.session import outputs
+from sweeps.terminal.reading import Reading
 from sweeps.trials.spec import Dataset
 
 if TYPE_CHECKING:
@@ -35,7 +35,19 @@ class Encodings:
         Raises `ConfigError` if the labels differ from those of another setting: then the documents do too, and scores
         cannot be compared.
         """
-        module, _, function = LOAD.rpartition(".")
+        encoded = self._load(LOAD, settings, on_progress)
+        self._digests[settings.encoding] = encoded.digest
+        return encoded
+
+    def digest(self, settings: Data) -> str:
+        return self._digests.get(settings.encoding) or self.load(settings).digest
+
+    def whole(self, settings: Data, on_progress: Reading) -> str:
+        """Return the digest of the same texts whole, which are read once more if they are not in the cache."""
+        return self._load(WHOLE, settings, on_progress).digest
+
+    def _load(self, loader: str, settings: Data, on_progress: Reading | None) -> Dataset:
+        module, _, function = loader.rpartition(".")
         load = getattr(import_module(module), function)
         options = {"on_progress": on_progress} if on_progress else {}
         encoded: Dataset = load(name=self._dataset, settings=settings, **options)
@@ -47,11 +59,7 @@ class Encodings:
                 f"compared with another; {settings.read} must return the same for all of them"
             )
         self._labels = labels
-        self._digests[settings.encoding] = encoded.digest
         return encoded
-
-    def digest(self, settings: Data) -> str:
-        return self._digests.get(settings.encoding) or self.load(settings).digest
 
 
 def plans_of(job: Job, spaces: Mapping[str, Space], directory: Path, console: Console) -> list[Plan]:
@@ -62,6 +70,9 @@ def plans_of(job: Job, spaces: Mapping[str, Space], directory: Path, console: Co
         encodings = Encodings(dataset)
         with Reading(console, dataset) as on_progress:
             encoded = encodings.load(settings, on_progress)
+            is_wanted = job.config.references != "none" and not job.config.dry_run
+            is_cut = encoded.audit is not None and encoded.audit.is_cut
+            whole = encodings.whole(settings, on_progress) if is_wanted and is_cut else ""
         plans.append(
             Plan(
                 sweep=f"{name}/{dataset}",
@@ -74,6 +85,7 @@ def plans_of(job: Job, spaces: Mapping[str, Space], directory: Path, console: Co
                 directory=directory / dataset,
                 audit=encoded.audit,
                 digest_of=encodings.digest,
+                whole=whole,
                 sizes={part: len(getattr(encoded, part).y) for part in ("train", "validation", "test")},
             )
         )

@@ -21,7 +21,7 @@ if TYPE_CHECKING:
     from rich.console import Console
 
     from sweeps.journal import SweepRecord
-    from sweeps.trials.dask_engine import DaskEngine
+    from sweeps.trials.dask_engine.engine import DaskEngine
     from sweeps.trials.spec import TrialResult, TrialSpec
 
 

@@ -30,7 +30,7 @@ if TYPE_CHECKING:
     from rich.console import Console
 
     from sweeps.tracking.tracker import Tracker
-    from sweeps.trials.dask_engine import DaskEngine
+    from sweeps.trials.dask_engine.engine import DaskEngine
 
 LAST_LOGGING = 5  # seconds that the store gets after Ctrl-C
 
@@ -50,7 +50,7 @@ class Sweep(NamedTuple):
 def workers(config: Engine, plans: Sequence[Plan]) -> Iterator[DaskEngine]:
     """Open the engine for the trials of some plans; its workers load TensorFlow while this process does."""
     try:
-        from sweeps.trials.dask_engine import open_engine
+        from sweeps.trials.dask_engine.opening import open_engine
     except ValueError as error:  # Dask reads the user's files of settings when it is imported
         raise ConfigError(" ".join(str(error).split())) from error
 
@@ -103,13 +103,13 @@ class Session:
 
     def dry_run(self, job: Job, spaces: Mapping[str, Space]) -> None:
         """Print what a job's sweeps would run, and how long that would take."""
-        from sweeps import terminal
         from sweeps.estimate import estimates
+        from sweeps.terminal import tables
 
         plans = plans_of(job, spaces, outputs.OUTPUTS / "dry-run", self.console)
         with workers(job.config.engine, plans) as engine:
             for plan, estimate in zip(plans, estimates(plans, engine), strict=True):
-                self.console.print(terminal.estimate_table(plan, estimate))
+                self.console.print(tables.estimate_table(plan, estimate))
 
     @contextmanager
     def held(self, directory: Path, command: str) -> Iterator[None]:
@@ -131,7 +131,8 @@ class Session:
 
         Returns their records, the tracker, and whether everything could be logged.
         """
-        from sweeps.terminal import Terminal, idle
+        from sweeps.terminal import sentences
+        from sweeps.terminal.progress import Terminal
 
         plans = [sweep.plan for sweep in sweeps]
         tracker = self._tracker(sweeps)
@@ -148,7 +149,7 @@ class Session:
                 driver.run(searches, engine)
             for search in searches:
                 if search.idle:
-                    line = idle(search.record, search.plan, search.idle)
+                    line = sentences.idle(search.record, search.plan, search.idle)
                     self.console.print(line, soft_wrap=True)
         except KeyboardInterrupt:
             limit = LAST_LOGGING
@@ -201,9 +202,9 @@ class Session:
         return True
 
     def _search(self, plans: Sequence[Plan], pasts: Sequence[Sequence[Event]], engine: DaskEngine) -> list[SweepRecord]:
-        from sweeps import terminal
         from sweeps.report import write as report
         from sweeps.search.oracle import Oracle
+        from sweeps.terminal import sentences, tables
 
         config = plans[0].config
         # They have the budgets that the sweeps began with; the driver replays how these have changed since.
@@ -216,10 +217,10 @@ class Session:
         description = f"{config.tuner['name']}: {Oracle(config, plans[0].space).description}"
         records, tracker, logged = self.conduct(sweeps, engine, description)
         for record in records:
-            self.console.print(terminal.results(record))
-            for sentence in terminal.verdict(record):
+            self.console.print(tables.results(record))
+            for sentence in sentences.verdict(record):
                 self.console.print(sentence, soft_wrap=True)
-            if ending := terminal.ending(record):
+            if ending := sentences.ending(record):
                 self.console.print(ending, soft_wrap=True)
             self.console.print(f"report: {record.directory / report.FILE}", soft_wrap=True)
         if logged:
@@ -287,15 +288,12 @@ class Session:
             self.console.print(f"  {plan.dataset}: {tracker.comparison(plan.sweep)}", soft_wrap=True)
 
 
-def references_of(plan: Plan) -> References | None:
+def references_of(plan: Plan) -> list[References]:
     """Return the references of a sweep, which a confirmation mostly finds in the cache; none where none are wanted."""
     if plan.config.references == "none":
-        return None
-    from sweeps.trials.references import version
-
-    folder = import_module(CACHE).folder("references")
+        return []
     searched = plan._replace(confirmation=None)  # validation chooses their penalty, whatever is done with that later
-    return References(searched, folder / f"{plan.digest}-{version()}.npz")
+    return References.of(searched, import_module(CACHE).folder("references"))
 
 
 def places(config: Engine, workers: int) -> tuple[str, str]:

@@ -12,13 +12,15 @@ if TYPE_CHECKING:
     import numpy as np
     from numpy.typing import NDArray
 
+BEGINNING = 1  # the id with which each document begins where they are whole, one after the other; no word has it
+
 Curves = Mapping[str, list[float]]  # one of `sweeps.metrics.CURVES` -> one value for each epoch
 
 
 class Split(NamedTuple):
     """One part of a dataset."""
 
-    x: NDArray[np.int32]  # (n, maxlen) word ids, padded with 0 on the left
+    x: NDArray[np.int32]  # (n, maxlen) word ids, padded with 0 on the left; of whole texts (tokens,), see `BEGINNING`
     y: NDArray[np.int64]  # (n,) labels
 
 
@@ -107,6 +109,7 @@ class Cost(NamedTuple):
     parameters: int
     peak_rss_mb: float
     predict_seconds: float  # for 1,000 texts of the test, once the network is traced
+    model_megabytes: float  # of its weights and, for a batch of predictions, the outputs of its layers
 
 
 class Predictions(NamedTuple):
@@ -133,7 +136,7 @@ class TrialResult(NamedTuple):
 class Reference(NamedTuple):
     """A linear model that was trained and tested on the data of a spec; one that failed has no scores."""
 
-    name: str  # one of `sweeps.trials.references.NAMES`
+    name: str  # one of `sweeps.trials.references.NAMES`, or `WHOLE` there
     penalty: float = 0.0  # C, which validation chose
     scores: Mapping[str, float] | None = None  # of validation, if it chose, and of the test
     seconds: float = 0.0  # of counting, training, choosing and testing

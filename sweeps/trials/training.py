@@ -102,6 +102,7 @@ def _run(spec: TrialSpec, on_epoch: OnEpoch) -> TrialResult:
             parameters=model.count_params(),
             peak_rss_mb=ending.peak_rss / 2**20,
             predict_seconds=predict_seconds,
+            model_megabytes=evaluation.megabytes(model),
         ),
         reason="finished" if len(curve) == spec.epochs else ending.reason,
         checkpoint=Checkpoint(variables, optimizer, ending.best_weights, progress.curves),

@@ -23,7 +23,7 @@ from typing import TYPE_CHECKING, Any
 
 from conf.schema import Config
 from sweeps.session.checks import check
-from sweeps.trials.dask_engine import THREADS
+from sweeps.trials.dask_engine.worker import THREADS
 from tests.benchmarks import commands
 
 if TYPE_CHECKING:

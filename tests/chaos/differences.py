@@ -14,11 +14,11 @@ from mlflow.entities import Run
 import sweeps.search.oracle
 from conf.compose import compose
 from sweeps import driver, journal
-from sweeps.console import Console
 from sweeps.journal import SweepRecord
 from sweeps.metrics import CURVES
 from sweeps.session import checks
 from sweeps.session.plans import plans_of
+from sweeps.terminal.console import Console
 from sweeps.trials import references
 from tests.chaos.cases import Case
 from tests.fakes import FakeEngine

@@ -24,12 +24,17 @@ from distributed.security import Security
 
 from conf.schema import ConfigError, Data
 from conf.schema import Engine as EngineConfig
-from pipelines.data import cache, dataset
+from pipelines.data import cache, dataset, whole
 from sweeps import runtime
 from sweeps.errors import SweepError
-from sweeps.plan import CACHE
-from sweeps.trials import dask_engine, gpus, memory
-from sweeps.trials.dask_engine import THREADS, DaskEngine, open_engine
+from sweeps.plan import CACHE, WHOLE
+from sweeps.trials import gpus, memory, references
+from sweeps.trials.dask_engine import cluster as others
+from sweeps.trials.dask_engine import engine as engines
+from sweeps.trials.dask_engine import local as embedded
+from sweeps.trials.dask_engine.engine import DaskEngine
+from sweeps.trials.dask_engine.opening import open_engine
+from sweeps.trials.dask_engine.worker import THREADS
 from sweeps.trials.engine import Failed, Finished, Message, Started
 from sweeps.trials.gpus import Gpus
 from sweeps.trials.identity import difference
@@ -210,7 +215,7 @@ def test_nobody_without_the_certificate_is_let_in_and_no_page_is_served(
     ports = {c.laddr.port for p in family for c in p.net_connections() if c.status == psutil.CONN_LISTEN}
     scheduler = local._client.scheduler.address
     assert scheduler.startswith("tls://127.0.0.1:")
-    monkeypatch.setattr(dask_engine, "ANSWER", 0.5)
+    monkeypatch.setattr(others, "ANSWER", 0.5)
     for port in ports:
         with (
             pytest.raises(ConfigError, match="no Dask scheduler answers there"),
@@ -322,7 +327,7 @@ def test_the_default_is_one_worker_per_core_or_several_for_each_gpu(
         raise SweepError("not started")
 
     monkeypatch.setattr(gpus, "gpus", lambda: Gpus(tuple(map(str, range(visible)))))
-    monkeypatch.setattr(dask_engine, "LocalCluster", cluster)
+    monkeypatch.setattr(embedded, "LocalCluster", cluster)
     with pytest.raises(SweepError, match="not started"), open_engine(EngineConfig("local", **options)):
         pass
     assert started == [workers]
@@ -332,7 +337,7 @@ def test_each_worker_sees_one_gpu_before_tensorflow_loads_and_so_does_its_replac
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     def with_gpus(**options: Any) -> LocalCluster:
-        with dask.config.set({"distributed.worker.preload": ["tests.two_gpus", "sweeps.trials.dask_engine"]}):
+        with dask.config.set({"distributed.worker.preload": ["tests.two_gpus", "sweeps.trials.dask_engine.worker"]}):
             return LocalCluster(**options)
 
     def visible_gpus() -> list[tuple[str, bool]]:
@@ -340,7 +345,7 @@ def test_each_worker_sees_one_gpu_before_tensorflow_loads_and_so_does_its_replac
             engine.submit("tests.specs.environment", spec(trial=trial))
         return sorted((e["CUDA_VISIBLE_DEVICES"], "tensorflow" in e["loaded"].split()) for e in results(engine))
 
-    monkeypatch.setattr(dask_engine, "LocalCluster", with_gpus)
+    monkeypatch.setattr(embedded, "LocalCluster", with_gpus)
     before = os.environ.get("CUDA_VISIBLE_DEVICES")
     with open_engine(EngineConfig("local", workers=2)) as engine:
         assert visible_gpus() == [("GPU-a", False), ("GPU-b", False)]
@@ -455,7 +460,7 @@ def test_a_worker_that_is_lost_again_and_again_comes_back(monkeypatch: pytest.Mo
 def test_a_worker_that_stays_away_is_counted_as_lost(local: DaskEngine, monkeypatch: pytest.MonkeyPatch) -> None:
     wait_until(lambda: local.workers == 2)
     local.next(0.01)
-    monkeypatch.setattr(dask_engine, "WAIT_FOR_WORKERS", 0.05)
+    monkeypatch.setattr(engines, "WAIT_FOR_WORKERS", 0.05)
     assert local.lost_workers == 0
     monkeypatch.setattr(DaskEngine, "workers", 1)
     time.sleep(0.1)
@@ -466,7 +471,7 @@ def test_a_worker_that_stays_away_is_counted_as_lost(local: DaskEngine, monkeypa
 def test_the_sweep_goes_on_while_its_only_worker_is_starting(
     local: DaskEngine, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(dask_engine, "WAIT_FOR_WORKERS", 0.1)
+    monkeypatch.setattr(engines, "WAIT_FOR_WORKERS", 0.1)
     monkeypatch.setattr(DaskEngine, "workers", 0)
     time.sleep(0.2)
     assert local.next(0.01) is None  # the processes of both workers are there
@@ -474,7 +479,7 @@ def test_the_sweep_goes_on_while_its_only_worker_is_starting(
 
 def test_without_any_worker_the_sweep_ends(local: DaskEngine, monkeypatch: pytest.MonkeyPatch) -> None:
     assert local.next(0.01) is None
-    monkeypatch.setattr(dask_engine, "WAIT_FOR_WORKERS", 0.1)
+    monkeypatch.setattr(engines, "WAIT_FOR_WORKERS", 0.1)
     monkeypatch.setattr(DaskEngine, "workers", 0)
     monkeypatch.setattr(local, "_starting", lambda: False)
     with pytest.raises(SweepError, match=r"no worker is left, and none came within 0\.1 s"):
@@ -508,8 +513,8 @@ def test_a_worker_without_this_project_is_refused_when_it_is_there_and_costs_no_
 
 
 def test_a_worker_with_another_version_is_refused(cluster: str, monkeypatch: pytest.MonkeyPatch) -> None:
-    own = dask_engine.identity() | {"keras": "3.0.0"}
-    monkeypatch.setattr(dask_engine, "difference", lambda _, other: difference(own, other))
+    own = engines.identity() | {"keras": "3.0.0"}
+    monkeypatch.setattr(engines, "difference", lambda _, other: difference(own, other))
     with (
         pytest.raises(ConfigError, match=r"worker tcp://\S+ cannot run trials: keras 3\.\d+\.\d+ instead of 3\.0\.0; "),
         open_engine(EngineConfig("cluster", scheduler=cluster)),
@@ -517,15 +522,15 @@ def test_a_worker_with_another_version_is_refused(cluster: str, monkeypatch: pyt
         pass
 
 
-@pytest.fixture
-def of_the_driver(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Dataset:
+@pytest.fixture(params=[dataset.load])
+def of_the_driver(request: pytest.FixtureRequest, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Dataset:
     """The data of a table that was encoded in the driver's own cache, and is no longer there."""
     monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "driver"))
     monkeypatch.setattr(cache, "PIECE", 3000)  # of arrays of 4,000 bytes and more
     table = tmp_path / "reviews.csv"
     rows = [f"{tmp_path.name} text{n},{'ab'[n % 2]}" for n in range(200)]
     table.write_text("\n".join(["text,label", *rows]))
-    loaded = dataset.load(name="reviews", settings=Data(files=[str(table)], num_words=99, maxlen=20))
+    loaded: Dataset = request.param(name="reviews", settings=Data(files=[str(table)], num_words=99, maxlen=20))
     table.unlink()
     return loaded
 
@@ -559,6 +564,16 @@ def test_workers_without_the_file_and_the_cache_fetch_the_data_once_for_their_ma
         engine.submit("tests.specs.loading", reading(of_the_driver, 2))
         assert len(results(engine)) == 1
         assert sent == []
+
+
+@pytest.mark.parametrize("of_the_driver", [whole.load], indirect=True)
+def test_a_reference_on_whole_texts_is_trained_where_nobody_has_the_file(cluster: str, of_the_driver: Dataset) -> None:
+    assert of_the_driver.train.x.ndim == 1
+    with open_engine(EngineConfig("cluster", scheduler=cluster)) as engine:
+        engine.submit(references.RUN, reading(of_the_driver, -2)._replace(load=WHOLE, reference=True))
+        ((found,),) = results(engine)
+    assert (found.name, found.failure, found.documents) == (references.WHOLE, "", len(of_the_driver.train.y))
+    assert found.predictions.labels.tolist() == of_the_driver.test.y.tolist()
 
 
 def test_a_worker_refuses_data_that_arrive_with_another_digest(
@@ -600,14 +615,14 @@ def test_data_that_the_driver_lacks_are_read_by_the_worker_itself(cluster: str, 
     ],
 )
 def test_a_wrong_address_is_named_in_one_line(address: str, message: str, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(dask_engine, "ANSWER", 0.5)
+    monkeypatch.setattr(others, "ANSWER", 0.5)
     with pytest.raises(ConfigError) as error, open_engine(EngineConfig("cluster", scheduler=address)):
         pass
     assert str(error.value).startswith(f"engine.scheduler={address}: {message}")
 
 
 def test_another_process_than_a_scheduler_is_named(cluster: str, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(dask_engine, "ANSWER", 1)
+    monkeypatch.setattr(others, "ANSWER", 1)
     with Client(cluster) as client:
         worker = next(iter(client.scheduler_info()["workers"]))
     with (
@@ -625,7 +640,7 @@ def test_another_process_than_a_scheduler_is_named(cluster: str, monkeypatch: py
 
 
 def test_certificates_that_are_no_files_are_named(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(dask_engine, "ANSWER", 0.5)
+    monkeypatch.setattr(others, "ANSWER", 0.5)
     tls = {"distributed.comm.tls.ca-file": "missing.pem", "distributed.comm.tls.client.cert": "missing.pem"}
     with (
         dask.config.set(tls),
@@ -646,7 +661,7 @@ def test_too_few_open_files_are_allowed_or_named(monkeypatch: pytest.MonkeyPatch
     ):
         pass
     for _ in range(2):
-        dask_engine._allow_open_files(112, 2)
+        embedded._allow_open_files(112, 2)
     assert raised == [(112, 4096)]
 
 
@@ -717,7 +732,7 @@ def test_a_worker_that_comes_back_to_changed_code_costs_no_trial(
 
 
 def test_a_scheduler_that_does_not_answer_is_named(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(dask_engine, "ANSWER", 0.5)
+    monkeypatch.setattr(others, "ANSWER", 0.5)
     with (
         pytest.raises(ConfigError, match=r"^engine\.scheduler=tcp://127\.0\.0\.1:9: no Dask scheduler answers there"),
         open_engine(EngineConfig("cluster", scheduler="tcp://127.0.0.1:9")),

@@ -24,9 +24,9 @@ from mlflow.types import ColSpec, DataType, Schema
 
 from conf.schema import ConfigError
 from pipelines import predict
-from sweeps.console import Console
 from sweeps.errors import SweepError
 from sweeps.plan import Plan
+from sweeps.terminal.console import Console
 from sweeps.tracking import model_files, predictor, registration
 from sweeps.tracking.predictor import ModelVersion, Prediction
 from sweeps.tracking.registration import register

@@ -10,7 +10,7 @@ from tests.conftest import ROOT
 
 PRINTS = """
 import logging, os, sys
-from sweeps import standard_streams
+from sweeps.terminal import standard_streams
 standard_streams.outlive_readers()
 for line in range(20000):
     print("a line of text", file=sys.stdout)
@@ -64,5 +64,5 @@ def test_a_command_goes_on_although_nobody_reads_what_it_prints(streams: str) ->
 @pytest.mark.parametrize("options", ["", "-u"])
 def test_what_is_read_is_complete(options: str) -> None:
     assert run(PRINTS, options=options).stdout.splitlines() == ["a line of text"] * 20000
-    program = "from sweeps import standard_streams as s; s.outlive_readers(); print(chr(0xD55C))"
+    program = "from sweeps.terminal import standard_streams as s; s.outlive_readers(); print(chr(0xD55C))"
     assert run(program, options=options).stdout == "한\n"

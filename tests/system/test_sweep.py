@@ -24,8 +24,10 @@ from sweeps.session import checks
 from sweeps.session.session import places
 from sweeps.tracking import store
 from sweeps.tracking.tracker import Tracker
-from sweeps.trials import dask_engine, gpus
-from sweeps.trials.dask_engine import DaskEngine, open_engine
+from sweeps.trials import gpus
+from sweeps.trials.dask_engine import cluster
+from sweeps.trials.dask_engine.engine import DaskEngine
+from sweeps.trials.dask_engine.opening import open_engine
 from sweeps.trials.gpus import Gpus
 from tests import records
 from tests.conftest import ROOT
@@ -94,7 +96,8 @@ def assert_the_user_reads(output: str, dataset: str, experiment: str) -> None:
 
 def test_a_sweep_from_command_line_to_store(searched: Searched, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.chdir(searched.folder)
-    assert [reference.completed for reference in searched.record.references.values()] == [True] * 3
+    assert [reference.completed for reference in searched.record.references.values()] == [True] * 4
+    assert "imdb reference TF-IDF with a linear SVM on the whole texts, C=" in searched.output
     assert_the_user_reads(searched.output, "imdb", assert_the_store_has(searched.record, searched.uri))
 
 
@@ -349,7 +352,7 @@ def test_a_sweep_on_other_data_or_with_another_keras_tuner_is_not_the_same(
 def test_a_new_sweep_that_cannot_begin_leaves_no_directory(
     composed: Callable[..., Job], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(dask_engine, "ANSWER", 0.5)
+    monkeypatch.setattr(cluster, "ANSWER", 0.5)
     with pytest.raises(ConfigError, match=r"^engine\.scheduler=tcp://127\.0\.0\.1:9: "):
         run_job(composed(*IMDB, *TINY, "engine=cluster", "engine.scheduler=tcp://127.0.0.1:9"))
     assert not Path("outputs").exists()

@@ -8,12 +8,13 @@ from typing import Any
 import pytest
 
 from conf.schema import Job
-from sweeps import driver, environment, journal, terminal
+from sweeps import driver, environment, journal
 from sweeps.driver import Search
 from sweeps.errors import SweepError, TrialFailedError
 from sweeps.journal import EpochEnded, SweepEnded, SweepRecord, SweepResumed, TrialEnded, TrialStarted
 from sweeps.plan import trial_seed
 from sweeps.search.oracle import Oracle
+from sweeps.terminal import sentences
 from sweeps.trials.checkpoints import Checkpoints
 from sweeps.trials.engine import Finished, Message, Started
 from sweeps.trials.spec import EpochReport, OnEpoch, TrialResult, TrialSpec
@@ -398,7 +399,7 @@ def test_a_space_that_is_smaller_than_the_budget_is_exhausted(tuner: str, compos
     record = session(job).record
     assert record.ended is not None
     assert (len(record.trials), record.ended.status, record.ended.reason) == (3, "completed", "exhausted")
-    line = terminal.ending(record)
+    line = sentences.ending(record)
     assert line is not None
     assert line.plain == "conv_lstm on imdb: ended early, the space is exhausted"
 
@@ -492,7 +493,7 @@ def test_a_finished_sweep_that_has_nothing_to_run_says_why(
     job = composed("model=lstm", "data=imdb", "trials=2", "epochs=1")
     assert swept(job, FakeEngine()).idle == ""
     again = session(job._replace(config=replace(job.config, **change)))
-    assert terminal.idle(again.record, again.plan, again.idle) == f"lstm on imdb: nothing was run, {line}"
+    assert sentences.idle(again.record, again.plan, again.idle) == f"lstm on imdb: nothing was run, {line}"
     assert again.record.ended is not None
 
 

@@ -156,7 +156,7 @@ def test_an_interrupted_confirmation_goes_on_with_what_is_missing(job: Job, tmp_
     more = FakeEngine(retrain({}))
     longer = run(job, tmp_path, record, seeds=7, engine=more)
     assert len(more.specs) == longer.budget - whole.budget
-    assert {outcome.pairs for outcome in confirmation.outcomes(longer) if not outcome.baseline} == {7}
+    assert {outcome.gain.pairs for outcome in confirmation.outcomes(longer) if not outcome.baseline} == {7}
 
 
 def test_the_weights_of_the_first_trial_that_did_not_fail_may_be_needed() -> None:

@@ -13,15 +13,16 @@ from sweeps import driver, journal
 from sweeps.driver import Search
 from sweeps.errors import TrialFailedError
 from sweeps.journal import Event, ReferenceEnded, SweepEnded, TrialEnded, TrialStarted
+from sweeps.plan import WHOLE
 from sweeps.references import References
 from sweeps.search.oracle import Oracle
-from sweeps.trials import predictions
+from sweeps.trials import predictions, references
 from sweeps.trials.engine import Started
 from sweeps.trials.references import NAMES, RUN
 from sweeps.trials.spec import OnEpoch, Predictions, Reference, TrialSpec
 from tests.fakes import FakeEngine, Recorder, WorkerDiedError, learn, plan
 
-KEPT = Path("cache/d.npz")
+KEPT = Path("cache")
 ANSWERS = Predictions(np.zeros(4, np.uint8), np.arange(4, dtype=np.uint8))
 SCORES = {"val/accuracy": 0.8, "test/accuracy": 0.25}
 
@@ -30,24 +31,26 @@ def found(spec: TrialSpec, on_epoch: OnEpoch) -> Any:
     """The references, or a trial."""
     if not spec.reference:
         return learn(spec, on_epoch)
+    if spec.load == WHOLE:
+        return [Reference(references.WHOLE, 3.0, {**SCORES, "val/accuracy": 0.9}, 2.0, 100, ANSWERS)]
     return [Reference(name, 0.3, SCORES, 2.0, 100, ANSWERS, SCORES, ANSWERS) for name in NAMES]
 
 
 def sweep(
-    job: Job, trial: Callable[..., Any] = found, *, workers: int = 1, past: bool = False, dataset: str = "imdb"
+    job: Job, trial: Callable[..., Any] = found, *, workers: int = 1, **options: Any
 ) -> tuple[Search, FakeEngine]:
     """A sweep that ran, or went on, to its end."""
-    search, engine = begun(job, past=past, dataset=dataset), FakeEngine(trial, workers)
+    search, engine = begun(job, **options), FakeEngine(trial, workers)
     driver.run([search], engine)
     return search, engine
 
 
-def begun(job: Job, *, past: bool = False, dataset: str = "imdb") -> Search:
-    own = plan(job, Path("outputs/sweep") / dataset, dataset)
+def begun(job: Job, *, past: bool = False, dataset: str = "imdb", whole: str = "") -> Search:
+    own = plan(job, Path("outputs/sweep") / dataset, dataset)._replace(whole=whole)
     events = journal.read(own.directory) if past else []
     trials = getattr(events[0], "trials", 0) if events else job.config.trials
     oracle = Oracle(replace(job.config, trials=trials), own.space)
-    return Search(own, oracle, [Recorder()], events, References(own, KEPT))
+    return Search(own, oracle, [Recorder()], events, References.of(own, KEPT))
 
 
 def kinds(events: list[Event]) -> str:
@@ -174,7 +177,8 @@ def test_an_interruption_between_two_of_them_loses_and_repeats_none(job: Job) ->
     path = search.plan.directory / journal.FILE
     lines = path.read_bytes().splitlines(keepends=True)
     path.write_bytes(b"".join(lines[:-3]))  # the first one is there
-    KEPT.unlink()
+    for file in KEPT.iterdir():
+        file.unlink()
     search, engine = sweep(job, past=True)
     assert written(search) == "seseseRRR."
     assert [spec.reference for spec in engine.specs] == [True]
@@ -240,3 +244,61 @@ def test_a_worker_that_returns_too_few_of_them_is_not_asked_for_ever(job: Job) -
     search, engine = sweep(job, learn)  # which knows none
     assert sum(spec.reference for spec in engine.specs) == 1
     assert search.over
+
+
+# On whole texts
+
+
+def test_the_one_on_whole_texts_is_a_task_of_its_own_on_data_of_its_own(job: Job) -> None:
+    search, engine = sweep(job, whole="fedcba9876543210")
+    assert written(search) == "seseseRRRR."
+    cut, whole = (spec for spec in engine.specs if spec.reference)
+    assert (cut.trial, cut.digest, cut.load) == (-1, search.plan.digest, search.plan.load)
+    assert (whole.trial, whole.digest, whole.load) == (-2, "fedcba9876543210", WHOLE)
+    assert whole.data == {**cut.data, "digest": whole.digest}
+    assert [each.whole for each in search.record.references.values()] == [False, False, False, True]
+    found = search.record.references[references.WHOLE]
+    assert predictions.load(search.plan.directory, found.name, found.predictions) is not None
+
+
+def test_both_tasks_train_side_by_side(job: Job) -> None:
+    search, engine = sweep(job, workers=5, whole="fedcba9876543210")
+    assert [spec.trial for spec in engine.specs] == [0, 1, 2, -1, -2]
+    assert written(search).startswith("sss")
+    assert search.record.finished == 3
+
+
+def test_another_sweep_on_the_same_texts_cut_elsewhere_has_it_from_its_start(job: Job) -> None:
+    sweep(job, whole="fedcba9876543210")
+    job.config.datasets["again"] = job.config.datasets["imdb"]
+    own = plan(job, Path("outputs/sweep/again"), "again")._replace(whole="fedcba9876543210", digest="another")
+    search = Search(own, Oracle(job.config, own.space), references=References.of(own, KEPT))
+    engine = FakeEngine(found)
+    driver.run([search], engine)
+    assert [spec.trial for spec in engine.specs if spec.reference] == [-1]
+    assert search.record.references[references.WHOLE].cached
+    assert not search.record.references["svm"].cached
+
+
+def test_a_sweep_that_was_recorded_before_it_gets_it_when_it_goes_on(job: Job) -> None:
+    sweep(job)
+    search, engine = sweep(job, past=True, whole="fedcba9876543210")
+    assert [spec.trial for spec in engine.specs] == [-2]
+    assert written(search) == "seseseRRR.R."
+    again, engine = sweep(job, past=True, whole="fedcba9876543210")
+    assert (again.idle, engine.specs) == ("trials", [])
+
+
+def test_where_it_fails_the_others_stand_and_only_it_is_tried_again(job: Job) -> None:
+    def dies(spec: TrialSpec, on_epoch: OnEpoch) -> Any:
+        if spec.load == WHOLE:
+            raise TrialFailedError("out of memory")
+        return found(spec, on_epoch)
+
+    search, _ = sweep(job, dies, whole="fedcba9876543210")
+    failed = search.record.references[references.WHOLE]
+    assert (failed.status, failed.reason, failed.whole) == ("failed", "out of memory", True)
+    assert [each.completed for each in search.record.references.values()] == [True, True, True, False]
+    search, engine = sweep(job, past=True, whole="fedcba9876543210")
+    assert [spec.trial for spec in engine.specs] == [-2]
+    assert search.record.references[references.WHOLE].completed

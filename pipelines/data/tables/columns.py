@@ -25,6 +25,7 @@ LABELS = (
     *("intent", "genre", "y"),
 )
 SPLITS = ("split", "fold", "set", "part", "partition", "subset")
+NONE = "none"  # as the column of the split: none is to be guessed
 LONGEST_NAME = 60  # characters of a column's name; a longer one is a text
 MOST_LABELS = 1000  # different values in the sample of a column that may be the label
 
@@ -58,6 +59,8 @@ def choose(asked: Columns, sample: Sample, *, divided: bool) -> tuple[Columns, l
     `divided` says that the files give the parts, so that no column is guessed for them. Raises `ConfigError` for
     names that the table lacks, and where several columns fit.
     """
+    if asked.split == NONE and NONE not in sample.columns:
+        asked, divided = asked._replace(split=None), True
     others = {key: value and _existing(sample, key, value) for key, value in asked._asdict().items() if key != "text"}
     named = Columns(tuple(_existing(sample, "text", name) for name in asked.text), **others)
     used = [name for name in (*named.text, *named[1:]) if name is not None]
@@ -199,7 +202,10 @@ def _sentences(named: Columns, chosen: Columns, sample: Sample) -> list[str]:
         guessed[-1] += f"; not read: {_names(unread)}"
     sentences = [", ".join(guessed)] if guessed else []
     if chosen.split != named.split:
-        sentences.append(f"the column {quoted(chosen.split)} divides the rows into train, validation and test")
+        sentences.append(
+            f"the column {quoted(chosen.split)} divides the rows into train, validation and test, unless "
+            f"{sample.section}.split={NONE}"
+        )
     return sentences
 
 

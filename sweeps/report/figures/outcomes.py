@@ -20,6 +20,7 @@ from sweeps.report.html import Figure
 LEVELS = {
     "floor": {"color": style.BLACK, "marker": "|", "markersize": 12},
     "reference": {**style.TRIAL, "color": style.GREEN, "marker": "s", "alpha": 1},
+    "whole": {**style.TRIAL, "color": style.GREEN, "marker": "s", "alpha": 1, "markerfacecolor": "none"},
     "baseline": style.BASELINE,
     "best": style.BEST,
     "ceiling": {"color": style.BLACK, "marker": "|", "markersize": 12},

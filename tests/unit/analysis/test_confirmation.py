@@ -4,6 +4,8 @@ from pathlib import Path
 import pytest
 
 from sweeps.analysis import confirmation
+from sweeps.analysis.paired import NO_DIFFERENCE, Difference
+from sweeps.analysis.statistics import Interval
 from tests import confirmations, records
 
 
@@ -11,12 +13,12 @@ def test_a_better_configuration_is_confirmed_with_the_size_of_its_gain(tmp_path:
     outcomes = confirmation.outcomes(confirmations.record(tmp_path, {3: 0.03}))
     first, second, baseline = outcomes
     assert [outcome.name for outcome in outcomes] == ["trial 3", "trial 5", "baseline"]
-    assert (first.pairs, len(first.scores), baseline.pairs) == (5, 5, 0)
-    assert first.gain == pytest.approx(0.03, abs=0.003)
-    assert first.gain_half_width < 0.01
-    assert first.gain_over_examples is not None
-    assert first.gain_over_examples.low > 0
-    assert first.lost_lead == pytest.approx(0.76 - 0.70 - first.gain)
+    assert (first.gain.pairs, len(first.scores), baseline.gain.pairs) == (5, 5, 0)
+    assert first.gain.mean == pytest.approx(0.03, abs=0.003)
+    assert first.gain.half_width < 0.01
+    assert first.gain.over_examples is not None
+    assert first.gain.over_examples.low > 0
+    assert first.lost_lead == pytest.approx(0.76 - 0.70 - first.gain.mean)
     assert confirmation.winner(outcomes) == first
     sentences = confirmation.conclusions(outcomes)
     assert sentences[0].startswith("Trial 3: better than the baseline by ")
@@ -52,23 +54,23 @@ def test_only_seeds_that_both_completed_are_compared(tmp_path: Path) -> None:
         tmp_path, {3: 0.03}, failed=(0, 4)
     )  # the baseline with one seed, trial 3 with another
     first = confirmation.outcomes(record)[0]
-    assert (first.pairs, len(first.scores)) == (3, 4)
+    assert (first.gain.pairs, len(first.scores)) == (3, 4)
 
 
 def test_one_seed_and_no_pair_show_nothing() -> None:
-    outcome = confirmation.Outcome(3, 0.8, (0.8,), math.inf, 1, 0.02, math.inf, None, 0.0)
+    outcome = confirmation.Outcome(3, 0.8, (0.8,), math.inf, Difference(1, 0.02, math.inf, None), 0.0)
     assert "+2.0 points" in confirmation.comparison(outcome)
     assert "one seed cannot show" in confirmation.comparison(outcome)
-    assert "nothing can be said" in confirmation.comparison(outcome._replace(pairs=0, gain=math.nan))
+    assert "nothing can be said" in confirmation.comparison(outcome._replace(gain=NO_DIFFERENCE))
     assert not outcome.beats_baseline
 
 
 def test_a_gain_that_other_test_examples_might_not_show_is_not_confirmed() -> None:
-    uncertain = confirmation.Interval(-0.001, 0.02)
-    outcome = confirmation.Outcome(3, 0.8, (0.8, 0.8), 0.001, 2, 0.01, 0.005, uncertain, 0.0)
+    uncertain = Difference(2, 0.01, 0.005, Interval(-0.001, 0.02))
+    outcome = confirmation.Outcome(3, 0.8, (0.8, 0.8), 0.001, uncertain, 0.0)
     assert confirmation.comparison(outcome).endswith("; but other test examples might not show it")
     assert confirmation.winner([outcome]) is None
-    over_seeds_only = outcome._replace(gain_over_examples=None)
+    over_seeds_only = outcome._replace(gain=uncertain._replace(over_examples=None))
     assert confirmation.winner([over_seeds_only]) == over_seeds_only
 
 
@@ -83,7 +85,7 @@ def test_no_lead_is_invented_or_lost_twice(tmp_path: Path) -> None:
     assert not any("curse" in sentence for sentence in sentences)
     first = confirmation.outcomes(confirmations.record(tmp_path, {3: -0.03}))[0]
     assert confirmation.winners_curse(first).endswith("all of its lead was lost")
-    exactly = first._replace(gain=0.06, lost_lead=0.0002)
+    exactly = first._replace(gain=first.gain._replace(mean=0.06), lost_lead=0.0002)
     assert confirmation.winners_curse(exactly).endswith("no lead was lost")
 
 
@@ -96,18 +98,22 @@ def test_the_model_of_a_confirmed_winner_is_one_that_completed(tmp_path: Path) -
 
 def test_altered_predictions_are_not_used(tmp_path: Path) -> None:
     record = confirmations.record(tmp_path, {})
-    assert all(outcome.gain_over_examples for outcome in confirmation.outcomes(record) if not outcome.baseline)
+    assert all(outcome.gain.over_examples for outcome in confirmation.outcomes(record) if not outcome.baseline)
     first, second, *_ = sorted((tmp_path / "predictions").iterdir())
     first.write_bytes(second.read_bytes()[:-5])
-    assert not any(outcome.gain_over_examples for outcome in confirmation.outcomes(record))
+    assert not any(outcome.gain.over_examples for outcome in confirmation.outcomes(record))
 
 
 def test_a_run_has_the_metrics_that_are_finite(tmp_path: Path) -> None:
     first = confirmation.outcomes(confirmations.record(tmp_path, {3: 0.03}))[0]
-    expected = {"test/accuracy": first.mean, "confirm/gain": first.gain, "confirm/half_width": first.gain_half_width}
+    expected = {
+        "test/accuracy": first.mean,
+        "confirm/gain": first.gain.mean,
+        "confirm/half_width": first.gain.half_width,
+    }
     assert confirmation.metrics([first]) == expected
     del expected["confirm/half_width"]
-    assert confirmation.metrics([first._replace(gain_half_width=math.inf)]) == expected
+    assert confirmation.metrics([first._replace(gain=first.gain._replace(half_width=math.inf))]) == expected
     assert confirmation.metrics([first._replace(scores=())]) == confirmation.metrics([]) == {}
 
 
@@ -166,7 +172,7 @@ def test_a_baseline_on_shuffled_words_is_no_baseline(tmp_path: Path) -> None:
     record = confirmations.record(tmp_path, {3: 0.01}, finalists=finalists, shuffled=-0.3)
     baseline, other, mixed = confirmation.outcomes(record)
     assert (baseline.baseline, other.baseline, mixed.baseline) == (True, False, False)
-    assert other.gain == pytest.approx(0.01, abs=0.003)
+    assert other.gain.mean == pytest.approx(0.01, abs=0.003)
     assert mixed.name == "baseline, words shuffled"
 
 
@@ -174,19 +180,19 @@ def test_the_gains_of_the_other_finalists_hold_together_and_that_of_the_first_fo
     two, three = {"3": 0.76, "5": 0.75, "0": 0.70}, {"3": 0.76, "5": 0.75, "6": 0.74, "0": 0.70}
     few = confirmation.outcomes(confirmations.record(tmp_path / "few", {}, finalists=two))
     many = confirmation.outcomes(confirmations.record(tmp_path / "many", {}, finalists=three))
-    assert many[0].gain_half_width == few[0].gain_half_width
-    assert many[1].gain_half_width > 1.1 * few[1].gain_half_width
-    assert many[1].gain_over_examples is not None
-    assert few[1].gain_over_examples is not None
-    assert many[1].gain_over_examples.high > few[1].gain_over_examples.high
+    assert many[0].gain.half_width == few[0].gain.half_width
+    assert many[1].gain.half_width > 1.1 * few[1].gain.half_width
+    assert many[1].gain.over_examples is not None
+    assert few[1].gain.over_examples is not None
+    assert many[1].gain.over_examples.high > few[1].gain.over_examples.high
 
 
 def test_more_seeds_are_advised_only_where_they_help(tmp_path: Path) -> None:
     first = confirmation.outcomes(confirmations.record(tmp_path, {3: 0.03}, noise=0.02))[0]
     assert confirmation.what_seeds_can_show(first).endswith("takes about seeds=13")
-    by_examples = first._replace(gain_over_examples=confirmation.Interval(-0.5, 0.5))
+    by_examples = first._replace(gain=first.gain._replace(over_examples=Interval(-0.5, 0.5)))
     assert confirmation.what_seeds_can_show(by_examples).endswith(
         "the choice of test examples alone leaves ± 50.0 points"
     )
-    certain = first._replace(gain_half_width=0.0)
+    certain = first._replace(gain=first.gain._replace(half_width=0.0))
     assert not any("seeds show" in sentence for sentence in confirmation.conclusions([certain]))

@@ -63,7 +63,15 @@ def test_nothing_is_suggested_for_what_was_searched() -> None:
 
 
 def test_sentences_name_what_bounds_the_accuracy() -> None:
-    facts = {"repeated": 7, "contradicting": 3, "leaked": 5, "leaked_otherwise": 2, "ceiling": 0.9, "left_out": 4}
+    facts = {
+        "repeated": 7,
+        "contradicting": 3,
+        "leaked": 5,
+        "leaked_otherwise": 2,
+        "ceiling": 0.9,
+        "left_out": 4,
+        "wordless": 2,
+    }
     text = "\n".join(data_findings.sentences(example(**facts, notes=("text is guessed",), groups=9)))
     for part in (
         "text is guessed",
@@ -73,6 +81,7 @@ def test_sentences_name_what_bounds_the_accuracy() -> None:
         "always answering a, the most frequent label, has a test accuracy of 0.480",
         "has a test accuracy above 0.900",
         "half of the texts have at most 40 tokens, 95 % at most 80; maxlen=100 cuts 1.0 % of the texts, and 0.1 %",
+        "2 train documents have no token, so that the networks get nothing of them",
         "2.0 % of the tokens are outside the vocabulary of num_words=5000; train has 20,000 different words",
     ):
         assert part in text
@@ -80,7 +89,7 @@ def test_sentences_name_what_bounds_the_accuracy() -> None:
 
 def test_nothing_is_said_of_what_is_not_there() -> None:
     text = "\n".join(data_findings.sentences(example()))
-    for part in ("equal", "stand in train", "above", "groups", "in no part", "fewer than"):
+    for part in ("equal", "stand in train", "above", "groups", "in no part", "fewer than", "no token"):
         assert part not in text
 
 

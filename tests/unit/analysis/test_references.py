@@ -1,10 +1,15 @@
 import math
+import re
+from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pytest
 
 from sweeps.analysis import references
 from sweeps.journal import ReferenceEnded, SweepRecord
+from sweeps.trials import predictions
+from sweeps.trials.spec import Predictions
 from tests import answered, records
 
 
@@ -92,3 +97,71 @@ def test_every_level_has_its_place_between_floor_and_ceiling() -> None:
 
 def test_a_reference_of_a_moment_took_less_than_a_second() -> None:
     assert ", trained in less than 1 s, has" in sentence(records.reference(cost={"seconds": 0.2, "documents": 20_000}))
+
+
+# On whole texts
+
+
+def whole_of(accuracy: float = 0.86, **changes: Any) -> ReferenceEnded:
+    return records.reference("svm_whole", accuracy, whole=True, **changes)
+
+
+def facts(**changes: Any) -> dict[str, Any]:
+    return {**answered.audit(["earn", "acq"]).as_dict(), "maxlen": 100, "num_words": 5000, **changes}
+
+
+def test_what_whole_texts_are_worth_is_told_with_the_settings_that_cut_them() -> None:
+    more = {"audit": facts(unread=0.594, unknown=0.1)}
+    text = list(references.sentences(record(records.reference("svm", 0.776), whole_of(0.86), **more)))[1]
+    half = 1.96 * math.sqrt((0.776 * 0.224 + 0.86 * 0.14) / 25_000)
+    assert "(TF-IDF with a linear SVM on the whole texts, C=0.3), trained in 6 s, has a test accuracy of 86.0 %" in text
+    assert f", 8.4 ± {100 * half:.1f} points above that of the same model on what the networks get" in text
+    assert "(77.6 %): try more than datasets.imdb.maxlen=100 (it cuts off 59.4 % of all tokens) and than" in text
+    assert text.endswith("datasets.imdb.num_words=5000 (10.0 % of the tokens are outside the vocabulary).")
+
+
+@pytest.mark.parametrize(
+    ("cut", "named"), [({"unread": 0.0}, "num_words"), ({"unknown": 0.0}, "maxlen"), ({}, "maxlen")]
+)
+def test_only_what_cuts_is_named(cut: dict[str, float], named: str) -> None:
+    text = sentence(records.reference("svm", 0.7), whole_of(0.86), audit=facts(**cut))
+    assert f"try more than datasets.imdb.{named}=" in text
+    assert (" and than " in text) == (not cut)
+
+
+@pytest.mark.parametrize(("accuracy", "ending"), [(0.777, "which chance can explain."), (0.6, "(77.6 %).")])
+def test_nothing_is_advised_where_whole_texts_are_no_better(accuracy: float, ending: str) -> None:
+    text = sentence(records.reference("svm", 0.776), whole_of(accuracy), audit=facts())
+    assert text.endswith(ending)
+    assert "try " not in text
+
+
+def test_it_is_never_among_those_that_compare_with_trials() -> None:
+    both = record(records.reference("svm", 0.7), whole_of(0.99), audit=facts())
+    assert [each.name for each in references.completed(both)] == ["svm"]
+    found = references.best(both)
+    assert found is not None
+    assert found.name == "svm"
+    assert references.lead(both) == references.lead(record(records.reference("svm", 0.7)))
+    assert references.best(record(whole_of())) is None
+    assert [level.kind for level in references.levels(both)].count("whole") == 1
+
+
+def test_it_stands_alone_without_the_same_model_and_in_journals_without_an_audit() -> None:
+    assert sentence(whole_of()).endswith("has a test accuracy of 86.0 %.")
+    assert sentence(records.reference("svm", 0.7), whole_of()).endswith("what the networks get of them (70.0 %).")
+
+
+def test_the_interval_is_that_of_pairs_where_the_answers_are_there(tmp_path: Path) -> None:
+    labels = np.zeros(1000, np.uint8)
+    answers = {"svm": np.arange(1000) < 300, "svm_whole": np.arange(1000) < 260}  # the same errors but for 40
+    found = []
+    for name, wrong in answers.items():
+        digest = predictions.save(tmp_path, name, Predictions(wrong.astype(np.uint8), labels))
+        accuracy = 1 - float(wrong.mean())
+        found.append(records.reference(name, accuracy, predictions=digest, whole=name == "svm_whole"))
+    sizes = {"train": 20_000, "test": 1000}
+    alone = sentence(*found, sizes=sizes)
+    together = sentence(*found, sizes=sizes, directory=tmp_path)
+    assert "differs by 4.0 ± 3.9" in alone or "4.0 ± 3.9 points above" in alone
+    assert re.search(r"4\.0 ± 1\.[12] points above", together)

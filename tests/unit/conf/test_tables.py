@@ -36,7 +36,9 @@ def dataset(monkeypatch: pytest.MonkeyPatch, *arguments: str) -> tuple[str, Data
         ("my reviews (2).jsonl", "my_reviews_2"),
         ("parts/*.parquet", "parts"),
         ("folder/", "folder"),
-        ("영화평.csv", "table"),
+        ("영화평.csv", "table_9960"),
+        ("/영화/뉴스.csv", "table_5ac6"),
+        ("영화/2026.csv", "table_1f0a"),
         ("./2026.csv", "table"),
     ],
 )

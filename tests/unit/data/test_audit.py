@@ -74,6 +74,12 @@ def test_lengths_and_the_vocabulary_are_those_of_train_before_it_is_cut() -> Non
     assert found.lengths == (1, 1, 2, 3, 4, 4, 4)
     assert (found.cut, found.unread, found.unknown) == (0.5, 0.3, 0.2)
     assert (found.vocabulary, found.covering) == (3, 3)
+    assert found.wordless == 0
+
+
+def test_documents_without_a_token_are_counted() -> None:
+    counted = TokenCounts(np.array([0, 2, 0]), np.array([0, 2]), unknown=0)
+    assert audited(encoded([1, 2, 3], [0, 1, 0]), encoded([5], [0]), counted=counted).wordless == 2
 
 
 def test_an_audit_is_the_same_after_json() -> None:

@@ -426,7 +426,14 @@ def test_a_split_column_is_guessed_by_its_name_and_all_its_values() -> None:
     result = table(file)
     assert result.parts is not None
     assert (result.parts.tolist(), result.columns.split) == ([0, 2, 1], "Split")
-    assert result.guesses[1] == 'the column "Split" divides the rows into train, validation and test'
+    assert result.guesses[1] == (
+        'the column "Split" divides the rows into train, validation and test, unless datasets.toy.split=none'
+    )
+    undivided = table(file, Columns(split="none"))
+    assert undivided.parts is None
+    assert undivided.guesses == ('text is the column "text", label is "label"; not read: "Split"',)
+    named_none = put_csv("none.csv", [("a", "x", "train"), ("b", "y", "test")], ["text", "label", "none"])
+    assert table(named_none, Columns(split="none")).columns.split == "none"
     put_csv("x.csv", [("a", "x", "1"), ("b", "y", "2")], ["text", "label", "fold"])
     assert table("x.csv").parts is None
     assert refusal("x.csv", Columns(split="fold")) == (

@@ -15,7 +15,8 @@ from sweeps.analysis.summary import SweepSummary
 from sweeps.journal import Journal, JournalError, SweepRecord, SweepStarted
 from sweeps.journal.events import to_entry
 from sweeps.report import tables
-from sweeps.terminal import ending, progress_so_far, results
+from sweeps.terminal.sentences import ending, progress_so_far
+from sweeps.terminal.tables import results
 from tests import records
 
 ENTRIES = [to_entry(event) for event in records.events(trials=3, epochs=2, failing=lambda trial: trial == 2)]

@@ -201,3 +201,18 @@ def test_weights_of_the_labels_are_searched_on_the_same_arrays(table: Path, comp
     specs = [plan.spec(n, {**values, "class_weight": weight}, 0, 1) for n, weight in enumerate(("none", "balanced"))]
     assert [spec.class_weight for spec in specs] == ["none", "balanced"]
     assert [spec.digest for spec in specs] == [plan.digest] * 2
+
+
+@pytest.mark.usefixtures("home")
+@pytest.mark.parametrize(
+    ("overrides", "is_read"),
+    [((), True), (("references=none",), False), (("dry_run=true",), False), (("datasets.imdb.maxlen=100",), False)],
+)
+def test_whole_texts_are_read_only_where_a_reference_wants_them_and_something_is_cut(
+    overrides: tuple[str, ...], is_read: bool, composed: Callable[..., Job]
+) -> None:
+    job = composed("data=imdb", "datasets.imdb.source=standin", "datasets.imdb.maxlen=20", *overrides)
+    (plan,) = plans_of(job, checks.check(job.config), Path("outputs/x"), Console(file=io.StringIO()))
+    assert bool(plan.whole) == is_read
+    if is_read:
+        assert plan.whole != plan.digest

@@ -7,10 +7,10 @@ import pytest
 
 from conf.schema import ConfigError, Job
 from sweeps import journal
-from sweeps.console import Console
 from sweeps.journal import Journal
 from sweeps.session import checks, outputs
 from sweeps.session.plans import plans_of
+from sweeps.terminal.console import Console
 from tests import records
 
 

@@ -12,9 +12,9 @@ from conf import stored
 from conf.schema import ConfigError, Job
 from pipelines import confirm as confirm_command
 from pipelines import reproduce as reproduce_command
-from sweeps.console import Console
 from sweeps.journal import SweepRecord
 from sweeps.session import confirm, reproduce, trust
+from sweeps.terminal.console import Console
 from sweeps.tracking import reader
 from tests import records
 

@@ -124,6 +124,7 @@ def test_a_sweep_is_a_run_and_each_trial_a_child_of_it(logged: Logged) -> None:
 
 def test_a_trial_run_holds_what_its_journal_does(logged: Logged) -> None:
     costs = {"cost/seconds", "cost/epochs", "cost/parameters", "cost/peak_rss_mb", "cost/predict_seconds"}
+    costs.add("cost/model_megabytes")
     for run in runs("trial"):
         trial = logged.search.record.trials[int(run.data.tags["trial"])]
         assert run.data.params == {name: str(value) for name, value in trial.values.items()}

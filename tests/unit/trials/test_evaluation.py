@@ -1,5 +1,6 @@
 from pathlib import Path
 
+import keras
 import numpy as np
 import pytest
 import tensorflow as tf
@@ -67,3 +68,26 @@ def test_a_dataset_outlives_the_split_that_it_was_made_of(split: Split, monkeypa
     made: tf.data.Dataset = evaluation.batches(Split(split.x[:10], split.y[:10]), 10)
     ((_, labels),) = made
     assert labels.numpy().tolist() == list(range(10))
+
+
+def test_the_size_of_a_model_is_that_of_its_weights_and_of_a_batch_of_each_layers_outputs() -> None:
+    words = keras.Input((7,), dtype="int32")
+    x = keras.layers.Embedding(11, 5)(words)  # (batch, 7, 5)
+    x = keras.layers.LSTM(3)(x)  # (batch, 3)
+    model = keras.Model(words, keras.layers.Dense(2)(x))
+    outputs = evaluation.BATCH * (7 + 7 * 5 + 3 + 2)
+    assert evaluation.megabytes(model) == pytest.approx(4 * (model.count_params() + outputs) / 1e6)
+
+
+def test_a_model_that_does_not_name_its_layers_has_the_size_of_its_weights() -> None:
+    class Own(keras.Model):
+        def __init__(self) -> None:
+            super().__init__()
+            self.dense = keras.layers.Dense(2)
+
+        def call(self, x: tf.Tensor) -> tf.Tensor:
+            return self.dense(x)
+
+    model = Own()
+    model(np.zeros((1, 3), np.float32))
+    assert evaluation.megabytes(model) == pytest.approx(4 * (3 * 2 + 2) / 1e6)

@@ -15,7 +15,7 @@ from sweeps.trials.identity import difference
 # Everything that a worker imports before it calls a builder.
 WORKER = """
 import json, sys
-import sweeps.trials.dask_engine, sweeps.trials.training, pipelines.data.dataset, pipelines.data.table_dataset
+import sweeps.trials.dask_engine.worker, sweeps.trials.training, pipelines.data.dataset, pipelines.data.table_dataset
 print(json.dumps([module.__file__ for module in sys.modules.values() if getattr(module, "__file__", None)]))
 """
 

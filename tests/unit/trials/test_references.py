@@ -8,7 +8,7 @@ import pytest
 from sweeps.errors import TrialFailedError
 from sweeps.metrics import Answers, row
 from sweeps.trials import references
-from sweeps.trials.spec import Dataset, Reference, Split
+from sweeps.trials.spec import BEGINNING, Dataset, Reference, Split
 from tests import specs
 
 WORDS, CLASSES = 12, 3
@@ -176,3 +176,41 @@ def test_the_version_changes_with_the_code(monkeypatch: pytest.MonkeyPatch) -> N
     assert references.version() == before
     monkeypatch.setattr(references.software, "versions", lambda packages: {"scikit-learn": "99"})
     assert references.version() != before
+
+
+def whole(split: Split) -> Split:
+    """The same documents in one row, with noise before and behind the words that stand for a label."""
+    noise = np.random.default_rng(len(split.y)).integers(5, WORDS, (len(split.y), 4), dtype=np.int32)
+    start = np.full((len(split.y), 1), BEGINNING, np.int32)
+    x = np.where(split.x == BEGINNING, WORDS, split.x)  # which no word is
+    return Split(np.concatenate([start, noise, x, noise], axis=1).ravel().astype(np.int32), split.y)
+
+
+def on_whole_texts(**changes: Any) -> list[Reference]:
+    data = dataset(num_words=WORDS + 1)
+    return run(
+        data._replace(**{part: whole(getattr(data, part)) for part in ("train", "validation", "test")}), **changes
+    )
+
+
+def test_on_whole_texts_there_is_one_reference_of_another_name() -> None:
+    (found,) = on_whole_texts()
+    assert found.name == references.WHOLE
+    assert found.name not in references.NAMES
+    assert found.scores is not None
+    assert found.scores["test/accuracy"] > 0.9
+    assert (found.documents, found.final, found.final_predictions) == (90, None, None)
+    assert found.predictions is not None
+    assert len(found.predictions.labels) == 60
+
+
+def test_of_many_whole_texts_a_part_is_learned_from(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(references, "WHOLE_WORDS", 90 * 17 // 3)
+    (found,) = on_whole_texts()
+    assert found.documents == 30
+
+
+def test_on_whole_texts_nothing_chooses_where_validation_is_the_test_set() -> None:
+    (found,) = on_whole_texts(test_last_epoch=True)
+    assert found.penalty == references.WHOLE_PENALTIES[1]
+    assert not any(name.startswith("val/") for name in found.scores or ())

@@ -2,9 +2,9 @@ import io
 
 import pytest
 
-from sweeps import reading
-from sweeps.console import Console
-from sweeps.reading import Reading
+from sweeps.terminal import reading
+from sweeps.terminal.console import Console
+from sweeps.terminal.reading import Reading
 
 
 @pytest.fixture

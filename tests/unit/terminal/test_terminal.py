@@ -12,9 +12,7 @@ from hypothesis import strategies as st
 from rich.table import Table
 
 from conf.schema import Job, Value
-from sweeps import terminal
 from sweeps.analysis import confirmation
-from sweeps.console import Console
 from sweeps.journal import (
     EpochEnded,
     Event,
@@ -26,7 +24,10 @@ from sweeps.journal import (
     TrialEnded,
     TrialStarted,
 )
-from sweeps.terminal import SHOWN, Terminal, results
+from sweeps.terminal import sentences, tables
+from sweeps.terminal.console import Console
+from sweeps.terminal.progress import Terminal
+from sweeps.terminal.tables import SHOWN, results
 from sweeps.trials.spec import Timing
 from tests import answered, confirmations, records
 from tests.fakes import plan
@@ -278,7 +279,7 @@ def test_a_sweep_that_goes_on_is_announced_with_its_progress() -> None:
 
 def test_the_reason_of_an_early_end_is_given() -> None:
     def ending(reason: str, *events: Event) -> str | None:
-        text = terminal.ending(record(*events, SweepEnded("failed", None, reason)))
+        text = sentences.ending(record(*events, SweepEnded("failed", None, reason)))
         return text.plain if text is not None else None
 
     trials = [*failed(0, "diverged"), *failed(1, "out of memory [/]")]
@@ -288,7 +289,7 @@ def test_the_reason_of_an_early_end_is_given() -> None:
     assert ending("minutes") == "lstm on imdb: ended early, the time is up"
     assert ending("target") == "lstm on imdb: ended early, the target is reached"
     assert ending("trials") is None
-    assert terminal.ending(record()) is None
+    assert sentences.ending(record()) is None
 
 
 def test_a_metric_that_an_old_journal_lacks_is_a_dash() -> None:
@@ -318,19 +319,19 @@ def test_each_reference_has_a_line_and_the_verdict_names_stand_in_data() -> None
         "imdb reference NB-SVM failed: too\\u001b[1m little",
     ]
     whole = SweepRecord.of(Path("x"), [*records.events(trials=1, source="standin"), known])
-    (sentence,) = terminal.verdict(whole)
+    (sentence,) = sentences.verdict(whole)
     assert sentence.startswith("lstm on imdb; generated STAND-IN data: A linear model on counts of words")
 
 
 def test_a_confirmation_has_a_row_for_each_configuration(tmp_path: Path) -> None:
     confirmed = confirmations.record(tmp_path, {3: 0.03})
     outcomes = confirmation.outcomes(confirmed)
-    cells = columns(terminal.confirmation_table(confirmed, outcomes))
+    cells = columns(tables.confirmation_table(confirmed, outcomes))
     assert cells["configuration"] == ["trial 3", "trial 5", "baseline"]
     assert cells["search'sval/accuracy"] == ["0.7600", "0.7500", "0.7000"]
     first = outcomes[0]
     assert cells["test/accuracy"][0] == f"{first.mean:.4f} ± {first.half_width:.4f}"
-    assert cells["gain (points)"][0] == f"{100 * first.gain:+.1f} ± {100 * first.gain_half_width:.1f}"
+    assert cells["gain (points)"][0] == f"{100 * first.gain.mean:+.1f} ± {100 * first.gain.half_width:.1f}"
     assert cells["gain (points)"][-1] == ""
     assert cells["seeds"] == ["5", "5", "5"]
 
@@ -339,7 +340,7 @@ def test_an_estimate_has_the_sizes_and_the_time_of_all_trials(composed: Callable
     sizes = {"smallest": ({"units": 2}, Timing(1_000, 0.25)), "largest": ({"units": 9}, Timing(20_000, 2.0))}
     # Not an `Estimate`, whose module imports TensorFlow.
     estimate: Any = SimpleNamespace(trials=12, epochs=120, sizes=sizes, seconds=7500.0)
-    table = terminal.estimate_table(plan(composed("model=lstm")), estimate)
+    table = tables.estimate_table(plan(composed("model=lstm")), estimate)
     assert str(table.title) == "lstm on imdb: 12 trials, 120 epochs, about 2 h 05 min if no trial stops early"
     assert columns(table) == {
         "model": ["smallest", "largest"], "parameters": ["1,000", "20,000"], "seconds/epoch": ["0.2", "2.0"],

@@ -14,8 +14,8 @@ from rich.table import Table
 
 from conf.schema import ConfigError
 from pipelines.command import execute
-from sweeps.console import Console, escaped
 from sweeps.errors import SweepError
+from sweeps.terminal.console import Console, escaped
 
 TITLE = "\x1b]0;owned\x07"  # sets the title of a terminal's window
 CONTROLS = f"a{TITLE}b\x9b2Jc\u202ed\u2066e\x7ff\x00g\r\nh\ti\u2028j"

@@ -10,7 +10,7 @@ from rich.console import Console
 from rich.progress import BarColumn, Progress, TaskProgressColumn, TextColumn, TimeRemainingColumn
 from rich.text import Text
 
-from sweeps.console import escaped
+from sweeps.terminal.console import escaped
 
 QUIET = 2  # seconds of which nothing is said
 LINES = 30  # seconds between two lines where no bar can be drawn

@@ -1,0 +1,109 @@
+"""Tables of a sweep's results, a confirmation and a dry run."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from rich.table import Table
+from rich.text import Text
+
+from sweeps import audit, metrics
+from sweeps.analysis import references
+from sweeps.analysis.wording import duration, gain, number
+from sweeps.terminal.sentences import heading
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator, Mapping, Sequence
+
+    from conf.schema import Values
+    from sweeps.analysis.confirmation import Outcome
+    from sweeps.estimate import Estimate
+    from sweeps.journal import SweepRecord
+    from sweeps.plan import Plan
+
+SHOWN = 5  # trials in a table, besides the baseline
+
+
+def results(record: SweepRecord) -> Table:
+    """The best trials by the objective, and the baseline, with the hyperparameters that differ between trials."""
+    ranking = record.ranking()
+    trials = "trial" if len(ranking) == 1 else "trials"
+    title = f"{heading(record)}: {len(ranking)} {trials} completed, {len(record.failed)} failed"
+    if record.started.source == "standin":
+        title += "; generated STAND-IN data, not the real corpus"
+    tests = metrics.shown_in("terminal")
+    table = _table(title, "trial", record.started.objective, "gain", *tests, "epoch")
+    varied = {name for trial in ranking for name, value in trial.values.items() if value != ranking[0].values[name]}
+    for trial in ranking[:SHOWN] + [trial for trial in ranking[SHOWN:] if trial.baseline]:
+        values = {name: value for name, value in trial.values.items() if name in varied}
+        table.add_row(
+            "baseline" if trial.baseline else str(trial.trial),
+            number(trial.objective),
+            gain(trial, record.baseline, record.started.objective),
+            *(number(trial.test.get(name)) for name in tests),
+            f"{trial.best_epoch}/{trial.epochs_run}",
+            _assignments(values),
+        )
+    for name, scores, text in _beside(record):
+        tested = (number(scores[metric]) if metric in scores else "" for metric in tests)
+        objective = scores.get(record.started.objective)
+        table.add_row(name, "" if objective is None else number(objective), "", *tested, "", text)
+    return table
+
+
+def _beside(record: SweepRecord) -> Iterator[tuple[str, Mapping[str, float], str]]:
+    """Yield the references, the floor and the ceiling: name, scores, and what each is."""
+    for reference in [*references.completed(record), *references.on_whole_texts(record)]:
+        text = f"{references.title(reference)}; {references.time_of(reference)}"
+        yield "whole" if reference.whole else "linear", reference.scores, text
+    if record.started.audit:
+        facts = audit.of(record.started.audit)
+        yield "floor", {references.TESTED: facts.floor}, f"always answering {facts.largest}"
+        if facts.ceiling < 1:
+            yield "ceiling", {references.TESTED: facts.ceiling}, "equal texts have different labels"
+
+
+def confirmation_table(record: SweepRecord, outcomes: Sequence[Outcome]) -> Table:
+    """The test accuracy of each configuration over its seeds, compared with the baseline's."""
+    table = _titled(f"{heading(record)}, confirmation: means ± 95 % intervals")
+    for column in ("configuration", "search's\nval/accuracy", "test/accuracy", "gain (points)", "seeds"):
+        table.add_column(Text(column), justify="left" if column == "configuration" else "right", no_wrap=True)
+    for outcome in outcomes:
+        points = f"{number(100 * outcome.gain.mean, '+.1f')} ± {number(100 * outcome.gain.half_width, '.1f')}"
+        table.add_row(
+            outcome.name,
+            number(outcome.search_accuracy),
+            f"{number(outcome.mean)} ± {number(outcome.half_width)}",
+            points if outcome.gain.pairs else "",
+            str(len(outcome.scores)),
+        )
+    return table
+
+
+def estimate_table(plan: Plan, estimate: Estimate) -> Table:
+    """The sizes and times that a dry run measured."""
+    title = (
+        f"{plan.config.model.name} on {plan.dataset}: {estimate.trials} trials, {estimate.epochs} epochs, "
+        f"about {duration(estimate.seconds)} if no trial stops early"
+    )
+    table = _table(title, "model", "parameters", "seconds/epoch")
+    for size, (values, timing) in estimate.sizes.items():
+        table.add_row(size, f"{timing.parameters:,}", f"{timing.seconds_per_epoch:.1f}", _assignments(values))
+    return table
+
+
+def _table(title: str, *columns: str) -> Table:
+    """Make a table with narrow columns of numbers; the hyperparameters take the rest of the terminal's width."""
+    table = _titled(title)
+    for column in columns:
+        table.add_column(Text(column.replace("/", "/\n")), justify="right", no_wrap=True)
+    table.add_column("hyperparameters", overflow="fold")
+    return table
+
+
+def _titled(title: str) -> Table:
+    return Table(title=title, title_justify="left", title_style="bold", box=None, padding=(0, 1, 0, 0))
+
+
+def _assignments(values: Values) -> str:
+    return " ".join(f"{name}={value}" for name, value in values.items())

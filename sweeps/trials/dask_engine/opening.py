@@ -1,0 +1,25 @@
+"""The choice of an engine by its configuration."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+
+import dask
+
+from conf.schema import Engine as EngineConfig
+from sweeps.trials.dask_engine import cluster, local
+from sweeps.trials.dask_engine.engine import DaskEngine
+
+
+@contextmanager
+def open_engine(config: EngineConfig, functions: tuple[str, ...] = ()) -> Iterator[DaskEngine]:
+    """Yield an engine whose workers are there or starting; those of `engine=local` end with the block.
+
+    `functions` are the dotted names of those that trials call: a worker that has others is refused.
+    """
+    # A spec holds the checkpoint from which a promoted trial goes on: some 20 MB, of which Dask would warn.
+    settings = {"distributed.admin.large-graph-warning-threshold": "1GB"}
+    opened = cluster.connected if config.name == "cluster" else local.embedded
+    with dask.config.set(settings), opened(config, functions) as engine:
+        yield engine
