@@ -14,7 +14,7 @@ import urllib.request
 import warnings
 from collections.abc import Callable, Iterator
 from pathlib import Path
-from typing import Any
+from typing import IO, Any
 
 import dask
 import psutil
@@ -693,12 +693,20 @@ def test_what_the_system_lacks_for_workers_is_named(monkeypatch: pytest.MonkeyPa
     def refused(*_: Any, **__: Any) -> Any:
         raise OSError(28, "No space left on device")
 
-    for name, message in (
-        ("tempfile.TemporaryFile", rf"^the temporary folder {tempfile.gettempdir()}: No space .* set TMPDIR"),
-        ("multiprocessing.context.BaseContext.Lock", r"^/dev/shm: No space left on device; workers need semaphores"),
+    def full() -> IO[bytes]:
+        return open("/dev/full", "wb")
+
+    for name, replacement, message in (
+        ("tempfile.TemporaryFile", refused, rf"^the temporary folder {tempfile.gettempdir()}: No space .* set TMPDIR"),
+        ("tempfile.TemporaryFile", full, rf"^the temporary folder {tempfile.gettempdir()}: No space .* set TMPDIR"),
+        (
+            "multiprocessing.context.BaseContext.Lock",
+            refused,
+            r"^/dev/shm: No space left on device; workers need semaphores",
+        ),
     ):
         with monkeypatch.context() as patch:
-            patch.setattr(name, refused)
+            patch.setattr(name, replacement)
             with pytest.raises(SweepError, match=message), open_engine(EngineConfig("local", workers=1)):
                 pass
 

@@ -109,6 +109,17 @@ def test_what_a_sweep_lost_is_told_and_no_password_with_it(
         session.check_logged()
 
 
+def test_a_store_that_refuses_ends_a_sweep_before_its_first_trial(tmp_path: Path) -> None:
+    (tmp_path / "mlflow.db").mkdir()
+    job, engine = composed_job("model=lstm", "data=imdb", "trials=1"), LosingEngine()
+    searched = fakes.plan(job)
+    one = Sweep(searched, Oracle(job.config, searched.space), [])
+    with pytest.raises(ConfigError, match=r"^tracking\.uri=\S+/mlflow\.db: a folder; "):
+        Session(Console(file=io.StringIO()), serving).conduct([one], engine, "random: 1 trial")  # type: ignore[arg-type]
+    assert engine.specs == []
+    assert not searched.directory.exists()
+
+
 def test_a_malformed_file_of_dasks_settings_is_one_line(tmp_path: Path) -> None:
     (tmp_path / "dask.yaml").write_text("distributed: [unclosed\n")
     code = "from conf.schema import Engine; from sweeps.session import session"
