@@ -22,8 +22,8 @@ from conf.schema import Config, Job
 from sweeps import runtime
 
 runtime.prepare()
-# Below `nohup`, or as a shell's background job, the commands that tests start would ignore these, and tests that send one
-# would wait for ever.
+# Below `nohup`, or as a shell's background job, the commands that tests start would ignore these, and tests that send
+# one would wait for ever.
 for number in (signal.SIGHUP, signal.SIGQUIT):
     signal.signal(number, signal.SIG_DFL)
 
