@@ -84,7 +84,7 @@ def parsed(yaml: str) -> Config:
     """Return the configuration that a journal holds; raises `ConfigError` if this version does not know its keys."""
     try:
         config = OmegaConf.to_object(_without_lost_store(_typed(yaml)))
-    except (OmegaConfBaseException, YAMLError) as error:
+    except (OmegaConfBaseException, YAMLError, RecursionError) as error:
         raise ConfigError(f"the recorded configuration does not fit this version: {error}") from error
     assert isinstance(config, Config)
     return config
@@ -152,7 +152,7 @@ def written(cfg: DictConfig) -> str:
 
 def agrees(directory: Path, yaml: str) -> bool:
     """Return whether the file of a directory has this configuration, whatever comments and order it has."""
-    with suppress(OmegaConfBaseException, YAMLError, ValueError, OSError):
+    with suppress(OmegaConfBaseException, YAMLError, ValueError, OSError, RecursionError):
         return _content_of_sweeps((directory / FILE).read_text(encoding="utf-8")) == _content_of_sweeps(yaml)
     return False
 
@@ -173,7 +173,7 @@ def _stored(directory: Path) -> DictConfig:
         raise ConfigError(f"resume={directory}: no sweep was started there, {FILE} is missing{hint}")
     try:
         return _typed(recorded or path.read_text(encoding="utf-8"))
-    except (OmegaConfBaseException, YAMLError, ValueError, OSError) as error:
+    except (OmegaConfBaseException, YAMLError, ValueError, OSError, RecursionError) as error:
         raise ConfigError(f"{path}: not a configuration: {error}") from error
 
 
