@@ -11,7 +11,6 @@ from typing import Any, BinaryIO, NamedTuple, Self
 
 import numpy as np
 import pyarrow as pa
-from numpy.lib import format as npy
 from numpy.typing import NDArray
 
 from conf.schema import ENCODING, ConfigError, Data
@@ -219,8 +218,7 @@ class _Encoding:
     def _new(self, part: int) -> BinaryIO:
         shape = (int(np.sum(self._division.parts == part)), self._settings.maxlen)
         file = (self._folder / f"{PARTS[part]}_x.npy").open("wb")
-        descr = npy.dtype_to_descr(np.dtype(np.int32))
-        npy.write_array_header_1_0(file, {"descr": descr, "fortran_order": False, "shape": shape})
+        cache.write_header(file, shape)
         return file
 
     def __enter__(self) -> Self:

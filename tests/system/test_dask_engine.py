@@ -27,7 +27,7 @@ from conf.schema import Engine as EngineConfig
 from pipelines.data import cache, dataset, whole
 from sweeps import runtime
 from sweeps.errors import SweepError
-from sweeps.plan import CACHE, WHOLE
+from sweeps.plan import CACHE, LOAD_WHOLE
 from sweeps.trials import gpus, memory, references
 from sweeps.trials.dask_engine import cluster as others
 from sweeps.trials.dask_engine import engine as engines
@@ -570,7 +570,7 @@ def test_workers_without_the_file_and_the_cache_fetch_the_data_once_for_their_ma
 def test_a_reference_on_whole_texts_is_trained_where_nobody_has_the_file(cluster: str, of_the_driver: Dataset) -> None:
     assert of_the_driver.train.x.ndim == 1
     with open_engine(EngineConfig("cluster", scheduler=cluster)) as engine:
-        engine.submit(references.RUN, reading(of_the_driver, -2)._replace(load=WHOLE, reference=True))
+        engine.submit(references.RUN, reading(of_the_driver, -2)._replace(load=LOAD_WHOLE, reference=True))
         ((found,),) = results(engine)
     assert (found.name, found.failure, found.documents) == (references.WHOLE, "", len(of_the_driver.train.y))
     assert found.predictions.labels.tolist() == of_the_driver.test.y.tolist()
