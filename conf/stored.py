@@ -18,6 +18,7 @@ from conf import networks, secrets
 from conf.schema import RESUMABLE, SEARCHABLE, Buildable, Config, ConfigError, Data, Parts
 
 FILE = "config.yaml"
+UNREADABLE = (OmegaConfBaseException, YAMLError, RecursionError)  # the last where it is nested too deeply
 OPTIONS = Path(__file__).parent
 OF_ONE_COMMAND = ("resume", "reproduce", "dry_run")  # keys that say what a command does, and nothing of its sweeps
 CHOSEN_BY_NAME = ("model", "optimizer", "tuner", "stopping")  # groups whose option is identified by its `name`
@@ -84,7 +85,7 @@ def parsed(yaml: str) -> Config:
     """Return the configuration that a journal holds; raises `ConfigError` if this version does not know its keys."""
     try:
         config = OmegaConf.to_object(_without_lost_store(_typed(yaml)))
-    except (OmegaConfBaseException, YAMLError) as error:
+    except UNREADABLE as error:
         raise ConfigError(f"the recorded configuration does not fit this version: {error}") from error
     assert isinstance(config, Config)
     return config
@@ -97,7 +98,7 @@ def foreign(yaml: str) -> Config:
     """
     try:
         content: Any = OmegaConf.to_container(_content(yaml))
-    except (OmegaConfBaseException, YAMLError, ValueError, AssertionError, RecursionError) as error:
+    except (*UNREADABLE, ValueError, AssertionError) as error:
         reason = " ".join(str(error).split())
         raise ConfigError(f"the recorded configuration cannot be read: {reason or 'it is no mapping'}") from error
     if not isinstance(content, dict):
@@ -161,7 +162,7 @@ def written(cfg: DictConfig) -> str:
 
 def agrees(directory: Path, yaml: str) -> bool:
     """Return whether the file of a directory has this configuration, whatever comments and order it has."""
-    with suppress(OmegaConfBaseException, YAMLError, ValueError, OSError):
+    with suppress(*UNREADABLE, ValueError, OSError):
         return _content_of_sweeps((directory / FILE).read_text(encoding="utf-8")) == _content_of_sweeps(yaml)
     return False
 
@@ -182,7 +183,7 @@ def _stored(directory: Path) -> DictConfig:
         raise ConfigError(f"resume={directory}: no sweep was started there, {FILE} is missing{hint}")
     try:
         return _typed(recorded or path.read_text(encoding="utf-8"))
-    except (OmegaConfBaseException, YAMLError, ValueError, OSError) as error:
+    except (*UNREADABLE, ValueError, OSError) as error:
         raise ConfigError(f"{path}: not a configuration: {error}") from error
 
 

@@ -23,7 +23,7 @@ INDIFFERENT = (*RESUMABLE, "retries", "max_failures", "trial_minutes", "dry_run"
 ADDED = ("space", "class_weight", "label_smoothing")
 # Called by their names: they lie above this package, and a worker imports them by itself.
 LOAD = "pipelines.data.dataset.load"
-WHOLE = "pipelines.data.whole.load"
+LOAD_WHOLE = "pipelines.data.whole.load"
 CACHE = "pipelines.data.cache"
 RUN = "sweeps.trials.training.run"
 

@@ -7,7 +7,7 @@ from pathlib import Path
 
 from conf import secrets
 from sweeps.journal import ReferenceEnded, SweepRecord
-from sweeps.plan import WHOLE, Plan
+from sweeps.plan import LOAD_WHOLE, Plan
 from sweeps.trials import predictions, reference_cache, references
 from sweeps.trials.spec import Reference, TrialSpec
 
@@ -32,7 +32,7 @@ class References:
         found = [cls(plan, kept, references.NAMES, spec)]
         if plan.whole:
             data = {**spec.data, "digest": plan.whole}
-            whole = spec._replace(trial=NUMBER_OF_WHOLE, load=WHOLE, data=data, digest=plan.whole)
+            whole = spec._replace(trial=NUMBER_OF_WHOLE, load=LOAD_WHOLE, data=data, digest=plan.whole)
             found.append(cls(plan, kept, [references.WHOLE], whole))
         return found
 
@@ -66,9 +66,9 @@ class References:
                 yield self._event(reference, cached=cached)
 
     def _event(self, reference: Reference, *, cached: bool) -> ReferenceEnded:
+        whole = reference.name == references.WHOLE
         if reference.failure:
-            reason = secrets.hidden(reference.failure)
-            return ReferenceEnded(reference.name, "failed", reason, whole=reference.name == references.WHOLE)
+            return ReferenceEnded(reference.name, "failed", secrets.hidden(reference.failure), whole=whole)
         return ReferenceEnded(
             name=reference.name,
             status="completed",
@@ -79,5 +79,5 @@ class References:
             predictions=predictions.save(self._directory, reference.name, reference.predictions),
             final_predictions=predictions.save(self._directory, f"{reference.name}_final", reference.final_predictions),
             cached=cached,
-            whole=reference.name == references.WHOLE,
+            whole=whole,
         )

@@ -22,8 +22,10 @@ from conf.schema import Config, Job
 from sweeps import runtime
 
 runtime.prepare()
-# Below `nohup` the commands that tests start would ignore it, and tests that send it would wait for ever.
-signal.signal(signal.SIGHUP, signal.SIG_DFL)
+# Below `nohup`, or as a shell's background job, the commands that tests start would ignore these, and tests that send
+# one would wait for ever.
+for number in (signal.SIGHUP, signal.SIGQUIT):
+    signal.signal(number, signal.SIG_DFL)
 
 ROOT = Path(__file__).parent.parent
 

@@ -15,7 +15,7 @@ import tempfile
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import suppress
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import Any, BinaryIO, NamedTuple
 
 import numpy as np
 from numpy.lib import format as npy
@@ -147,6 +147,12 @@ def save(folder: Path, arrays: Sequence[NDArray[Any]]) -> None:
     """Write arrays, in the order of `PARTS`."""
     for part, array in zip(PARTS, arrays, strict=True):
         np.save(folder / f"{part}.npy", array)
+
+
+def write_header(file: BinaryIO, shape: tuple[int, ...]) -> None:
+    """Write the header of an array of int32 whose rows follow; NumPy leaves room in it for any number of rows."""
+    descr = npy.dtype_to_descr(np.dtype(np.int32))
+    npy.write_array_header_1_0(file, {"descr": descr, "fortran_order": False, "shape": shape})
 
 
 def arrays_in(folder: Path) -> list[NDArray[Any]]:

@@ -11,7 +11,6 @@ from typing import Any, BinaryIO, NamedTuple, Self
 
 import numpy as np
 import pyarrow as pa
-from numpy.lib import format as npy
 from numpy.typing import NDArray
 
 from conf.schema import ENCODING, ConfigError, Data
@@ -75,12 +74,15 @@ def divide(table: Table, name: str, settings: Data) -> Division:
     units = splits.units(rows, duplicates=settings.duplicates)
     rare = splits.rare(rows, units)
     labels, y, kept_rows, notes = _without_rare(table, rare, settings.rare, f"datasets.{name}.rare")
-    chosen = rows._replace(y=y).at(kept_rows)
+    chosen = rows
+    if y is not table.y:  # otherwise all rows stay as they are, and so do their units
+        chosen = rows._replace(y=y).at(kept_rows)
+        units = splits.units(chosen, duplicates=settings.duplicates)
     parts = np.full(len(y), LEFT_OUT, dtype=np.int8)
     try:
         parts[kept_rows] = splits.split(
             chosen,
-            splits.units(chosen, duplicates=settings.duplicates),
+            units,
             test=settings.test if isinstance(settings.test, float) else 0.0,
             validation=None if isinstance(settings.validation, str) else settings.validation,
             seed=settings.split_seed,
@@ -211,13 +213,12 @@ class _Encoding:
         self._x = {part: self._new(part) for part in (TRAIN, VALIDATION, TEST)}
         self._hashes = np.zeros(len(division.y), dtype=np.uint64)
         self._lengths = np.zeros(len(division.y), dtype=np.int64)
-        self._unknown = np.zeros(len(division.y), dtype=np.int64)
+        self._unknown = 0  # tokens of train and validation that are outside the vocabulary
 
     def _new(self, part: int) -> BinaryIO:
         shape = (int(np.sum(self._division.parts == part)), self._settings.maxlen)
         file = (self._folder / f"{PARTS[part]}_x.npy").open("wb")
-        descr = npy.dtype_to_descr(np.dtype(np.int32))
-        npy.write_array_header_1_0(file, {"descr": descr, "fortran_order": False, "shape": shape})
+        cache.write_header(file, shape)
         return file
 
     def __enter__(self) -> Self:
@@ -235,7 +236,8 @@ class _Encoding:
             file.write(ids[self._division.parts[rows] == part].tobytes())
         self._hashes[rows] = hashes(ids)
         self._lengths[rows] = ranks.lengths
-        self._unknown[rows] = sums(ranks.flat >= settings.num_words - OFFSET, ranks.lengths)
+        unknown = sums(ranks.flat >= settings.num_words - OFFSET, ranks.lengths)
+        self._unknown += int(unknown[np.isin(self._division.parts[rows], (TRAIN, VALIDATION))].sum())
 
     def finish(self) -> dict[str, int]:
         """Write the labels, and return the number of documents in each part."""
@@ -248,7 +250,7 @@ class _Encoding:
 
     def counted(self, counts: NDArray[np.int64]) -> TokenCounts:
         chosen = np.isin(self._division.parts, (TRAIN, VALIDATION))
-        return TokenCounts(self._lengths[chosen], counts, int(self._unknown[chosen].sum()))
+        return TokenCounts(self._lengths[chosen], counts, self._unknown)
 
 
 def save_labels(folder: Path, division: Division, settings: Data) -> None:

@@ -11,7 +11,6 @@ from pathlib import Path
 from typing import Any, BinaryIO
 
 import numpy as np
-from numpy.lib import format as npy
 from numpy.typing import NDArray
 
 from conf.schema import Data
@@ -111,7 +110,7 @@ class _Row:
     def __init__(self, path: Path) -> None:
         self._file: BinaryIO = path.open("wb")
         self._size = 0
-        self._write_header()
+        cache.write_header(self._file, (0,))
 
     def add(self, ids: NDArray[np.int32]) -> None:
         self._file.write(ids.tobytes())
@@ -120,12 +119,7 @@ class _Row:
     def finish(self) -> None:
         with self._file:
             self._file.seek(0)
-            self._write_header()
-
-    def _write_header(self) -> None:
-        """Write the header, in which NumPy leaves room for any number of rows."""
-        descr = npy.dtype_to_descr(np.dtype(np.int32))
-        npy.write_array_header_1_0(self._file, {"descr": descr, "fortran_order": False, "shape": (self._size,)})
+            cache.write_header(self._file, (self._size,))
 
 
 def _description(num_words: int, longest: int, num_classes: int, source: str) -> Mapping[str, Any]:

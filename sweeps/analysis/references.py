@@ -64,6 +64,11 @@ def on_whole_texts(record: SweepRecord) -> list[ReferenceEnded]:
     return [reference for reference in record.references.values() if reference.completed and reference.whole]
 
 
+def shown(record: SweepRecord) -> list[ReferenceEnded]:
+    """Return all that were trained, last the one on whole texts."""
+    return [*completed(record), *on_whole_texts(record)]
+
+
 def best(record: SweepRecord) -> ReferenceEnded | None:
     """Return the best reference on validation, which is the first where validation must not choose."""
     return max(completed(record), key=lambda reference: reference.scores.get("val/accuracy", 0.0), default=None)
@@ -92,7 +97,7 @@ def levels(record: SweepRecord) -> Iterator[Level]:
     facts = audit.of(record.started.audit) if record.started.audit else None
     if facts:
         yield Level(f"always {facts.largest}", "floor", facts.floor, None)
-    for reference in [*completed(record), *on_whole_texts(record)]:
+    for reference in shown(record):
         value, kind = reference.scores[TESTED], "whole" if reference.whole else "reference"
         yield Level(TITLES.get(reference.name, reference.name), kind, value, _error(record, value))
     if record.baseline is not None and record.baseline is not record.best:

@@ -57,8 +57,7 @@ def endings(sweep: SweepSummary) -> list[tuple[str, int]]:
 
 def references(sweep: SweepSummary) -> list[Row]:
     """The linear references that were trained, last the one on whole texts."""
-    references = [*linear.completed(sweep.record), *linear.on_whole_texts(sweep.record)]
-    return [_reference(reference) for reference in references]
+    return [_reference(reference) for reference in linear.shown(sweep.record)]
 
 
 def _reference(reference: ReferenceEnded) -> Row:

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 from conf.schema import ENCODING, Config, ConfigError, Data, Job, Value
 from sweeps import files
 from sweeps.journal import SweepRecord
-from sweeps.plan import LOAD, WHOLE, Plan
+from sweeps.plan import LOAD, LOAD_WHOLE, Plan
 from sweeps.search import space
 from sweeps.search.space import Space
 from sweeps.session import outputs
@@ -44,7 +44,7 @@ class Encodings:
 
     def whole(self, settings: Data, on_progress: Reading) -> str:
         """Return the digest of the same texts whole, which are read once more if they are not in the cache."""
-        return self._load(WHOLE, settings, on_progress).digest
+        return self._load(LOAD_WHOLE, settings, on_progress).digest
 
     def _load(self, loader: str, settings: Data, on_progress: Reading | None) -> Dataset:
         module, _, function = loader.rpartition(".")

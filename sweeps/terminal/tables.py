@@ -55,7 +55,7 @@ def results(record: SweepRecord) -> Table:
 
 def _beside(record: SweepRecord) -> Iterator[tuple[str, Mapping[str, float], str]]:
     """Yield the references, the floor and the ceiling: name, scores, and what each is."""
-    for reference in [*references.completed(record), *references.on_whole_texts(record)]:
+    for reference in references.shown(record):
         text = f"{references.title(reference)}; {references.time_of(reference)}"
         yield "whole" if reference.whole else "linear", reference.scores, text
     if record.started.audit:

@@ -78,9 +78,9 @@ class Whole:
     @classmethod
     def of(cls, ids: NDArray[np.int32]) -> Whole:
         """Find the documents, each of which begins with `BEGINNING`."""
-        found = []
-        for first in range(0, len(ids), BLOCK):
-            found.append(first + np.flatnonzero(ids[first : first + BLOCK] == BEGINNING))
+        found, at_once = [], BLOCK // ids.itemsize
+        for first in range(0, len(ids), at_once):
+            found.append(first + np.flatnonzero(ids[first : first + at_once] == BEGINNING))
             release(ids)
         starts = np.concatenate(found)
         return cls(ids, starts, np.diff(starts, append=len(ids)))

@@ -14,7 +14,7 @@ import urllib.request
 import warnings
 from collections.abc import Callable, Iterator
 from pathlib import Path
-from typing import Any
+from typing import IO, Any
 
 import dask
 import psutil
@@ -27,7 +27,7 @@ from conf.schema import Engine as EngineConfig
 from pipelines.data import cache, dataset, whole
 from sweeps import runtime
 from sweeps.errors import SweepError
-from sweeps.plan import CACHE, WHOLE
+from sweeps.plan import CACHE, LOAD_WHOLE
 from sweeps.trials import gpus, memory, references
 from sweeps.trials.dask_engine import cluster as others
 from sweeps.trials.dask_engine import engine as engines
@@ -570,7 +570,7 @@ def test_workers_without_the_file_and_the_cache_fetch_the_data_once_for_their_ma
 def test_a_reference_on_whole_texts_is_trained_where_nobody_has_the_file(cluster: str, of_the_driver: Dataset) -> None:
     assert of_the_driver.train.x.ndim == 1
     with open_engine(EngineConfig("cluster", scheduler=cluster)) as engine:
-        engine.submit(references.RUN, reading(of_the_driver, -2)._replace(load=WHOLE, reference=True))
+        engine.submit(references.RUN, reading(of_the_driver, -2)._replace(load=LOAD_WHOLE, reference=True))
         ((found,),) = results(engine)
     assert (found.name, found.failure, found.documents) == (references.WHOLE, "", len(of_the_driver.train.y))
     assert found.predictions.labels.tolist() == of_the_driver.test.y.tolist()
@@ -693,12 +693,20 @@ def test_what_the_system_lacks_for_workers_is_named(monkeypatch: pytest.MonkeyPa
     def refused(*_: Any, **__: Any) -> Any:
         raise OSError(28, "No space left on device")
 
-    for name, message in (
-        ("tempfile.TemporaryFile", rf"^the temporary folder {tempfile.gettempdir()}: No space .* set TMPDIR"),
-        ("multiprocessing.context.BaseContext.Lock", r"^/dev/shm: No space left on device; workers need semaphores"),
+    def full() -> IO[bytes]:
+        return open("/dev/full", "wb")
+
+    for name, replacement, message in (
+        ("tempfile.TemporaryFile", refused, rf"^the temporary folder {tempfile.gettempdir()}: No space .* set TMPDIR"),
+        ("tempfile.TemporaryFile", full, rf"^the temporary folder {tempfile.gettempdir()}: No space .* set TMPDIR"),
+        (
+            "multiprocessing.context.BaseContext.Lock",
+            refused,
+            r"^/dev/shm: No space left on device; workers need semaphores",
+        ),
     ):
         with monkeypatch.context() as patch:
-            patch.setattr(name, refused)
+            patch.setattr(name, replacement)
             with pytest.raises(SweepError, match=message), open_engine(EngineConfig("local", workers=1)):
                 pass
 

@@ -2,14 +2,17 @@
 
 import io
 from collections.abc import Callable
+from dataclasses import replace
 
 import pytest
 from mlflow import MlflowClient
 from rich.console import Console
 
+from conf import stored
 from conf.schema import ConfigError, Engine, Job
 from pipelines import reproduce
-from sweeps import reproduction
+from sweeps import environment, reproduction
+from sweeps.journal.events import Environment
 from sweeps.session import reproduce as repeating
 from sweeps.tracking.client import search_runs
 from tests.system.conftest import Searched
@@ -34,7 +37,24 @@ def test_a_trial_is_reproduced_to_the_last_bit_and_other_code_is_not(
     assert repeat(True).count("equal to the last bit") == trial.epochs_run + 1
     original = reproduction.spec
     monkeypatch.setattr(reproduction, "spec", lambda *arguments: original(*arguments)._replace(seed=5))
-    assert "epoch 1: differs: " in repeat(False)
+    as_recorded = "the environment is the recorded one, as far as it was recorded\n"
+    unlike = repeat(False)
+    assert "epoch 1: differs: " in unlike
+    assert unlike.endswith(f"NOT reproduced\n{as_recorded}")
+    here, asked_for = environment.here, []
+
+    def elsewhere(functions: tuple[str, ...]) -> Environment:
+        asked_for.append(functions)
+        now = here(functions)
+        return replace(now, code={**now.code, "models/new.py": "0"})
+
+    monkeypatch.setattr(environment, "here", elsewhere)
+    unlike = repeat(False)
+    assert "another environment: models/new.py is new, it was not there when the trial was trained\n" in unlike
+    assert as_recorded not in unlike
+    config = stored.parsed(searched.record.config)
+    data = config.datasets["imdb"]
+    assert asked_for == [(config.model.build, config.optimizer.build, data.read, config.tuner["oracle"])]
     asked = composed(f"reproduce={parent.info.run_id}", f"tracking.uri={searched.uri}")
     with pytest.raises(ConfigError, match="not the run of a trial, but sweep"):
         repeating.reproduce(asked.config, Console(), {})

@@ -34,6 +34,17 @@ def test_a_process_goes_on_although_nobody_reads_what_it_prints(streams: str) ->
     assert "Traceback" not in ended.stderr + ended.stdout
 
 
+def test_a_process_goes_on_when_its_terminal_is_gone() -> None:
+    terminal, stream = os.openpty()
+    command = [sys.executable, "-c", f"import signal; signal.signal(signal.SIGHUP, signal.SIG_IGN)\n{PRINTS}"]
+    environment = {**os.environ, "PYTHONPATH": str(ROOT)}
+    process = subprocess.Popen(command, env=environment, stdout=stream, stderr=stream)
+    os.close(stream)
+    os.read(terminal, 10)
+    os.close(terminal)
+    assert process.wait() > 2
+
+
 COMMAND = """
 from pipelines.command import execute
 def act(console):

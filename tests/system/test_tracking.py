@@ -4,6 +4,7 @@ import json
 import multiprocessing
 import subprocess
 import sys
+from multiprocessing.synchronize import Barrier
 from pathlib import Path
 
 from sweeps.tracking import driver_process, store
@@ -18,15 +19,23 @@ input()
 """
 
 
-def open_store(_: int) -> str:
+def open_store(together: Barrier) -> None:
+    together.wait(120)  # each has imported MLflow by now, which takes longer than making a store
     tracker = Tracker(store.uri(None))
+    tracker.wait_until_opened()
     assert tracker.close()
-    return tracker.uri
 
 
 def test_processes_that_open_a_new_store_at_once_all_succeed(tmp_path: Path) -> None:
-    with multiprocessing.get_context("spawn").Pool(2) as pool:
-        assert pool.map(open_store, range(2), chunksize=1) == [f"sqlite:///{tmp_path}/mlflow.db"] * 2
+    context = multiprocessing.get_context("spawn")
+    together = context.Barrier(3)
+    processes = [context.Process(target=open_store, args=(together,)) for _ in range(3)]
+    for process in processes:
+        process.start()
+    for process in processes:
+        process.join()
+    assert [process.exitcode for process in processes] == [0, 0, 0]
+    assert {path.name for path in tmp_path.iterdir()} <= {"mlflow.db", "mlflow.db-wal", "mlflow.db-shm"}
 
 
 def test_a_process_is_known_to_be_dead_even_while_its_parent_has_not_noticed(start: Start) -> None:

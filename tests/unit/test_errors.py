@@ -2,7 +2,8 @@
 
 import pytest
 
-from sweeps.errors import reason_of
+from conf.schema import ConfigError
+from sweeps.errors import SweepError, reason_of
 
 KERAS = (
     "Exception encountered when calling MaxPooling1D.call().\n\n\x1b[1mComputed output size would be zero or negative."
@@ -50,3 +51,9 @@ def test_it_names_the_cause_that_another_error_stands_for() -> None:
     except RuntimeError as error:
         line = reason_of(error)
     assert line == "RuntimeError: the model cannot be built (ValueError: the pool is larger than the text)"
+
+
+@pytest.mark.parametrize("kind", [ConfigError, SweepError])
+def test_an_error_of_ours_is_one_line_without_passwords(kind: type[Exception]) -> None:
+    error = kind("cannot open\n  http://bob:geheim@h,\nnor postgresql://h/db?password=geheim")
+    assert str(error) == "cannot open http://bob@h, nor postgresql://h/db"

@@ -39,7 +39,7 @@ def retrain(gains: Mapping[int, float], noise: float = 0.002) -> Callable[[Trial
         predicted = (np.arange(EXAMPLES) >= accuracy * EXAMPLES).astype(np.uint8)
         exact = float((predicted == labels).mean())
         test = {f"test/{metric.name}": 1.0 if metric.name == "loss" else exact for metric in METRICS}
-        cost = Cost(1.0, spec.epochs, 10, 1.0, 0.1)
+        cost = Cost(1.0, spec.epochs, 10, 1.0, 0.1, 0.2)
         checkpoint = Checkpoint([np.zeros(1)], [np.zeros(1)], [np.zeros(1)], curves)
         result = TrialResult(curves, 0.9, spec.epochs, test, cost, "finished", checkpoint)
         return result._replace(predictions=Predictions(predicted, labels))

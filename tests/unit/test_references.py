@@ -13,7 +13,7 @@ from sweeps import driver, journal
 from sweeps.driver import Search
 from sweeps.errors import TrialFailedError
 from sweeps.journal import Event, ReferenceEnded, SweepEnded, TrialEnded, TrialStarted
-from sweeps.plan import WHOLE
+from sweeps.plan import LOAD_WHOLE
 from sweeps.references import References
 from sweeps.search.oracle import Oracle
 from sweeps.trials import predictions, references
@@ -31,7 +31,7 @@ def found(spec: TrialSpec, on_epoch: OnEpoch) -> Any:
     """The references, or a trial."""
     if not spec.reference:
         return learn(spec, on_epoch)
-    if spec.load == WHOLE:
+    if spec.load == LOAD_WHOLE:
         return [Reference(references.WHOLE, 3.0, {**SCORES, "val/accuracy": 0.9}, 2.0, 100, ANSWERS)]
     return [Reference(name, 0.3, SCORES, 2.0, 100, ANSWERS, SCORES, ANSWERS) for name in NAMES]
 
@@ -254,7 +254,7 @@ def test_the_one_on_whole_texts_is_a_task_of_its_own_on_data_of_its_own(job: Job
     assert written(search) == "seseseRRRR."
     cut, whole = (spec for spec in engine.specs if spec.reference)
     assert (cut.trial, cut.digest, cut.load) == (-1, search.plan.digest, search.plan.load)
-    assert (whole.trial, whole.digest, whole.load) == (-2, "fedcba9876543210", WHOLE)
+    assert (whole.trial, whole.digest, whole.load) == (-2, "fedcba9876543210", LOAD_WHOLE)
     assert whole.data == {**cut.data, "digest": whole.digest}
     assert [each.whole for each in search.record.references.values()] == [False, False, False, True]
     found = search.record.references[references.WHOLE]
@@ -291,7 +291,7 @@ def test_a_sweep_that_was_recorded_before_it_gets_it_when_it_goes_on(job: Job) -
 
 def test_where_it_fails_the_others_stand_and_only_it_is_tried_again(job: Job) -> None:
     def dies(spec: TrialSpec, on_epoch: OnEpoch) -> Any:
-        if spec.load == WHOLE:
+        if spec.load == LOAD_WHOLE:
             raise TrialFailedError("out of memory")
         return found(spec, on_epoch)
 

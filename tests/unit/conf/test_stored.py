@@ -66,7 +66,10 @@ def test_a_resumed_command_line_has_the_stored_configuration_and_the_keys_that_m
             composed(f"resume={tmp_path}", argument)
 
 
-@pytest.mark.parametrize("text", ["a: [", "[]", "x: 1", "datasets: i", "datasets: {imdb: 3}", "tuner: []"])
+NESTED = f"tuner: {'[' * 400}1{']' * 400}"  # deeper than its reader goes
+
+
+@pytest.mark.parametrize("text", ["a: [", "[]", "x: 1", "datasets: i", "datasets: {imdb: 3}", "tuner: []", NESTED])
 def test_a_damaged_configuration_is_named(text: str, tmp_path: Path, composed: Callable[..., Job]) -> None:
     (tmp_path / stored.FILE).write_text(text)
     with pytest.raises(ConfigError, match=f"{stored.FILE}: not a configuration"):

@@ -12,12 +12,13 @@ from rich.console import Console
 from conf.schema import ConfigError, Engine
 from pipelines import confirm, sweep
 from sweeps import invocation, journal
-from sweeps.errors import SweepError
+from sweeps.errors import SweepError, TrialFailedError
 from sweeps.search.oracle import Oracle
 from sweeps.session.confirm import Request
 from sweeps.session.session import Session, Sweep, places
 from sweeps.tracking import registration
 from sweeps.trials import gpus
+from sweeps.trials.spec import OnEpoch, TrialResult, TrialSpec
 from tests import fakes
 from tests.conftest import ROOT, composed_job
 from tests.fakes import FakeEngine
@@ -107,6 +108,28 @@ def test_what_a_sweep_lost_is_told_and_no_password_with_it(
     assert "geheim" not in output + recorded + caplog.text
     with pytest.raises(SweepError, match=r"^not everything could be logged; to log the rest: .* outputs/sweep$"):
         session.check_logged()
+
+
+def test_a_store_that_refuses_ends_a_sweep_before_its_first_trial(tmp_path: Path) -> None:
+    (tmp_path / "mlflow.db").mkdir()
+    job, engine = composed_job("model=lstm", "data=imdb", "trials=1"), LosingEngine()
+    searched = fakes.plan(job)
+    one = Sweep(searched, Oracle(job.config, searched.space), [])
+    with pytest.raises(ConfigError, match=r"^tracking\.uri=\S+/mlflow\.db: a folder; "):
+        Session(Console(file=io.StringIO()), serving).conduct([one], engine, "random: 1 trial")  # type: ignore[arg-type]
+    assert engine.specs == []
+    assert not searched.directory.exists()
+
+
+def test_a_model_that_fails_ends_a_sweep_before_anything_is_recorded() -> None:
+    def fail(spec: TrialSpec, on_epoch: OnEpoch) -> TrialResult:
+        raise TrialFailedError("model.build=a.b: must return a keras.Model")
+
+    searched = fakes.plan(composed_job("model=lstm", "data=imdb", "trials=1", "references=none"))
+    session = Session(Console(file=io.StringIO()), serving)
+    with pytest.raises(ConfigError, match=r"^imdb: the model with the defaults .* fails: model\.build=a\.b: "):
+        session._search([searched], [[]], LosingEngine(fail))  # type: ignore[arg-type]
+    assert not searched.directory.exists()
 
 
 def test_a_malformed_file_of_dasks_settings_is_one_line(tmp_path: Path) -> None:

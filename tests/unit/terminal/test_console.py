@@ -89,6 +89,17 @@ def test_an_error_is_one_line(error: Callable[[str], Exception], capsys: pytest.
     assert capsys.readouterr().out == ""
 
 
+def test_a_command_prints_no_password(capsys: pytest.CaptureFixture[str]) -> None:
+    def act(console: Console) -> bool:
+        console.print("http://bob:geheim@h")
+        print("http://bob:geheim@h", file=sys.stderr)
+        raise OSError("http://bob:geheim@h")
+
+    with pytest.raises(SystemExit):
+        execute(act)
+    assert capsys.readouterr() == ("http://bob@h\n", "http://bob@h\n")
+
+
 def test_a_command_prints_and_logs_in_any_encoding(monkeypatch: pytest.MonkeyPatch) -> None:
     streams = {name: io.TextIOWrapper(io.BytesIO(), encoding="latin-1") for name in ("stdout", "stderr")}
     for name, stream in streams.items():

@@ -6,6 +6,7 @@ import sqlite3
 import time
 from collections.abc import Callable, Iterator
 from contextlib import closing, contextmanager
+from functools import partial
 from http.server import BaseHTTPRequestHandler, HTTPServer
 from pathlib import Path
 from threading import Thread
@@ -255,7 +256,16 @@ def test_a_host_that_does_not_exist() -> None:
             pytest.skip("no name server answers")
 
 
+@pytest.mark.skipif(not Path("/dev/full").exists(), reason="there is no device that is always full")
 def test_a_full_temporary_folder_is_named(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("tempfile.tempdir", str(tmp_path))
+    monkeypatch.setattr("tempfile.TemporaryFile", partial(open, "/dev/full", "wb"))  # a file can be made
+    for opening in COMMANDS.values():
+        with pytest.raises(ConfigError, match=rf"^the temporary folder {tmp_path}: No space left on device; make room"):
+            opening(store.uri(None))
+
+
+def test_a_temporary_folder_that_is_not_there_is_named(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("tempfile.tempdir", str(tmp_path / "absent"))
     for opening in COMMANDS.values():
         with pytest.raises(ConfigError, match=rf"^the temporary folder {tmp_path}/absent: No such file or directory; "):

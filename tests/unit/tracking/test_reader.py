@@ -6,6 +6,7 @@ from pathlib import Path
 
 import pytest
 from mlflow import MlflowClient
+from mlflow.exceptions import MlflowException
 
 from conf.schema import ConfigError
 from sweeps import journal
@@ -14,6 +15,7 @@ from sweeps.journal import SweepRecord, TrialRecord
 from sweeps.tracking import reader
 from sweeps.tracking.client import search_runs
 from sweeps.tracking.extras import Extras
+from sweeps.tracking.failures import StoreAwayError
 from sweeps.tracking.reader import StoredSweeps
 from tests.tracked import fill_store, small
 
@@ -62,6 +64,16 @@ def test_the_sweep_of_a_trials_run_is_found_and_of_other_runs_it_is_refused(uri:
     with pytest.raises(ConfigError, match="not the run of a trial, but sweep"):
         stored.trial(stored.chosen("a/imdb", "sweep")[0].run)
     with pytest.raises(ConfigError, match=r"^reproduce=0{32}: sqlite:///.* has no such run$"):
+        stored.trial("0" * 32)
+
+
+def test_a_store_that_goes_away_is_not_said_to_have_no_such_run(uri: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    def away(client: MlflowClient, run: str) -> None:
+        raise MlflowException("API request failed") from ConnectionRefusedError(111, "Connection refused")
+
+    stored = StoredSweeps(uri)
+    monkeypatch.setattr(MlflowClient, "get_run", away)
+    with pytest.raises(StoreAwayError, match=rf"^{uri} does not answer: Connection refused$"):
         stored.trial("0" * 32)
 
 

@@ -173,9 +173,10 @@ def test_an_optimizer_that_is_none_is_refused() -> None:
 
 
 def losses_and_types() -> str:
-    """The losses of a short trial, and the types of its weights."""
+    """The losses of a short trial, the types of its weights, and what a builder's own layers may use besides."""
     result = training.run(spec(epochs=2), lambda report: None)
-    return f"{result.curves['train/loss']} { {array.dtype.name for array in result.checkpoint.best_weights} }"
+    types = {array.dtype.name for array in result.checkpoint.best_weights}
+    return f"{result.curves['train/loss']} {types} {keras.config.epsilon()} {keras.config.image_data_format()}"
 
 
 CODE = f"""
@@ -188,7 +189,7 @@ print(losses_and_types())
 
 def test_the_users_own_settings_of_keras_change_nothing(tmp_path: Path) -> None:
     (tmp_path / "keras.json").write_text(
-        '{"floatx": "float64", "epsilon": 0.4, "backend": "jax", "image_data_format": "channels_first"}'
+        '{"floatx": "float64", "epsilon": 0.1, "backend": "jax", "image_data_format": "channels_first"}'
     )
     settings = {
         "KERAS_BACKEND": "torch",

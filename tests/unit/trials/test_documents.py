@@ -47,5 +47,5 @@ def test_a_part_has_the_documents_that_were_chosen(chosen: list[int]) -> None:
 
 
 def test_documents_are_found_across_the_pieces_in_which_their_file_is_read(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(documents, "BLOCK", 3)
+    monkeypatch.setattr(documents, "BLOCK", 3 * WHOLE.itemsize)
     assert len(documents.of(WHOLE)) == len(TEXTS)
