@@ -18,7 +18,8 @@ from hydra.errors import HydraException
 from conf.schema import Config
 
 MULTIRUN = ("-m", "--multirun")
-GROUPS = ("data", "model", "optimizer", "tuner", "stopping", "engine", "experiment")
+GROUPS_OF_ONE = ("model", "optimizer", "tuner", "stopping", "engine")  # of which one option holds
+GROUPS = ("data", *GROUPS_OF_ONE, "experiment")
 
 
 def prepared(arguments: Sequence[str]) -> list[str]:

@@ -34,7 +34,7 @@ from omegaconf.errors import (
 from yaml import YAMLError
 
 from conf import arguments, networks, secrets, stored, tables
-from conf.arguments import GROUPS, MULTIRUN
+from conf.arguments import GROUPS, GROUPS_OF_ONE, MULTIRUN
 from conf.schema import SEARCHABLE, Config, ConfigError, Job, did_you_mean
 
 # Hydra lets only `++` add a key to a mapping, or override a mapping by one with other keys. Anything that is neither a
@@ -45,8 +45,6 @@ FREE_KEYS = re.compile(rf"^\+{{0,2}}(?=({SPACE}|tuner\.))")
 # A hyperparameter, and one that is given a list.
 HYPERPARAMETER = re.compile(rf"^{SPACE}[^.=]+")
 LISTED = re.compile(rf"^\+\+{SPACE}[^.=]+=\[.*\]$")
-
-GROUPS_OF_ONE = ("model", "optimizer", "tuner", "stopping", "engine")  # of which one option holds
 
 # What OmegaConf says -> what that means on a command line.
 MEANINGS = {

@@ -14,6 +14,7 @@ from hydra.core.override_parser.types import Override
 from hydra.types import RunMode
 from omegaconf import DictConfig, OmegaConf, open_dict
 
+from conf.arguments import GROUPS_OF_ONE
 from conf.schema import Config, ConfigError, did_you_mean
 
 OF_ALL = "model.space."  # the hyperparameters of every network; those of one are in `networks.<name>.space`
@@ -69,8 +70,7 @@ def refuse_merged(cfg: DictConfig) -> None:
 
     `cfg` has Hydra's own section, in whose choices a group with several options is missing.
     """
-    groups = ("model", "optimizer", "tuner", "stopping", "engine")
-    missing = [group for group in groups if group not in cfg.hydra.runtime.choices]
+    missing = [group for group in GROUPS_OF_ONE if group not in cfg.hydra.runtime.choices]
     if not missing:
         return
     overrides = [*cfg.hydra.overrides.hydra, *cfg.hydra.overrides.task]

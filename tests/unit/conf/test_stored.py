@@ -78,7 +78,7 @@ def test_a_damaged_configuration_is_named(text: str, tmp_path: Path, composed: C
 
 def test_the_parts_of_a_recorded_configuration_are_read_whatever_else_it_holds() -> None:
     parts = stored.parts(OLD + "key_of_the_future: 3\n", "imdb")
-    assert stored.model(OLD).build == "models.conv_lstm.build"
+    assert [model.build for model in stored.models(OLD)] == ["models.conv_lstm.build"]
     assert list(parts) == ["model", "optimizer", "datasets.imdb"]
     assert isinstance(parts["model"].space["lstm_units"], dict)
     assert parts["model"].space["kernel_size"] == 5
