@@ -15,6 +15,7 @@ COMMANDS = {
     "data": "show the content of a dataset, and its consequences for a sweep",
     "confirm": "retrain the best configurations of a sweep with several seeds",
     "report": "write a page for every sweep in a store",
+    "export": "write the trials of a sweep and their curves as CSV or Parquet",
     "predict": "classify texts with a registered model",
     "ui": "open MLflow's pages at the comparison of the newest sweep's trials",
     "sync": "bring sweeps into a store that did not get them whole",

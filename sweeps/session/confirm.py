@@ -14,7 +14,7 @@ from conf.schema import Config, ConfigError, Engine, Job, Tracking
 from sweeps import files, finalists, invocation, journal
 from sweeps.journal import SweepRecord
 from sweeps.plan import Confirmation, Plan
-from sweeps.session import outputs, trust
+from sweeps.session import outputs, recorded, trust
 from sweeps.session.checks import check, refuse_other_data
 from sweeps.session.plans import plans_of
 from sweeps.session.session import Session, Sweep, workers
@@ -76,11 +76,8 @@ def _oracle(plan: Plan) -> finalists.FixedList:
 
 def _sweeps(request: Request) -> list[SweepRecord]:
     """Read the requested sweeps from the journals here, which may be ahead of the store, otherwise from the store."""
-    if directories := outputs.recorded_here(request.sweep):
-        pasts = [(directory, journal.read(directory)) for directory in directories]
-        records = [SweepRecord.of(directory, past) for directory, past in pasts if past]
-    else:
-        records = _stored_sweeps(request)
+    is_here = bool(outputs.recorded_here(request.sweep))
+    records = recorded.here(request.sweep) if is_here else _stored_sweeps(request)
     if not records or any(record.started.confirms or record.started.held_out == "test" for record in records):
         raise ConfigError(
             f"sweep={request.sweep}: must be a search that compared its trials on validation; "
