@@ -197,6 +197,7 @@ def work(tree: ast.Module) -> Iterator[str]:
 def test_no_module_works_at_import(module: str) -> None:
     allowed = {
         "sweeps.tracking.served_model": ["set_model(Classifier())"],  # MLflow's protocol
+        "text_sweeps": ["for _package in "],  # the same, as an error
         "pipelines": ["if sys.path and "],  # before anything is imported that a folder of the user's could hide
     }
     found = list(work(ast.parse(FILES[module].read_text())))

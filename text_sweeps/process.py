@@ -94,6 +94,12 @@ def _on_terminal() -> bool:
 
 
 def _path() -> list[str]:
-    """Return the path of modules, with this project's first: a folder may have a `conf` or `models` of its own."""
+    """Return the path of modules, with this project's first and the script's own folder last.
+
+    That may have a `hydra` or a `models` of its own. Builders of the user's are found there.
+    """
     root = str(software.root())
-    return [root, *(os.path.abspath(entry) for entry in sys.path if entry != root)]
+    folders = dict.fromkeys(os.path.abspath(entry) for entry in sys.path)
+    script = getattr(sys.modules["__main__"], "__file__", None)
+    own = [folder for folder in (os.path.dirname(os.path.abspath(script or "x")), os.getcwd()) if folder in folders]
+    return [root, *(folder for folder in folders if folder not in (root, *own)), *own]

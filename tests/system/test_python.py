@@ -85,12 +85,10 @@ def test_a_script_trains_the_trials_of_the_command_line_to_the_last_bit_and_agai
 
 
 def test_a_script_runs_once_and_its_process_stays_as_it_was(script: Script, tmp_path: Path) -> None:
-    (tmp_path / "hydra").mkdir()  # of the user's own, which hides no other
-    (tmp_path / "hydra" / "__init__.py").write_text("raise SystemExit('the hydra of somebody else')")
+    (tmp_path / "keras_tuner.py").write_text("raise SystemExit('the keras_tuner of somebody else')")
     process = script(
         """
         import os, signal, sys, threading
-        sys.path[:] = [*sys.path[1:], sys.path[0]]
         loaded = {"tensorflow", "mlflow", "pandas"} & sys.modules.keys()
         def state():
             handlers = [signal.getsignal(number) for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)]
@@ -106,6 +104,15 @@ def test_a_script_runs_once_and_its_process_stays_as_it_was(script: Script, tmp_
     assert "2 of 2 trials completed" in summary
     assert unchanged == "True set()"
     assert (tmp_path / "runs.txt").read_text() == "x"
+
+
+def test_a_module_of_the_users_that_hides_a_package_is_named(script: Script, tmp_path: Path) -> None:
+    (tmp_path / "models.py").write_text("")
+    output, _ = script("").communicate(timeout=WAIT)
+    assert (
+        output.splitlines()[-1]
+        == f"ImportError: {tmp_path}/models.py: hides the models of text-sweeps; rename or move it"
+    )
 
 
 MISTAKES = {
