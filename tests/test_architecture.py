@@ -62,7 +62,8 @@ MAY_IMPORT = {
     "pipelines.data": {"sweeps.trials.spec", "sweeps.text_encoder"},
     "pipelines.data.__main__": {"pipelines.command", "pipelines.data", "sweeps", "conf"},
     "pipelines": {"pipelines.command", "pipelines.data", "sweeps", "conf"},
-    "text_sweeps": {"text_sweeps", "pipelines", "sweeps", "conf"},
+    "text_sweeps": {"sweeps", "conf"},
+    "text_sweeps.child": {"text_sweeps", "pipelines", "sweeps", "conf"},
 }
 NETWORKS = {f"sweeps.trials.{name}" for name in ("building", "training", "evaluation")}
 # Library -> the only places that import it.

@@ -13,7 +13,6 @@ from typing import Any
 
 from conf import arguments as grammar
 from conf.schema import ConfigError, did_you_mean
-from pipelines.data import cache
 from sweeps import files
 from sweeps.errors import reason_of
 
@@ -60,7 +59,7 @@ def _written(frame: Any, name: str, columns: Mapping[str, Any]) -> Path:
         content = kept.to_parquet(index=False, engine="pyarrow")
     except (ValueError, TypeError, ImportError) as error:
         raise ConfigError(f"data: the data frame cannot be written: {reason_of(error)}") from error
-    folder = cache.folder("frames") / hashlib.sha256(content).hexdigest()[: files.DIGEST_LENGTH]
+    folder = files.cache() / "frames" / hashlib.sha256(content).hexdigest()[: files.DIGEST_LENGTH]
     folder.mkdir(mode=0o700, parents=True, exist_ok=True)
     path = folder / f"{name}.parquet"
     if not path.exists():

@@ -119,7 +119,7 @@ MISTAKES = {
     "sweep('model=lstn')": "ConfigError: model=lstn: no such option",
     "sweep(trials=0)": "ConfigError: trials=0: must be at least 1",
     "sweep('resume=outputs/nothing')": "ConfigError: resume=outputs/nothing: no such directory",
-    "load('nothing')": "SweepError: ",
+    "load('nothing')": "ConfigError: tracking.uri=",
 }
 
 
