@@ -233,7 +233,7 @@ def test_a_notebook_runs_a_sweep_and_shows_it(notebook: Callable[..., Any]) -> N
     assert _shown(results, "text/html").count("<tr") == 3
     assert _shown(trials, "text/html").count("completed") == 2
     assert _shown(report, "text/html").startswith("<iframe sandbox srcdoc=")
-    assert _shown(rest, "text/plain") == "((2, 14), set(), True)"
+    assert _shown(rest, "text/plain") == "((2, 11), set(), True)"
     (error,) = mistake.outputs
     assert (error["ename"], error["evalue"]) == ("ConfigError", "trials=-1: must be at least 1")
 
