@@ -12,6 +12,7 @@ from sweeps.terminal.console import escaped
 
 COMMANDS = {
     "sweep": "search the hyperparameters of a model on every configured dataset",
+    "list": "show the sweeps here and in the store: their state, and how to go on",
     "data": "show the content of a dataset, and its consequences for a sweep",
     "confirm": "retrain the best configurations of a sweep with several seeds",
     "report": "write a page for every sweep in a store",
