@@ -79,7 +79,7 @@ def text(asked: Sequence[str], command: str) -> str:
         return _first(command)
     if words == [EVERYTHING]:
         return _everything(command)
-    found = [key for key in _all_keys() if any(word in key.name for word in words)]
+    found = [key for key in all_keys() if any(word in key.name for word in words)]
     lines = [_line(key.assignment, key.description) for key in found]
     return "\n".join(lines) or f"no key has {' or '.join(words)} in its name; all of them: {command} --help all"
 
@@ -114,7 +114,8 @@ def tuner_options(name: str) -> Iterator[Key]:
             yield Key(f"tuner.{option[1]}", option[2], f"of tuner={name}: {option[3]}", "")
 
 
-def _all_keys() -> list[Key]:
+def all_keys() -> list[Key]:
+    """Return every key of the schema, and the options of the tuners."""
     return [*keys(), *(option for tuner in options("tuner") for option in tuner_options(tuner))]
 
 
@@ -132,7 +133,7 @@ def _first(command: str) -> str:
 def _everything(command: str) -> str:
     choices = ["\n".join(_described(group, with_space=group in ("model", "optimizer"))) for group in CHOICES]
     sections: dict[str, list[str]] = {}
-    for key in sorted(_all_keys(), key=lambda key: "." in key.name):  # those without a section first
+    for key in sorted(all_keys(), key=lambda key: "." in key.name):  # those without a section first
         section, _, name = key.name.rpartition(".")
         sections.setdefault(section, []).append(_line(f"{name}={key.default}", key.description))
     titles: dict[str, list[str]] = {}  # of sections with the same keys, together

@@ -1,4 +1,4 @@
-"""The parts that all commands share: key=value arguments, signals, errors in one line, and the exit status."""
+"""The commands, and what all share: key=value arguments, signals, errors in one line, and the exit status."""
 
 from __future__ import annotations
 
@@ -17,6 +17,19 @@ from sweeps import invocation, runtime
 from sweeps.errors import SweepError
 from sweeps.terminal import standard_streams
 from sweeps.terminal.console import Console, Lines, escaped, prepare_streams
+
+COMMANDS = {
+    "sweep": "search the hyperparameters of a model on every configured dataset",
+    "list": "show the sweeps here and in the store: their state, and how to go on",
+    "data": "show the content of a dataset, and its consequences for a sweep",
+    "confirm": "retrain the best configurations of a sweep with several seeds",
+    "report": "write a page for every sweep in a store",
+    "predict": "classify texts with a registered model",
+    "ui": "open MLflow's pages at the comparison of the newest sweep's trials",
+    "sync": "bring sweeps into a store that did not get them whole",
+    "reproduce": "repeat one trial of a store: is every epoch equal?",
+    "completion": "print what lets bash or zsh complete commands, keys and names",
+}
 
 INTERRUPTED = 130  # exit status
 SIGNALS = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)  # Ctrl-C, the end of a job, the end of its terminal
