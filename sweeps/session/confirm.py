@@ -58,6 +58,8 @@ def confirm(request: Request, session: Session) -> list[SweepRecord]:
         searched = plans_of(job, spaces, directory, session.console)
         plans = [_plan(*each) for each in zip(searched, records, confirmations, strict=True)]
         sweeps = [Sweep(plan, _oracle(plan), journal.read(plan.directory)) for plan in plans]
+        for plan in plans:
+            session.check_serving(plan, is_new=False)
         outputs.write_config(directory, job.yaml)
         files.write_text(directory / outputs.COMMAND, json.dumps(_options(request)))
         with workers(config.engine, plans) as engine:
