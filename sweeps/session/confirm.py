@@ -87,7 +87,7 @@ def _sweeps(request: Request) -> list[SweepRecord]:
     if not records or any(record.started.confirms or record.started.held_out == "test" for record in records):
         raise ConfigError(
             f"sweep={request.sweep}: must be a search that compared its trials on validation; "
-            f"{invocation.command('report')} lists all sweeps"
+            f"{invocation.command('list')} shows all sweeps"
         )
     return sorted(records, key=lambda record: record.started.dataset)
 
