@@ -113,14 +113,14 @@ def _table(sweeps: Sequence[Listed]) -> Table:
     table.add_column("dataset", overflow="fold")
     objectives = {sweep.record.started.objective for sweep in sweeps if sweep.record and sweep.record.best}
     shared = objectives.pop() if len(objectives) == 1 else ""
-    for column in ("state", "trials", f"best\n{shared}" if shared else "best", "age"):
+    for column in ("state", "trials", f"best\n{escaped(shared)}" if shared else "best", "age"):
         table.add_column(Text(column), no_wrap=True, justify="left" if column == "state" else "right")
     for sweep in sweeps:
         facts = _facts(sweep)
         trials = "" if facts["trials"] is None else f"{facts['finished']}/{facts['trials']}"
         best = "" if facts["best"] is None else f"{'' if shared else facts['objective'] + ' '}{number(facts['best'])}"
         age = "" if facts["started"] is None else _age(time.time() - facts["started"])
-        state = Text(sweep.state, style=STYLES.get(sweep.state, ""))
+        state = Text(escaped(sweep.state), style=STYLES.get(sweep.state, ""))
         table.add_row(sweep.directory, sweep.dataset, state, trials, best, age)
     return table
 
