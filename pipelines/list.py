@@ -118,7 +118,8 @@ def _table(sweeps: Sequence[Listed]) -> Table:
     for sweep in sweeps:
         facts = _facts(sweep)
         trials = "" if facts["trials"] is None else f"{facts['finished']}/{facts['trials']}"
-        best = "" if facts["best"] is None else f"{'' if shared else facts['objective'].removeprefix('val/') + ' '}{number(facts['best'])}"
+        metric = "" if shared or facts["objective"] is None else f"{facts['objective'].removeprefix('val/')} "
+        best = "" if facts["best"] is None else f"{metric}{number(facts['best'])}"
         age = "" if facts["started"] is None else _age(time.time() - facts["started"])
         state = Text(escaped(sweep.state), style=STYLES.get(sweep.state, ""))
         table.add_row(sweep.directory, sweep.dataset, state, trials, best, age)
