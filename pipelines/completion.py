@@ -1,7 +1,7 @@
 """What lets bash or zsh complete commands, keys, options, datasets and sweeps after the Tab key.
 
-    eval "$(text-sweeps completion bash)"      a line for ~/.bashrc
-    eval "$(text-sweeps completion zsh)"       a line for ~/.zshrc, after compinit
+    eval "$(python -m pipelines.completion bash)"      a line for ~/.bashrc
+    eval "$(python -m pipelines.completion zsh)"       a line for ~/.zshrc, after compinit
 
 It is a function of the shell: nothing of this project is started when the Tab key is pressed.
 """
