@@ -215,6 +215,19 @@ def test_the_axes_of_several_networks_are_what_the_trials_of_all_have() -> None:
     assert _searched(records.started()) == (["embedding_dim", "lstm_units", "dropout", "learning_rate"], {})
 
 
+def test_the_view_of_several_networks_has_a_chart_of_the_hyperparameters_of_each() -> None:
+    started = records.several(trials=0, accuracy=lambda values, rng: 0.5).started
+    tracker = opened(small())
+    tracker.catch_up(Path("outputs/several/imdb"), [started])
+    tracker.close()
+    searched, networks = _searched(started)
+    view = comparison_page.Comparison(started.sweep, started.objective, searched, digest=started.digest)
+    with_networks = comparison_page.of_sweep(view._replace(networks=networks))
+    assert with_networks.value != comparison_page.of_sweep(view).value
+    (experiment,) = {run.info.experiment_id for run in runs("sweep")}
+    assert client().get_experiment(experiment).tags[with_networks.tag] == with_networks.value
+
+
 def test_a_failed_trial_is_failed_with_reason_and_traceback() -> None:
     def diverge(spec: TrialSpec, on_epoch: OnEpoch) -> TrialResult:
         if spec.trial == 1:
