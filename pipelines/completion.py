@@ -29,7 +29,8 @@ OPTIONS = {
     "reproduce": ("tracking.uri", "engine.threads", "engine.memory", "engine.workers"),
 }
 CONFIGURED = ("sweep", "data")
-VALUES = {"format": ("table", "json", "csv", "parquet"), "open": ("true", "false")}  # of keys that are not of the configuration
+# Of keys that are not of the configuration.
+VALUES = {"format": ("table", "json", "csv", "parquet"), "open": ("true", "false")}
 FLAGS = ("--help", "--cfg", "-m")
 
 CORE = """
