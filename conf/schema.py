@@ -25,7 +25,7 @@ Value = int | float | str | bool  # of a hyperparameter
 Values = Mapping[str, Value]  # hyperparameter -> value
 
 # Keys that may change when a sweep is resumed: none of them decides the outcome of a trial.
-RESUMABLE = ("trials", "minutes", "target", "references", "order", "engine", "tracking")
+RESUMABLE = ("trials", "minutes", "target", "references", "order", "engine", "tracking", "ui")
 # Keywords that a dataset's `read` function may have; it is called with those that it names.
 READ_KEYWORDS = ("name", "source", "archive", "url", "sha256", "num_words", "maxlen", "num_classes")
 # Keys of `Data` that only tables have, and those that only documents have which a function reads.
@@ -185,6 +185,7 @@ class Config:
     objective: str = "val/accuracy"  # see `sweeps.metrics`
     references: str = _one_of("linear", "linear", "none")
     order: bool = False  # whether each sweep is followed by a confirmation that measures the worth of the words' order
+    ui: bool = False  # whether a page shows the sweeps while they run
     dry_run: bool = False
     resume: str | None = None
     reproduce: str | None = None

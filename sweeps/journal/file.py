@@ -15,6 +15,8 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
+import psutil
+
 from conf.schema import NETWORK
 from sweeps.errors import SweepError
 from sweeps.files import sync_directory
@@ -34,8 +36,9 @@ from sweeps.journal.record import SweepRecord, TrialRecord
 FILE = "journal.jsonl"
 LOCK = "lock"
 BEGINNING = b'{"event": "sweep_started"'
-OWNER = re.compile(r"process \d+ on ")  # the beginning of a lock
+OWNER = re.compile(r"process (\d+) on ")  # the beginning of a lock
 LONGEST_OWNER = 200  # characters that are read of it
+CLOCK_ERROR = 2.0  # seconds between two clocks that both tell when something happened
 
 
 class JournalError(SweepError):
@@ -62,6 +65,29 @@ def locked(directory: Path) -> Iterator[None]:
         lock.write(f"process {os.getpid()} on {socket.gethostname()}")
         lock.flush()
         yield
+
+
+def is_held(directory: Path) -> bool:
+    """Whether a process holds a directory of sweeps, as far as its lock says; it is not touched.
+
+    To try the lock would hold it for an instant, in which a sweep that starts would be refused. A process on another
+    machine counts as alive.
+    """
+    try:
+        lock = directory / LOCK
+        with lock.open(errors="replace") as file:
+            owner = file.read(LONGEST_OWNER)
+        written = lock.stat().st_mtime
+        holder = OWNER.match(owner)
+        if holder is None:
+            return False
+        if owner[holder.end() :].strip() != socket.gethostname():
+            return True
+        process = psutil.Process(int(holder[1]))
+        # A later process may have got the number of the one that wrote it.
+        return process.status() != psutil.STATUS_ZOMBIE and process.create_time() <= written + CLOCK_ERROR
+    except (OSError, OverflowError, psutil.Error):
+        return False
 
 
 class Journal:
@@ -102,28 +128,55 @@ class Journal:
         self._file.close()
 
 
+class Follower:
+    """Reads a journal as it grows: each line once, however often it is asked.
+
+    `record` has all events so far; None before the first.
+    """
+
+    def __init__(self, directory: Path) -> None:
+        self.record: SweepRecord | None = None
+        self._directory = directory
+        self._path = directory / FILE
+        self._read = 0  # bytes
+        self._lines = 0
+
+    def events(self) -> Iterator[Event]:
+        """Yield the events that no call has yielded so far; none where no journal was begun.
+
+        A half-written last line is left for a later call. Raises `JournalError` for a damaged line, and for one that a
+        later version of this project wrote.
+        """
+        if not self._path.exists():
+            return
+        with self._path.open("rb") as file:
+            file.seek(self._read)
+            for line in file:
+                if not line.endswith(b"\n"):
+                    return
+                event = self._take_in(line)
+                self._read += len(line)
+                self._lines += 1
+                yield event
+
+    def _take_in(self, line: bytes) -> Event:
+        place = f"{self._path}, line {self._lines + 1}"
+        try:
+            event = from_entry(json.loads(line))
+            self.record = _follow(self.record, event, self._directory)
+        except LaterFormatError as error:
+            raise JournalError(f"{place}: written by a later version of text-sweeps: {error}") from error
+        except (ValueError, RecursionError) as error:
+            raise JournalError(f"{place} is damaged: {error}") from error
+        return event
+
+
 def read(directory: Path) -> list[Event]:
     """Return every event of a journal, the `SweepStarted` first; an empty list where no journal was begun.
 
-    A half-written last line is ignored. Raises `JournalError` for a damaged earlier line, and for one that a later
-    version of this project wrote.
+    A half-written last line is ignored. Raises `JournalError` as `Follower.events` does.
     """
-    path = directory / FILE
-    if not path.exists():
-        return []
-    lines = path.read_bytes().split(b"\n")[:-1]  # text behind the last newline was never finished
-    events: list[Event] = []
-    record: SweepRecord | None = None
-    for number, line in enumerate(lines, start=1):
-        try:
-            event = from_entry(json.loads(line))
-            record = _follow(record, event, directory)
-        except LaterFormatError as error:
-            raise JournalError(f"{path}, line {number}: written by a later version of text-sweeps: {error}") from error
-        except (ValueError, RecursionError) as error:
-            raise JournalError(f"{path}, line {number} is damaged: {error}") from error
-        events.append(event)
-    return events
+    return list(Follower(directory).events())
 
 
 def _follow(record: SweepRecord | None, event: Event, directory: Path) -> SweepRecord:

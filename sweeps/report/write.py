@@ -9,10 +9,9 @@ from sweeps import files
 from sweeps.journal import SweepRecord
 from sweeps.report import confirmation_page, sweep_page
 from sweeps.report.html import Report
+from sweeps.report.page_file import FILE as FILE
 
 log = logging.getLogger(__name__)
-
-FILE = "report.html"
 
 
 def build(record: SweepRecord) -> Report:
