@@ -16,7 +16,7 @@ COMMANDS = {
     "confirm": "retrain the best configurations of a sweep with several seeds",
     "report": "write a page for every sweep in a store",
     "predict": "classify texts with a registered model",
-    "ui": "open MLflow's pages at the comparison of the newest sweep's trials",
+    "ui": "show the running sweeps, and MLflow's pages at the newest sweep's comparison",
     "sync": "bring sweeps into a store that did not get them whole",
     "reproduce": "repeat one trial of a store: is every epoch equal?",
 }

@@ -8,6 +8,7 @@
     python -m pipelines.sweep experiment=article_imdb                the article's own run, nothing searched
     python -m pipelines.sweep resume=outputs/<dir>                   continue where it stopped; more trials=, minutes=
     python -m pipelines.sweep model=conv_lstm order=true             then confirm: is it better, does word order matter?
+    python -m pipelines.sweep model=conv_lstm ui=true                a page with the curves while they grow
     python -m pipelines.sweep model=conv_lstm dry_run=true           what would run, how many parameters, how long
     python -m pipelines.sweep reproduce=<run id>                     repeat one trial of MLflow: is every epoch equal?
     python -m pipelines.sweep --help                                 every key
@@ -19,7 +20,10 @@ resumable, anything else if it failed.
 from __future__ import annotations
 
 import sys
-from collections.abc import Sequence
+import time
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from pathlib import Path
 
 from rich.console import Console
 
@@ -29,7 +33,8 @@ from conf.schema import Job
 from pipelines.command import execute
 from pipelines.data import serving
 from sweeps.journal import SweepRecord
-from sweeps.session import checks, trust
+from sweeps.search.space import Space
+from sweeps.session import checks, outputs, trust
 from sweeps.session import reproduce as repetition
 from sweeps.session.confirm import Request, confirm
 from sweeps.session.session import Session
@@ -52,8 +57,12 @@ def run(jobs: Sequence[Job], console: Console) -> list[SweepRecord]:
 
     Raises `SweepError` at the end if not everything is in the store.
     """
-    session = Session(console, serving.of)
     spaces = [checks.check(job.config) for job in jobs]
+    with _page(jobs, console):
+        return _run(jobs, spaces, Session(console, serving.of))
+
+
+def _run(jobs: Sequence[Job], spaces: Sequence[Mapping[str, Space]], session: Session) -> list[SweepRecord]:
     records = []
     for job, space_of in zip(jobs, spaces, strict=True):
         if job.config.dry_run:
@@ -64,6 +73,22 @@ def run(jobs: Sequence[Job], console: Console) -> list[SweepRecord]:
                 records += confirm(Request(_name(searched), top=1, uri=job.config.tracking.uri), session)
     session.check_logged()
     return records
+
+
+@contextmanager
+def _page(jobs: Sequence[Job], console: Console) -> Iterator[None]:
+    """Show the sweeps on a page during the block, if the command asks for it."""
+    if not any(job.config.ui and not job.config.dry_run for job in jobs):
+        yield
+        return
+    from sweeps.live.feed import Feed
+    from sweeps.live.server import Server
+
+    resumed = [Path(job.config.resume) for job in jobs if job.config.resume]
+    page = Server(Feed(lambda: outputs.all_directories(resumed), since=time.time()))
+    with page.started():
+        console.print(f"the sweeps while they run: {page.address}", soft_wrap=True)
+        yield
 
 
 def _name(records: Sequence[SweepRecord]) -> str:

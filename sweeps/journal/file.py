@@ -85,7 +85,7 @@ def is_held(directory: Path) -> bool:
             return True
         process = psutil.Process(int(holder[1]))
         # A later process may have got the number of the one that wrote it.
-        return process.status() != psutil.STATUS_ZOMBIE and process.create_time() <= written + CLOCK_ERROR
+        return bool(process.status() != psutil.STATUS_ZOMBIE and process.create_time() <= written + CLOCK_ERROR)
     except (OSError, OverflowError, psutil.Error):
         return False
 

@@ -59,7 +59,7 @@ class Server(ThreadingHTTPServer):
     def server_bind(self) -> None:
         """Bind without asking for the machine's name, for which `HTTPServer` may wait for a network."""
         TCPServer.server_bind(self)
-        self.server_name, self.server_port = self.server_address[:2]
+        self.server_name, self.server_port = HOST, int(self.server_address[1])
 
     def handle_error(self, request: object, client_address: object) -> None:
         """Log a fault of this code; a browser that has gone is none."""
@@ -69,7 +69,7 @@ class Server(ThreadingHTTPServer):
 
     @contextmanager
     def started(self) -> Iterator[None]:
-        """Answer during the block, and if it ends in order a moment longer for a page that is open."""
+        """Answer during the block, and if it ends in order a moment longer: a page that is open learns of the end."""
         Thread(target=self.serve_forever, args=(0.1,), name="live page", daemon=True).start()
         try:
             yield

@@ -5,7 +5,7 @@ from __future__ import annotations
 import shlex
 from collections.abc import Iterator
 
-from sweeps import invocation, journal
+from sweeps import invocation
 from sweeps.analysis import against_reference, confirmation, networks, references
 from sweeps.journal import SweepRecord, SweepStarted
 from sweeps.journal.endings import IN_WORDS, MAX_FAILURES

@@ -14,13 +14,24 @@ from sweeps import journal, metrics
 from sweeps.analysis import references
 from sweeps.analysis.pace import seconds_left
 from sweeps.analysis.wording import duration, number
-from sweeps.journal import EpochEnded, Event, JournalError, SweepRecord, TrialEnded, TrialRecord, TrialStarted
+from sweeps.journal import (
+    EpochEnded,
+    Event,
+    JournalError,
+    ReferenceEnded,
+    SweepRecord,
+    TrialEnded,
+    TrialRecord,
+    TrialStarted,
+)
 from sweeps.live import status
 from sweeps.search import space
 from sweeps.search.space import Hyperparameter, searched_values
 
 STEP = 2000  # events that one answer takes in, and that it tells of: a long journal comes in several
 DIGITS = 5  # of a metric
+TESTED = metrics.shown_in("terminal")[0]
+COLUMNS = ("seconds", "hyperparameters")  # the last ones of the table of trials
 
 
 class View:
@@ -80,8 +91,7 @@ class View:
         return None, 0
 
     def _header(self, record: SweepRecord, state: str) -> dict[str, Any]:
-        started, best, now = record.started, record.best, time.time()
-        left = seconds_left(record, now, _minutes(record.config)) if state == status.RUNNING else None
+        started = record.started
         recorded = {name for trial in record.trials.values() for name in trial.curves}
         return {
             "view": self.token,
@@ -92,36 +102,50 @@ class View:
             "status": status.sentence(record, state),
             "verdict": self._found(record),
             "standin": started.source == "standin",
+            "facts": self._facts(record) if state == status.RUNNING else _results(record),
+            "unfinished": "running" if state == status.RUNNING else "cut off",
             "score": _score_name(record),
             "better": metrics.row(started.objective).direction,
+            "columns": list(dict.fromkeys(["trial", "state", "epochs", _score_name(record), TESTED, *COLUMNS])),
             "curves": [name for name in metrics.CURVES if name in recorded],
-            "best": best.trial if best else None,
+            "best": record.best.trial if record.best else None,
             "baseline": record.baseline.trial if record.baseline else None,
-            "left": duration(left) if left is not None else None,
-            "quiet": max(0.0, now - record.sessions[-1][1]),
             "references": [_reference(each) for each in record.references.values()],
+            "failures": [f"trial {_label(trial)}: {trial.reason}" for trial in record.failed],
+        }
+
+    def _facts(self, record: SweepRecord) -> dict[str, str]:
+        now = time.time()
+        left = seconds_left(record, now, _minutes(record.config))
+        quiet = max(0.0, now - record.sessions[-1][1])
+        return {
+            **_results(record),
+            "running now": str(sum(trial.running for trial in record.trials.values())),
+            "time left": f"about {duration(left)}" if left is not None else "not known yet",
+            "last event": f"{duration(quiet)} ago",
         }
 
     def _trial(self, trial: TrialRecord, kept: int) -> dict[str, Any]:
         record = self._journal.record
         assert record is not None
-        tested = metrics.shown_in("terminal")[0]
-        score = trial.test.get(tested) if record.started.confirms else trial.objective
-        curves = {name: [_rounded(value) for value in curve[kept:]] for name, curve in trial.curves.items()}
+        score = trial.test.get(TESTED) if record.started.confirms else trial.objective
+        values = searched_values(self._searched, trial.values)
+        cells = {
+            "trial": _label(trial),
+            "state": f"failed: {trial.reason}" if trial.failed else trial.status,
+            "epochs": f"{trial.epochs_run} of {trial.epochs}",
+            _score_name(record): number(score),
+            TESTED: number(trial.test.get(TESTED)),
+            "seconds": number(trial.cost.get("seconds"), ".0f"),
+            "hyperparameters": ", ".join(f"{name}={_written(value)}" for name, value in values.items()),
+        }
         return {
             "trial": trial.trial,
-            "label": _label(trial),
-            "state": trial.status,
-            "reason": trial.reason if trial.failed else "",
-            "values": {name: _written(value) for name, value in searched_values(self._searched, trial.values).items()},
-            "epochs": trial.epochs,
-            "ran": trial.epochs_run,
-            "best_epoch": trial.best_epoch,
+            "running": trial.running,
             "score": _rounded(score),
-            "tested": _rounded(trial.test.get(tested)),
-            "seconds": _rounded(trial.cost.get("seconds")),
+            "cells": cells,
             "kept": kept,
-            "curves": curves,
+            "curves": {name: [_rounded(value) for value in curve[kept:]] for name, curve in trial.curves.items()},
         }
 
     def _found(self, record: SweepRecord) -> list[str]:
@@ -145,7 +169,17 @@ def _identity(directory: Path) -> tuple[int, int] | None:
 
 
 def _score_name(record: SweepRecord) -> str:
-    return metrics.shown_in("terminal")[0] if record.started.confirms else record.started.objective
+    return TESTED if record.started.confirms else record.started.objective
+
+
+def _results(record: SweepRecord) -> dict[str, str]:
+    best, baseline, objective = record.best, record.baseline, record.started.objective
+    results = {"failed": str(len(record.failed))}
+    if baseline is not None:
+        results = {f"the baseline's {objective}": number(baseline.objective), **results}
+    if best is not None:
+        results = {f"best {objective}": f"{number(best.objective)} (trial {_label(best)})", **results}
+    return results
 
 
 def _label(trial: TrialRecord) -> str:
@@ -155,12 +189,9 @@ def _label(trial: TrialRecord) -> str:
     return f"{trial.trial} ({origin}{', words shuffled' if trial.shuffled else ''})"
 
 
-def _reference(reference: journal.ReferenceEnded) -> dict[str, str]:
-    score = number(reference.scores.get(metrics.shown_in("terminal")[0]))
-    return {
-        "title": references.title(reference),
-        "score": score if reference.completed else f"failed: {reference.reason}",
-    }
+def _reference(reference: ReferenceEnded) -> str:
+    score = f"{TESTED} {number(reference.scores.get(TESTED))}"
+    return f"{references.title(reference)}: {score if reference.completed else f'failed: {reference.reason}'}"
 
 
 def _rounded(value: float | None) -> float | None:
