@@ -55,12 +55,11 @@ function take(answer) {
 }
 
 function connection() {
-  const now = new Date().toLocaleTimeString();
   const gone = `No answer from the server since ${lost?.toLocaleTimeString()}.`
     + (sweep && sweep.state !== "running" ? " This sweep had ended." : " It may have ended with its sweep.")
     + " The command text-sweeps ui shows all sweeps of its folder. Asking again every few seconds …";
-  const waiting = chosen ? "There is no such sweep here." : "No sweep has begun yet; this page will show it.";
-  text(at("connection"), lost ? gone : sweep ? `Last answer of the server: ${now}` : waiting);
+  const waiting = chosen ? "There is no such sweep here." : "No sweep has begun yet. It appears here as soon as it does.";
+  text(at("connection"), lost ? gone : sweep ? "This page follows the sweep's journal." : waiting);
   at("connection").className = lost ? "warning" : "soft";
 }
 
@@ -91,6 +90,7 @@ function list({ sweeps, older }) {
     if (each.report) line.append(element("a", "its report", { href: `report/${each.key}` }));
     return line;
   }));
+  at("others").hidden = sweeps.length === 0;
   text(at("older"), older ? `${older} older ones are not listed; each has its report in its folder.` : "");
 }
 
@@ -177,7 +177,8 @@ function charts() {
 
 function plot(box, unit, description, lines) {
   const points = lines.flatMap(line => line.points), width = box.clientWidth, height = box.clientHeight;
-  if (!points.length) return box.replaceChildren(element("p", "Nothing to draw yet.", { className: "soft" }));
+  if (!points.length) box.replaceChildren(element("p", "Nothing to draw yet.", { className: "soft" }));
+  if (!points.length || !width) return;
   const limit = (axis, of) => points.map(point => point[axis]).reduce((one, two) => of(one, two));
   const [left, right] = [limit(0, Math.min), limit(0, Math.max)];
   const [low, high] = [limit(1, Math.min), limit(1, Math.max)];
@@ -205,7 +206,7 @@ function plot(box, unit, description, lines) {
       named.push(level);
     }
   }
-  return box.replaceChildren(svg);
+  box.replaceChildren(svg);
 }
 
 function ticks(low, high, most, smallest = 0) {

@@ -5,7 +5,6 @@ from __future__ import annotations
 import secrets
 import time
 from functools import cached_property, lru_cache
-from itertools import islice
 from pathlib import Path
 from typing import Any
 
@@ -28,7 +27,9 @@ from sweeps.live import status
 from sweeps.search import space
 from sweeps.search.space import Hyperparameter, searched_values
 
-STEP = 2000  # events that one answer takes in, and that it tells of: a long journal comes in several
+# A long journal comes in several answers, so that none keeps the page, or the sweep's own process, for long.
+STEP = 1000  # events that one answer tells of
+READING = 0.05  # seconds of processor time after which one answer reads no further
 DIGITS = 5  # of a metric
 TESTED = metrics.shown_in("terminal")[0]
 COLUMNS = ("seconds", "hyperparameters")  # the last ones of the table of trials
@@ -41,6 +42,7 @@ class View:
         self.directory = directory
         self.token = secrets.token_hex(8)  # of what was read from this file: a page that has another one starts again
         self.fault = ""  # why nothing more of the journal can be read
+        self._is_read = False  # to the end that it has
         self._journal = journal.Follower(directory)
         self._file = _identity(directory)
         # The trial that each event was about, and how many of its epochs the event left as they were.
@@ -55,11 +57,14 @@ class View:
     def advance(self) -> None:
         """Read on in the journal."""
         try:
-            for event in islice(self._journal.events(), STEP):
+            until, self._is_read = time.thread_time() + READING, False
+            for event in self._journal.events():
                 self._touched.append(self._effect(event))
-            self.fault = ""
+                if time.thread_time() > until:
+                    return
+            self.fault, self._is_read = "", True
         except (JournalError, OSError) as error:
-            self.fault = str(error)
+            self.fault, self._is_read = str(error), True
 
     def changes(self, token: str, since: int, state: str) -> dict[str, Any]:
         """Return what a page shows of the sweep, and of its trials what changed since so many events.
@@ -76,7 +81,7 @@ class View:
             if trial is not None:
                 kept[trial] = min(epochs, kept.get(trial, epochs))
         trials = [self._trial(record.trials[trial], epochs) for trial, epochs in kept.items()]
-        more = until < len(self._touched) or (until - since == STEP and not self.fault)
+        more = until < len(self._touched) or not self._is_read
         return self._header(record, state) | {"events": until, "more": more, "trials": trials}
 
     def _effect(self, event: Event) -> tuple[int | None, int]:
