@@ -22,7 +22,8 @@ def title(started: SweepStarted) -> str:
 
 def sentence(record: SweepRecord, state: str) -> str:
     """Say where a sweep stands, and how one that was cut short goes on."""
-    counted = f"{record.finished} of {record.budget} trials have ended"
+    of_budget = f" of {record.budget}" if record.finished <= record.budget else ""  # a resumed sweep may have fewer
+    counted = f"{record.finished}{of_budget} trials have ended"
     if record.ended is not None:
         early = ENDINGS.get(record.ended.reason)
         ended = f"This sweep has ended early: {early}" if early else "This sweep has ended"

@@ -123,10 +123,14 @@ class View:
         now = time.time()
         left = seconds_left(record, now, _minutes(record.config))
         quiet = max(0.0, now - record.sessions[-1][1])
+        if left is None:
+            words = "not known before a trial has ended"
+        else:  # with none left there may still be references, or another sweep of the command
+            words = f"about {duration(left)}" if left else "no trial is left"
         return {
             **_results(record),
             "running now": str(sum(trial.running for trial in record.trials.values())),
-            "time left": f"about {duration(left)}" if left is not None else "not known yet",
+            "time left": words,
             "last event": f"{duration(quiet)} ago",
         }
 
@@ -183,7 +187,7 @@ def _results(record: SweepRecord) -> dict[str, str]:
     if baseline is not None:
         results = {f"the baseline's {objective}": number(baseline.objective), **results}
     if best is not None:
-        results = {f"best {objective}": f"{number(best.objective)} (trial {_label(best)})", **results}
+        results = {f"best {objective}": f"{number(best.objective)}, trial {_label(best)}", **results}
     return results
 
 
