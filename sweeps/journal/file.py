@@ -36,9 +36,8 @@ from sweeps.journal.record import SweepRecord, TrialRecord
 FILE = "journal.jsonl"
 LOCK = "lock"
 BEGINNING = b'{"event": "sweep_started"'
-OWNER = re.compile(r"process (\d+) on ")  # the beginning of a lock
+OWNER = re.compile(r"process (\d+) on (\S*)")  # the beginning of a lock
 LONGEST_OWNER = 200  # characters that are read of it
-CLOCK_ERROR = 2.0  # seconds between two clocks that both tell when something happened
 
 
 class JournalError(SweepError):
@@ -67,27 +66,19 @@ def locked(directory: Path) -> Iterator[None]:
         yield
 
 
-def is_held(directory: Path) -> bool:
-    """Whether a process holds a directory of sweeps, as far as its lock says; it is not touched.
-
-    To try the lock would hold it for an instant, in which a sweep that starts would be refused. A process on another
-    machine counts as alive.
-    """
+def in_use(directory: Path) -> bool:
+    """Say whether a process holds a directory, which is not held for a moment here unless its owner seems to live."""
     try:
-        lock = directory / LOCK
-        with lock.open(errors="replace") as file:
-            owner = file.read(LONGEST_OWNER)
-        written = lock.stat().st_mtime
-        holder = OWNER.match(owner)
-        if holder is None:
-            return False
-        if owner[holder.end() :].strip() != socket.gethostname():
-            return True
-        process = psutil.Process(int(holder[1]))
-        # A later process may have got the number of the one that wrote it.
-        return bool(process.status() != psutil.STATUS_ZOMBIE and process.create_time() <= written + CLOCK_ERROR)
-    except (OSError, OverflowError, psutil.Error):
-        return False
+        with (directory / LOCK).open("rb") as lock:
+            owner = OWNER.match(lock.read(LONGEST_OWNER).decode(errors="replace"))
+            if owner is None or (owner[2] == socket.gethostname() and not psutil.pid_exists(int(owner[1]))):
+                return False
+            fcntl.flock(lock, fcntl.LOCK_SH | fcntl.LOCK_NB)
+    except BlockingIOError:
+        return True
+    except (OSError, OverflowError):  # it has none, or nobody may look
+        pass
+    return False
 
 
 class Journal:

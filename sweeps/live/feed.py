@@ -110,7 +110,7 @@ class Feed:
         _, started, ended = self._ends[path]
         if started is None:
             return None
-        held = ended is None and journal.is_held(directory.parent)
+        held = ended is None and journal.in_use(directory.parent)
         state = ended.status if ended else status.RUNNING if held else status.INTERRUPTED
         key = hashlib.sha256(str(directory.resolve()).encode()).hexdigest()[:16]
         return Listed(key, directory, status.title(started), started.sweep, started.time, file.st_mtime, state)

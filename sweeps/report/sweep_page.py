@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import shlex
 import time
 from typing import NamedTuple
 
+from sweeps import invocation
 from sweeps.analysis import data_findings
 from sweeps.analysis.summary import SweepSummary
 from sweeps.journal import SweepRecord
@@ -35,7 +37,7 @@ def build(record: SweepRecord) -> Report:
         references=tables.references(sweep),
         data_findings=data_findings,
         suggestions=_suggestions(sweep),
-        command=f"python -m pipelines.confirm sweep={record.started.sweep}",
+        command=f"{invocation.SCRIPT} confirm {shlex.quote(f'sweep={record.started.sweep}')}",
         leaders=tables.leaders(rows, SHOWN),
         leaderboard=rows,
         shown=SHOWN,

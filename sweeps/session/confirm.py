@@ -59,6 +59,8 @@ def confirm(request: Request, session: Session) -> list[SweepRecord]:
         searched = plans_of(job, spaces, directory, session.console)
         plans = [_plan(*each) for each in zip(searched, records, confirmations, strict=True)]
         sweeps = [Sweep(plan, _oracle(plan), journal.read(plan.directory)) for plan in plans]
+        for plan in plans:
+            session.check_serving(plan, is_new=False)
         outputs.write_config(directory, job.yaml)
         files.write_text(directory / outputs.COMMAND, json.dumps(_options(request)))
         with workers(config.engine, plans) as engine:
@@ -85,7 +87,7 @@ def _sweeps(request: Request) -> list[SweepRecord]:
     if not records or any(record.started.confirms or record.started.held_out == "test" for record in records):
         raise ConfigError(
             f"sweep={request.sweep}: must be a search that compared its trials on validation; "
-            f"{invocation.command('report')} lists all sweeps"
+            f"{invocation.command('list')} shows all sweeps"
         )
     return sorted(records, key=lambda record: record.started.dataset)
 

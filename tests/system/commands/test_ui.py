@@ -61,7 +61,9 @@ def test_a_signal_ends_the_server_and_its_children(number: int, command: Command
         printed.append(line.strip())
         if "Ctrl-C" in line:
             break
-    assert printed[4] == f"http://127.0.0.1:{port}/#/experiments"  # no sweep yet, so no comparison
+    assert (
+        printed[4] == f"http://127.0.0.1:{port}/#/experiments?workflowType=machine_learning"
+    )  # no sweep yet, so no comparison
     assert answers(printed[1])
     started = psutil.Process(process.pid).children(recursive=True)
     assert len(started) >= 2  # MLflow and its one worker

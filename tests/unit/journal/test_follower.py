@@ -1,12 +1,8 @@
-"""A journal that is read while it grows, and who writes it."""
+"""A journal that is read while it grows."""
 
 import json
-import os
-import socket
-import time
 from pathlib import Path
 
-import psutil
 import pytest
 
 from sweeps import journal
@@ -47,34 +43,3 @@ def test_a_damaged_line_is_named_each_time_with_its_number(tmp_path: Path) -> No
     for _ in range(2):
         with pytest.raises(JournalError, match="line 3 is damaged"):
             list(follower.events())
-
-
-def test_a_directory_is_held_while_the_process_in_its_lock_lives(tmp_path: Path) -> None:
-    assert not journal.is_held(tmp_path)
-    with journal.locked(tmp_path):
-        assert journal.is_held(tmp_path)
-
-
-@pytest.mark.parametrize(
-    ("content", "held"),
-    [
-        ("", False),
-        ("a file of mine", False),
-        (f"process {2**22 + 1} on {socket.gethostname()}", False),
-        (f"process {10**30} on {socket.gethostname()}", False),
-        (f"process {os.getpid()} on {socket.gethostname()}\n", True),
-        ("process 1 on another-machine", True),
-    ],
-)
-def test_a_lock_names_a_process(content: str, held: bool, tmp_path: Path) -> None:
-    (tmp_path / journal.LOCK).write_text(content)
-    assert journal.is_held(tmp_path) is held
-
-
-def test_a_later_process_with_the_same_number_holds_nothing(tmp_path: Path) -> None:
-    lock = tmp_path / journal.LOCK
-    lock.write_text(f"process {os.getpid()} on {socket.gethostname()}")
-    before = psutil.Process().create_time() - 60
-    os.utime(lock, (before, before))
-    assert before < time.time()
-    assert not journal.is_held(tmp_path)

@@ -1,11 +1,13 @@
 """The list of sweeps, and which of them a page is shown."""
 
+import fcntl
 import json
 import os
 import socket
 import time
 from collections.abc import Sequence
 from pathlib import Path
+from typing import IO
 
 from sweeps import journal
 from sweeps.journal import Event
@@ -16,6 +18,7 @@ from sweeps.report import page_file
 from tests import records
 
 OUTPUTS = Path("outputs")
+HELD: list[IO[str]] = []
 
 
 def all_of_them() -> list[Path]:
@@ -26,9 +29,20 @@ def sweep(name: str, events: Sequence[Event], *, held: bool = False) -> Path:
     directory = OUTPUTS / name / "imdb"
     directory.mkdir(parents=True)
     (directory / journal.FILE).write_text("".join(json.dumps(to_entry(event)) + "\n" for event in events))
-    holder = f"process {os.getpid() if held else 2**22 + 1} on {socket.gethostname()}"
-    (directory.parent / journal.LOCK).write_text(holder)
+    if held:
+        hold(directory.parent)
+    else:
+        (directory.parent / journal.LOCK).write_text(f"process {2**22 + 1} on {socket.gethostname()}")
     return directory
+
+
+def hold(directory: Path) -> None:
+    """Hold a directory to the end of the tests."""
+    lock = (directory / journal.LOCK).open("w")
+    lock.write(f"process {os.getpid()} on {socket.gethostname()}")
+    lock.flush()
+    fcntl.flock(lock, fcntl.LOCK_EX)
+    HELD.append(lock)
 
 
 def begun(name: str, hours: float, *, end: bool = True) -> list[Event]:
@@ -74,7 +88,7 @@ def test_a_sweep_that_is_resumed_runs_again_and_has_then_ended() -> None:
     directory, events = sweep("a", begun("a", 0)), begun("a", 0)
     shown = Feed(all_of_them)
     assert shown.answer({})["sweep"]["state"] == "completed"
-    (directory.parent / journal.LOCK).write_text(f"process {os.getpid()} on {socket.gethostname()}")
+    hold(directory.parent)
     with (directory / journal.FILE).open("a") as file:
         file.write(json.dumps(to_entry(journal.SweepResumed(records.configuration(), 2))) + "\n")
         file.flush()
