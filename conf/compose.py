@@ -207,7 +207,8 @@ def job(cfg: DictConfig, overrides: Sequence[str] = ()) -> Job:
             _complete_settings(cfg)
         _make_paths_absolute(cfg)
         config = OmegaConf.to_object(cfg)
-        cfg.resume = None  # the place of a sweep is no part of its configuration
+        # The place of a sweep, and whether a page shows it, are no part of its configuration.
+        cfg.resume, cfg.ui = None, False
         yaml = stored.written(cfg)
     except (HydraException, OmegaConfBaseException) as error:
         raise ConfigError(explain(error)) from error

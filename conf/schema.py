@@ -25,7 +25,7 @@ Value = int | float | str | bool  # of a hyperparameter
 Values = Mapping[str, Value]  # hyperparameter -> value
 
 # Keys that may change when a sweep is resumed: none of them decides the outcome of a trial.
-RESUMABLE = ("trials", "minutes", "target", "references", "order", "engine", "tracking")
+RESUMABLE = ("trials", "minutes", "target", "references", "order", "engine", "tracking", "ui")
 # Keywords that a dataset's `read` function may have; it is called with those that it names.
 READ_KEYWORDS = ("name", "source", "archive", "url", "sha256", "num_words", "maxlen", "num_classes")
 # Keys of `Data` that only tables have, and those that only documents have which a function reads.
@@ -221,6 +221,7 @@ class Config:
         "linear", "linear models on counts of words, trained beside the networks", "linear", "none"
     )
     order: bool = _key(False, "then confirm each choice, also with the words of each text shuffled: docs/trust.md")
+    ui: bool = _key(False, "a page on this machine shows the sweeps while they run; its address is printed")
     dry_run: bool = _key(False, "only show what would run, and how long")
     resume: str | None = _key(None, "a directory whose sweeps go on where they stopped")
     reproduce: str | None = _key(None, "a trial's run id in MLflow: train it once more, and compare every epoch")

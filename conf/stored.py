@@ -161,6 +161,12 @@ def engine(yaml: str) -> str:
     return str(OmegaConf.select(OmegaConf.create(yaml), "engine.name", default="local"))
 
 
+def minutes(yaml: str) -> float | None:
+    """Return the minutes that a recorded configuration gives its sweeps together."""
+    given = OmegaConf.select(OmegaConf.create(yaml), "minutes")
+    return None if given is None else float(given)
+
+
 def as_yaml(config: Config) -> str:
     """Return the YAML that reproduces a configuration, without its passwords."""
     return written(OmegaConf.structured(config))

@@ -26,7 +26,7 @@ COMMANDS = {
     "report": "write a page for every sweep in a store",
     "export": "write the trials of a sweep and their curves as CSV or Parquet",
     "predict": "classify texts with a registered model",
-    "ui": "open MLflow's pages at the comparison of the newest sweep's trials",
+    "ui": "show the running sweeps, and MLflow's pages at the newest sweep's comparison",
     "sync": "bring sweeps into a store that did not get them whole",
     "reproduce": "repeat one trial of a store: is every epoch equal?",
     "completion": "print what lets bash or zsh complete commands, keys and names",

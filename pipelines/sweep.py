@@ -7,7 +7,10 @@ is in its store, 130 if interrupted and resumable, anything else if it failed.
 from __future__ import annotations
 
 import sys
-from collections.abc import Sequence
+import time
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 from conf import help as keys
@@ -51,15 +54,33 @@ def run(jobs: Sequence[Job], console: Console) -> list[SweepRecord]:
     session = Session(console, serving.of)
     spaces = [checks.check(job.config) for job in jobs]
     records = []
-    for job, space_of in zip(jobs, spaces, strict=True):
-        if job.config.dry_run:
-            session.dry_run(job, space_of)
-        else:
-            records += (searched := session.search(job, space_of))
-            if job.config.order:
-                records += confirm(Request(_name(searched), top=1, uri=job.config.tracking.uri), session)
+    with _page(jobs, console):
+        for job, space_of in zip(jobs, spaces, strict=True):
+            if job.config.dry_run:
+                session.dry_run(job, space_of)
+            else:
+                records += (searched := session.search(job, space_of))
+                if job.config.order:
+                    records += confirm(Request(_name(searched), top=1, uri=job.config.tracking.uri), session)
     session.check_logged()
     return records
+
+
+@contextmanager
+def _page(jobs: Sequence[Job], console: Console) -> Iterator[None]:
+    """Show the sweeps on a page during the block, if the command asks for it."""
+    if not any(job.config.ui and not job.config.dry_run for job in jobs):
+        yield
+        return
+    from sweeps.live.feed import Feed
+    from sweeps.live.server import Server
+    from sweeps.session import outputs
+
+    resumed = [Path(job.config.resume) for job in jobs if job.config.resume]
+    page = Server(Feed(lambda: outputs.all_directories(resumed), since=time.time()))
+    with page.started():
+        console.print(f"the sweeps while they run: {page.address}", soft_wrap=True)
+        yield
 
 
 def _name(records: Sequence[SweepRecord]) -> str:

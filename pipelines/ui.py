@@ -1,10 +1,11 @@
-"""MLflow's pages for the runs of this folder, opened at the comparison of the newest sweep.
+"""The live page of this folder's sweeps, and MLflow's pages for its runs, opened at the newest sweep's comparison.
 
     python -m pipelines.ui                                 the store that sweeps of this folder log to
     python -m pipelines.ui tracking.uri=sqlite:///…/x.db   another store; of a server, only the link is printed
-    python -m pipelines.ui port=5001 open=false            another port; no browser
+    python -m pipelines.ui port=5001 open=false            another port for MLflow; no browser
 
-It is a light server on 127.0.0.1 that runs until Ctrl-C: one worker, no job runner.
+The live page shows the journals in outputs/ while they grow: curves, trials, time left and failures. Both are light
+servers on 127.0.0.1 that run until Ctrl-C.
 """
 
 from __future__ import annotations
@@ -20,6 +21,9 @@ from rich.console import Console
 
 from conf.schema import ConfigError
 from pipelines.command import SIGNALS, execute, read_options, show_help
+from sweeps.live.feed import Feed
+from sweeps.live.server import Server
+from sweeps.session import outputs
 from sweeps.tracking import server, store
 
 KEYS = ("tracking.uri", "port", "open")
@@ -55,10 +59,12 @@ def read_arguments(arguments: Sequence[str]) -> Options:
 
 
 def show(options: Options, console: Console) -> bool:
-    """Serve the store until Ctrl-C, and return True; raises `ConfigError` if that is impossible."""
+    """Serve the live page and the store until Ctrl-C, and return True; raises `ConfigError` if that is impossible."""
     try:
         if options.uri.startswith("http"):
             _open(options.uri.rstrip("/"), options, console)
+            if outputs.all_directories():
+                _serve_live_page(console)
         else:
             _serve(options, console)
     except KeyboardInterrupt:
@@ -68,12 +74,31 @@ def show(options: Options, console: Console) -> bool:
 
 def _serve(options: Options, console: Console) -> NoReturn:
     server.check(options.uri, options.port)
-    console.print(f"starting MLflow on {store.without_password(options.uri)} …", soft_wrap=True)
-    with server.serving(options.uri, options.port) as address:
-        _open(address, options, console)
-        console.print("Ctrl-C ends it.")
-        while True:
-            signal.pause()
+    # Its thread begins only when MLflow's process has begun: a process with one thread is forked safely.
+    page = Server(Feed(outputs.all_directories))
+    with server.serving(options.uri, options.port) as when_it_answers, page.started():
+        _print_live_page(page, console)
+        console.print(f"starting MLflow on {store.without_password(options.uri)} …", soft_wrap=True)
+        _open(when_it_answers(), options, console)
+        _wait(console)
+
+
+def _serve_live_page(console: Console) -> NoReturn:
+    page = Server(Feed(outputs.all_directories))
+    with page.started():
+        _print_live_page(page, console)
+        _wait(console)
+
+
+def _print_live_page(page: Server, console: Console) -> None:
+    console.print("the sweeps of this folder, live:")
+    console.print(f"  {page.address}", soft_wrap=True)
+
+
+def _wait(console: Console) -> NoReturn:
+    console.print("Ctrl-C ends it.")
+    while True:
+        signal.pause()
 
 
 def _open(address: str, options: Options, console: Console) -> None:

@@ -21,6 +21,7 @@ import psutil
 from tests.conftest import ROOT
 
 STARTING = 120  # seconds
+MARK = "STARTED_BY_TEST"  # a variable of the environment
 PASSWORD = secrets.token_hex(8)  # of the database; it stands in no file that a journal could quote
 
 Start = Callable[..., subprocess.Popen[str]]
@@ -30,14 +31,17 @@ Start = Callable[..., subprocess.Popen[str]]
 def processes() -> Iterator[Start]:
     """Yield a function that starts a command as a terminal does, in a process group of its own.
 
-    Its output can be read, and it finds this project's code. Whatever is left of the groups is killed at the end.
+    Its output can be read, and it finds this project's code. Whatever is left of it is killed at the end, also what it
+    started in sessions of their own and left behind: all of them have the same mark in their environment.
     """
     started: list[subprocess.Popen[str]] = []
+    mark = secrets.token_hex(8)
 
     def start(command: Sequence[str | Path], **options: Any) -> subprocess.Popen[str]:
-        environment = {"env": {**os.environ, "PYTHONPATH": str(ROOT), "COLUMNS": "200"}}
+        environment = options.pop("env", {**os.environ, "PYTHONPATH": str(ROOT), "COLUMNS": "200"})
         output = {"stdout": subprocess.PIPE, "stderr": subprocess.STDOUT, "text": True}
-        started.append(subprocess.Popen(command, **(environment | output | options), start_new_session=True))
+        marked = {**environment, MARK: mark}
+        started.append(subprocess.Popen(command, **(output | options), env=marked, start_new_session=True))
         return started[-1]
 
     try:
@@ -45,6 +49,21 @@ def processes() -> Iterator[Start]:
     finally:
         for process in reversed(started):
             end(process)
+        while left := _marked(mark):
+            for process in left:
+                with suppress(psutil.Error):
+                    process.kill()
+            psutil.wait_procs(left, timeout=1)
+
+
+def _marked(mark: str) -> list[psutil.Process]:
+    """The processes that have a mark in their environment."""
+    found = []
+    for process in psutil.process_iter():
+        with suppress(psutil.Error):
+            if process.environ().get(MARK) == mark and process.status() != psutil.STATUS_ZOMBIE:
+                found.append(process)
+    return found
 
 
 def end(process: subprocess.Popen[Any]) -> None:

@@ -44,6 +44,7 @@ MAY_IMPORT = {
     "sweeps.search": {"models.hyperparameters"},
     "sweeps.trials": {"models"},
     "sweeps.analysis": {"sweeps.journal", "sweeps.search.space", "sweeps.search.builders", "sweeps.trials.predictions"},
+    "sweeps.live": {"sweeps.analysis", "sweeps.journal", "sweeps.report.page_file", "sweeps.search.space"},
     "sweeps.report": {"sweeps.analysis", "sweeps.journal", "sweeps.search.space"},
     "sweeps.tracking": {"sweeps.journal", "sweeps.text_encoder", "sweeps.trials"},
     "sweeps.environment": {"sweeps.journal", "sweeps.trials.gpus"},

@@ -15,6 +15,7 @@ from sweeps.journal.events import TrialEnded as TrialEnded
 from sweeps.journal.events import TrialStarted as TrialStarted
 from sweeps.journal.file import FILE as FILE
 from sweeps.journal.file import LOCK as LOCK
+from sweeps.journal.file import Follower as Follower
 from sweeps.journal.file import Journal as Journal
 from sweeps.journal.file import JournalError as JournalError
 from sweeps.journal.file import in_use as in_use

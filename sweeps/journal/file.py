@@ -119,28 +119,55 @@ class Journal:
         self._file.close()
 
 
+class Follower:
+    """Reads a journal as it grows: each line once, however often it is asked.
+
+    `record` has all events so far; None before the first.
+    """
+
+    def __init__(self, directory: Path) -> None:
+        self.record: SweepRecord | None = None
+        self._directory = directory
+        self._path = directory / FILE
+        self._read = 0  # bytes
+        self._lines = 0
+
+    def events(self) -> Iterator[Event]:
+        """Yield the events that no call has yielded so far; none where no journal was begun.
+
+        A half-written last line is left for a later call. Raises `JournalError` for a damaged line, and for one that a
+        later version of this project wrote.
+        """
+        if not self._path.exists():
+            return
+        with self._path.open("rb") as file:
+            file.seek(self._read)
+            for line in file:
+                if not line.endswith(b"\n"):
+                    return
+                event = self._take_in(line)
+                self._read += len(line)
+                self._lines += 1
+                yield event
+
+    def _take_in(self, line: bytes) -> Event:
+        place = f"{self._path}, line {self._lines + 1}"
+        try:
+            event = from_entry(json.loads(line))
+            self.record = _follow(self.record, event, self._directory)
+        except LaterFormatError as error:
+            raise JournalError(f"{place}: written by a later version of text-sweeps: {error}") from error
+        except (ValueError, RecursionError) as error:
+            raise JournalError(f"{place} is damaged: {error}") from error
+        return event
+
+
 def read(directory: Path) -> list[Event]:
     """Return every event of a journal, the `SweepStarted` first; an empty list where no journal was begun.
 
-    A half-written last line is ignored. Raises `JournalError` for a damaged earlier line, and for one that a later
-    version of this project wrote.
+    A half-written last line is ignored. Raises `JournalError` as `Follower.events` does.
     """
-    path = directory / FILE
-    if not path.exists():
-        return []
-    lines = path.read_bytes().split(b"\n")[:-1]  # text behind the last newline was never finished
-    events: list[Event] = []
-    record: SweepRecord | None = None
-    for number, line in enumerate(lines, start=1):
-        try:
-            event = from_entry(json.loads(line))
-            record = _follow(record, event, directory)
-        except LaterFormatError as error:
-            raise JournalError(f"{path}, line {number}: written by a later version of text-sweeps: {error}") from error
-        except (ValueError, RecursionError) as error:
-            raise JournalError(f"{path}, line {number} is damaged: {error}") from error
-        events.append(event)
-    return events
+    return list(Follower(directory).events())
 
 
 def _follow(record: SweepRecord | None, event: Event, directory: Path) -> SweepRecord:

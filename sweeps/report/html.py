@@ -11,9 +11,9 @@ from jinja2 import Environment, FileSystemLoader, StrictUndefined
 
 from sweeps.analysis.wording import number, percent
 from sweeps.errors import SweepError
+from sweeps.report.page_file import is_ours
 
 TEMPLATES = Path(__file__).parent / "templates"
-SIGN = b"--best: #"  # in the style of all pages
 
 
 class Figure(NamedTuple):
@@ -44,7 +44,7 @@ def render(template: str, **content: Any) -> str:
 
 def refuse_foreign(path: Path) -> None:
     """Raise `SweepError` if there is a page that is none of this project's: it must not be written over."""
-    if path.exists() and SIGN not in path.read_bytes():
+    if path.exists() and not is_ours(path):
         raise SweepError(f"{path}: not a page of this command; move it away")
 
 

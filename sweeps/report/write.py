@@ -7,12 +7,12 @@ from pathlib import Path
 
 from sweeps import files
 from sweeps.journal import SweepRecord
-from sweeps.report import confirmation_page, sweep_page
+from sweeps.report import confirmation_page, page_file, sweep_page
 from sweeps.report.html import Report
 
 log = logging.getLogger(__name__)
 
-FILE = "report.html"
+FILE = page_file.FILE
 
 
 def build(record: SweepRecord) -> Report:

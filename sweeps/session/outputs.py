@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import secrets
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager, suppress
 from os.path import samestat
 from pathlib import Path
@@ -67,6 +67,12 @@ def has_begun(directory: Path) -> bool:
     return any(directory.glob(f"*/{journal.FILE}"))
 
 
+def all_directories(others: Sequence[Path] = ()) -> set[Path]:
+    """Return the directory of every sweep that has a journal, here or in other places that hold sweeps."""
+    journals = [path for place in (*OUTPUTS.glob("*"), *others) for path in place.glob(f"*/{journal.FILE}")]
+    return {path.parent for path in journals}
+
+
 def recorded_here(name: str) -> list[Path]:
     """Return the directories of the sweeps of that name: `<directory>/<dataset>`, or all of `<directory>`.
 
@@ -76,7 +82,7 @@ def recorded_here(name: str) -> list[Path]:
     place = OUTPUTS / bare_name
     if (place / journal.FILE).is_file():
         return [place]
-    everything = sorted(path.parent for path in OUTPUTS.glob(f"*/*/{journal.FILE}"))
+    everything = sorted(all_directories())
     below = sorted(path.parent for path in place.glob(f"*/{journal.FILE}"))
     return below or [path for path in everything if bare_name in _names(path)]
 

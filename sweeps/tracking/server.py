@@ -15,7 +15,7 @@ import sys
 import tempfile
 import time
 from base64 import b64encode
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from typing import IO, Any
 from urllib.error import HTTPError
@@ -42,8 +42,11 @@ def check(uri: str, port: int) -> None:
 
 
 @contextmanager
-def serving(uri: str, port: int) -> Iterator[str]:
-    """Serve a store during the block, and yield the address of a server that answers; its children end with it."""
+def serving(uri: str, port: int) -> Iterator[Callable[[], str]]:
+    """Serve a store during the block, and yield a function that returns the server's address once it answers.
+
+    The server's children end with it.
+    """
     command = [sys.executable, "-P", "-m", "mlflow", "server", "--host", HOST, "--port", str(port), "--workers", "1"]
     # With -P, a folder `mlflow` in the working directory is not taken for it.
     # The URI is no argument, which every user of the machine could read: it may hold a password.
@@ -60,8 +63,7 @@ def serving(uri: str, port: int) -> Iterator[str]:
             preexec_fn=_end_with_parent if sys.platform == "linux" else None,  # noqa: PLW1509  # there is one thread
         )
         try:
-            _wait_until_it_answers(server, address, output)
-            yield address
+            yield lambda: _wait_until_it_answers(server, address, output)
         finally:
             _end(server)
 
@@ -103,7 +105,7 @@ def _check_port(port: int) -> None:
             raise ConfigError(f"port={port}: {error.strerror}; give another one, e.g. port={another}") from error
 
 
-def _wait_until_it_answers(server: subprocess.Popen[bytes], address: str, output: IO[str]) -> None:
+def _wait_until_it_answers(server: subprocess.Popen[bytes], address: str, output: IO[str]) -> str:
     until = time.monotonic() + STARTING
     while time.monotonic() < until:
         if server.poll() is not None:
@@ -112,7 +114,7 @@ def _wait_until_it_answers(server: subprocess.Popen[bytes], address: str, output
             raise ConfigError(f"MLflow's server ended with status {server.returncode}: {last.strip()}")
         try:
             with urlopen(f"{address}/health", timeout=5):
-                return
+                return address
         except OSError:
             time.sleep(0.2)
     raise ConfigError(f"MLflow's server does not answer within {STARTING:.0f} s")

@@ -2,42 +2,27 @@
 
 import os
 import re
-import shutil
 import signal
 import sys
-import time
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from contextlib import suppress
 from pathlib import Path
-from typing import NamedTuple, TypeVar
+from typing import NamedTuple
 
 import pytest
 from mlflow import MlflowClient
-from selenium import webdriver
-from selenium.common.exceptions import StaleElementReferenceException
-from selenium.webdriver.chrome.service import Service
 from selenium.webdriver.remote.webdriver import WebDriver
 
 from sweeps.tracking import comparison_page
 from sweeps.tracking.client import search_runs
+from tests import browsing
+from tests.browsing import text_of, until
 from tests.conftest import ROOT
 from tests.servers import free_port, processes
 from tests.system.conftest import Searched
 
-CHROMIUM, DRIVER = shutil.which("chromium"), shutil.which("chromedriver")
 TRIALS = 3
 SEARCHED = ("embedding_dim", "lstm_units", "dropout", "learning_rate")
-FLAGS = (
-    "--headless",
-    "--no-sandbox",
-    "--disable-gpu",
-    "--disable-quic",
-    "--no-first-run",
-    "--disable-background-networking",
-    "--disable-component-update",
-    "--disable-sync",
-    "--window-size=1500,2400",
-)
 # MLflow 3.17 opens a chat beside the page on the first visit; as if it had been closed once.
 CHAT_CLOSED = """
 localStorage.setItem("mlflow.assistant.fab.autoOpenedOnFirstLoad_v1", "true");
@@ -59,12 +44,8 @@ return new Set(drawn.map(shape => shape.getAttribute("d") + getComputedStyle(sha
 HEADERS = "return [...document.querySelectorAll('[role=columnheader]')].map(header => header.innerText.trim())"
 SECTIONS = ("From hyperparameters to test accuracy", "Test accuracy", "Loss", "Accuracy")
 LINE, POINT = ".scatterlayer .trace path.js-line", ".scatterlayer .points path.point"
-PATIENCE = 90  # seconds; the machine may be busy
 
-pytestmark = pytest.mark.skipif(
-    not (CHROMIUM and DRIVER), reason="Chromium is not here (Debian: chromium, chromium-driver)"
-)
-T = TypeVar("T")
+pytestmark = browsing.NEEDED
 
 
 class Shown(NamedTuple):
@@ -99,15 +80,10 @@ def shown(searched: Searched) -> Iterator[Shown]:
 
 @pytest.fixture(scope="module")
 def browser(shown: Shown, tmp_path_factory: pytest.TempPathFactory) -> Iterator[WebDriver]:
-    options = webdriver.ChromeOptions()
-    options.binary_location = str(CHROMIUM)
-    for flag in (*FLAGS, f"--user-data-dir={tmp_path_factory.mktemp('chromium')}"):
-        options.add_argument(flag)
-    driver = webdriver.Chrome(options=options, service=Service(str(DRIVER)))
-    driver.get(shown.address)
-    driver.execute_script(CHAT_CLOSED)
-    yield driver
-    driver.quit()
+    with browsing.chromium(tmp_path_factory.mktemp("chromium")) as driver:
+        driver.get(shown.address)
+        driver.execute_script(CHAT_CLOSED)
+        yield driver
 
 
 @pytest.fixture
@@ -117,24 +93,6 @@ def picture(browser: WebDriver, request: pytest.FixtureRequest, tmp_path: Path) 
     folder = Path(os.environ.get("SCREENSHOTS") or tmp_path)
     folder.mkdir(parents=True, exist_ok=True)
     browser.save_screenshot(str(folder / f"{request.node.name}.png"))
-
-
-def text_of(browser: WebDriver) -> str:
-    """All text on the page."""
-    return str(browser.execute_script("return document.body.innerText"))
-
-
-def until(condition: Callable[[], T], browser: WebDriver, patience: float = PATIENCE) -> T:
-    """Wait for a condition, as the page is drawn piece by piece, and return its value."""
-    deadline = time.monotonic() + patience
-    while True:
-        try:
-            if value := condition():
-                return value
-        except StaleElementReferenceException:
-            pass
-        assert time.monotonic() < deadline, text_of(browser)
-        time.sleep(0.2)
 
 
 def wait_for_saved_view(browser: WebDriver, link: str) -> None:

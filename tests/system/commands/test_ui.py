@@ -1,5 +1,6 @@
 """`python -m pipelines.ui`: a light server that ends with the command, and mistakes in one line."""
 
+import json
 import os
 import signal
 import socket
@@ -7,6 +8,8 @@ import subprocess
 import sys
 from collections.abc import Callable
 from pathlib import Path
+from urllib.error import URLError
+from urllib.request import urlopen
 
 import psutil
 import pytest
@@ -59,14 +62,17 @@ def test_a_signal_ends_the_server_and_its_children(number: int, command: Command
         if "Ctrl-C" in line:
             break
     assert (
-        printed[2] == f"http://127.0.0.1:{port}/#/experiments?workflowType=machine_learning"
+        printed[4] == f"http://127.0.0.1:{port}/#/experiments?workflowType=machine_learning"
     )  # no sweep yet, so no comparison
+    assert answers(printed[1])
     started = psutil.Process(process.pid).children(recursive=True)
     assert len(started) >= 2  # MLflow and its one worker
     listening = {
         c.laddr.ip for child in started for c in child.net_connections("tcp") if c.status == psutil.CONN_LISTEN
     }
     assert listening == {"127.0.0.1"}
+    own = psutil.Process(process.pid).net_connections("tcp")
+    assert {c.laddr.ip for c in own if c.status == psutil.CONN_LISTEN} == {"127.0.0.1"}
     process.send_signal(number)
     process.send_signal(number)  # a terminal that is closed and its shell send one each
     last = process.communicate()[0].splitlines()[-1:]
@@ -76,6 +82,16 @@ def test_a_signal_ends_the_server_and_its_children(number: int, command: Command
         assert last == ["ended"]
         assert process.returncode == 0
     assert [child for child in started if child.is_running() and child.status() != psutil.STATUS_ZOMBIE] == []
+    assert not answers(printed[1])
+
+
+def answers(address: str) -> bool:
+    """Whether the live page answers, without a sweep."""
+    try:
+        with urlopen(f"{address}feed", timeout=20) as answer:
+            return bool(json.load(answer)["sweeps"] == [])
+    except URLError:
+        return False
 
 
 def test_a_port_in_use_is_refused_before_anything_starts(tmp_path: Path, command: Command) -> None:

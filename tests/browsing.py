@@ -1,0 +1,65 @@
+"""Debian's Chromium without a window, and waiting for what a page shows."""
+
+import shutil
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import TypeVar
+
+import pytest
+from selenium import webdriver
+from selenium.common.exceptions import StaleElementReferenceException
+from selenium.webdriver.chrome.service import Service
+from selenium.webdriver.remote.webdriver import WebDriver
+
+CHROMIUM, DRIVER = shutil.which("chromium"), shutil.which("chromedriver")
+FLAGS = (
+    "--headless",
+    "--no-sandbox",
+    "--disable-gpu",
+    "--disable-quic",
+    "--no-first-run",
+    "--disable-background-networking",
+    "--disable-component-update",
+    "--disable-sync",
+    "--window-size=1500,2400",
+)
+PATIENCE = 90  # seconds; the machine may be busy
+NEEDED = pytest.mark.skipif(
+    not (CHROMIUM and DRIVER), reason="Chromium is not here (Debian: chromium, chromium-driver)"
+)
+T = TypeVar("T")
+
+
+@contextmanager
+def chromium(profile: Path) -> Iterator[webdriver.Chrome]:
+    """A browser that ends with the block; its profile is in this folder."""
+    options = webdriver.ChromeOptions()
+    options.binary_location = str(CHROMIUM)
+    for flag in (*FLAGS, f"--user-data-dir={profile}"):
+        options.add_argument(flag)
+    options.set_capability("goog:loggingPrefs", {"browser": "ALL"})
+    driver = webdriver.Chrome(options=options, service=Service(str(DRIVER)))
+    try:
+        yield driver
+    finally:
+        driver.quit()
+
+
+def text_of(browser: WebDriver) -> str:
+    """All text on the page."""
+    return str(browser.execute_script("return document.body.innerText"))
+
+
+def until(condition: Callable[[], T], browser: WebDriver, patience: float = PATIENCE) -> T:
+    """Wait for a condition, as the page is drawn piece by piece, and return its value."""
+    deadline = time.monotonic() + patience
+    while True:
+        try:
+            if value := condition():
+                return value
+        except StaleElementReferenceException:
+            pass
+        assert time.monotonic() < deadline, text_of(browser)
+        time.sleep(0.2)
