@@ -19,6 +19,7 @@ from sweeps.terminal.console import Console, Lines, escaped, prepare_streams
 
 INTERRUPTED = 130  # exit status
 SIGNALS = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)  # Ctrl-C, the end of a job, the end of its terminal
+NO_TENSORFLOW = "TensorFlow is not installed: make install, or pip install '.[cpu]', or '.[cuda]' for NVIDIA's GPUs"
 Handler = Callable[[int, Any], object]
 
 _interrupted = threading.Event()
@@ -45,6 +46,8 @@ def execute(action: Callable[[Console], bool], *, on_signal: Handler | None = No
     except Exception as error:
         if _interrupted.is_set():  # a library in which it struck has raised an error of its own instead
             sys.exit(INTERRUPTED)
+        if isinstance(error, ModuleNotFoundError) and error.name == "tensorflow":
+            sys.exit(f"error: {NO_TENSORFLOW}")
         if not isinstance(error, ConfigError | SweepError | OSError):
             raise
         sys.exit(f"error: {escaped(str(error))}")

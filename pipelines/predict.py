@@ -25,6 +25,7 @@ from rich.table import Table
 from conf.schema import ConfigError, did_you_mean
 from pipelines.command import execute, show_help
 from pipelines.data.texts import read_texts
+from sweeps import software
 from sweeps.terminal.console import escaped
 from sweeps.tracking import store
 from sweeps.trials.native_logs import without_native_logs
@@ -73,6 +74,7 @@ def read_arguments(arguments: Sequence[str]) -> Arguments:
 
 def predict(arguments: Arguments, console: Console) -> bool:
     """Print a prediction for each text, and return True."""
+    software.require("tensorflow")
     from sweeps.tracking import predictor
 
     version = predictor.choose(arguments.uri, arguments.model)
