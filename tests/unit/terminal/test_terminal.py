@@ -404,7 +404,7 @@ def test_the_sweeps_time_counts_every_trial_to_come(
 ) -> None:
     file = io.StringIO()
     searched = planned(composed, "epochs=4")
-    # 20 s for half an epoch, and 3.5 + 2 * 4 epochs to come on one worker.
+    # 61 s for half an epoch, and 3.5 + 2 * 4 epochs to come on one worker.
     timed(
         Console(file=file, width=80), monkeypatch, searched, TrialStarted(0, 1, VALUES, 1, 0, 4), (0, 0.5), seconds=61
     )

@@ -12,13 +12,13 @@ def test_reports_come_at_most_once_a_second_and_only_in_the_block(monkeypatch: p
     monkeypatch.setattr("time.monotonic", lambda: now[0])
     with reported_to(heard.append):
         counter = Steps(FIRST)
-        for done in range(1, 31):
-            now[0] += 0.1
+        for done in range(1, 25):
+            now[0] += 0.125
             counter.done(done)
     now[0] += 5
-    counter.done(31)
-    assert [report.done for report in heard] == [10, 20, 30]
-    assert heard[0] == FIRST._replace(done=10)
+    counter.done(25)
+    assert [report.done for report in heard] == [8, 16, 24]
+    assert heard[0] == FIRST._replace(done=8)
     assert steps.EVERY == 1.0
 
 
