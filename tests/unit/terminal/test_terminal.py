@@ -439,3 +439,22 @@ def test_at_80_columns_a_bar_is_one_line(composed: Callable[..., Job], monkeypat
     assert len(rows) == 3
     assert all(len(row) <= 80 for row in rows)
     assert any("imdb trial 11 (stand-in)" in row and "at most" in row and "val/accuracy 0.7000" in row for row in rows)
+
+
+def test_one_table_has_the_choice_of_every_sweep_of_a_command() -> None:
+    sweeps = [
+        record(*completed(0, 0.5), *completed(1, 0.7), start=started(model="lstm")),
+        record(*completed(0, 0.6), start=started(model="cnn", dataset="reuters", source="standin")),
+        record(*failed(0, "diverged"), start=started(model="gru")),
+    ]
+    table = tables.overview(sweeps)
+    cells = columns(table)
+    assert cells["sweep"] == ["lstm on imdb", "cnn on reuters (stand-in data)", "gru on imdb"]
+    assert cells["trials"] == ["2/3", "1/3", "0/3"]
+    assert cells[OBJECTIVE] == ["0.7000", "0.6000", ""]
+    assert cells["gain"] == ["+0.2000", "", ""]
+    assert cells["test/accuracy"] == ["0.6900", "0.5900", ""]
+    console = Console(file=io.StringIO(), width=80)
+    console.print(table)
+    assert isinstance(console.file, io.StringIO)
+    assert max(map(len, console.file.getvalue().splitlines())) <= 80
