@@ -82,6 +82,7 @@ class Terminal:
     def __init__(self, console: Console, plans: Sequence[Plan] = ()) -> None:
         self._console = console
         self._plans = {plan.sweep: plan for plan in plans}
+        self._width = console.width if console.is_terminal else None  # to which lines are broken
         narrow = console.width < WIDE
         self._bars = Progress(
             _Name(),
@@ -135,7 +136,7 @@ class Terminal:
             case TrialEnded():
                 self._end(record, event.trial)
             case ReferenceEnded():
-                self._print(_reference_line(record, event))
+                self._print(_reference_line(record, event, self._width))
             case SweepEnded():
                 self._remove((started.sweep, None))
 
@@ -172,8 +173,10 @@ class Terminal:
         if ended.failed:
             self._print(Text(escaped(f"{_name(record, trial)} failed: {ended.reason}"), style="red"))
         else:
-            parts = [*_ended(record, ended), *_values(record, ended, self._plans.get(record.started.sweep))]
-            self._print(Text(_filled(parts, self._console.width if self._console.is_terminal else None)))
+            parts = _ended(record, ended)
+            if values := _values(record, ended, self._plans.get(record.started.sweep)):
+                parts = [*parts[:-1], f"{parts[-1]};", *values]
+            self._print(Text(_filled(parts, self._width)))
         self._update_sweep(record)
 
     def _print(self, line: Text) -> None:
@@ -257,11 +260,11 @@ def _ended(record: SweepRecord, trial: TrialRecord) -> list[str]:
     ]
 
 
-def _reference_line(record: SweepRecord, reference: ReferenceEnded) -> Text:
+def _reference_line(record: SweepRecord, reference: ReferenceEnded, width: int | None) -> Text:
     standin = " (stand-in)" if record.started.source == "standin" else ""
     name = f"{record.started.dataset} reference {references.title(reference)}{standin}"
     if not reference.completed:
         return Text(escaped(f"{name} failed: {reference.reason}"), style="red")
     tested = metrics.shown_in("terminal")[0]
     cost = "known from an earlier sweep" if reference.cached else references.time_of(reference)
-    return Text(escaped(f"{name}: {tested} {number(reference.scores.get(tested))}, {cost}"))
+    return Text(_filled([f"{name}:", f"{tested} {number(reference.scores.get(tested))},", cost], width))
