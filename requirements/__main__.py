@@ -17,7 +17,7 @@ from pathlib import Path
 
 HERE = Path(__file__).resolve().parent
 PYTHONS = (3, 11), (3, 14)  # the first one that is supported, and the first one that is not
-# What each brings, as measured on Linux with Python 3.11: gigabytes on the disk, and those of them that are fetched.
+# Gigabytes on the disk, and those of them that are fetched. Measured is the first number; the others are estimates.
 SIZES = {"cpu": (2.1, 0.6), "cuda": (7.0, 3.2)}
 DEV = 0.1
 WORDS = {"cpu": "TensorFlow for processors, as no NVIDIA GPU is here", "cuda": "TensorFlow with CUDA for NVIDIA's GPUs"}
