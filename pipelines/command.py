@@ -35,6 +35,7 @@ COMMANDS = {
 INTERRUPTED = 130  # exit status
 SIGNALS = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)  # Ctrl-C, the end of a job, the end of its terminal
 MODULE = re.compile(r"python -m pipelines\.(\w+)")
+NO_TENSORFLOW = "TensorFlow is not installed: make install, or pip install '.[cpu]', or '.[cuda]' for NVIDIA's GPUs"
 Handler = Callable[[int, Any], object]
 
 _interrupted = threading.Event()
@@ -61,6 +62,8 @@ def execute(action: Callable[[Console], bool], *, on_signal: Handler | None = No
     except Exception as error:
         if _interrupted.is_set():  # a library in which it struck has raised an error of its own instead
             sys.exit(INTERRUPTED)
+        if isinstance(error, ModuleNotFoundError) and error.name == "tensorflow":
+            sys.exit(f"error: {NO_TENSORFLOW}")
         if not isinstance(error, ConfigError | SweepError | OSError):
             raise
         sys.exit(f"error: {escaped(str(error))}")

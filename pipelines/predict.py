@@ -14,18 +14,21 @@ model does not know, words that it does not read because the text is too long, a
 from __future__ import annotations
 
 import json
+import os
 import re
 import sys
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from typing import TYPE_CHECKING, NamedTuple, NoReturn
 
-from rich.console import Console
 from rich.table import Table
 
 from conf.schema import ConfigError, did_you_mean
 from pipelines.command import execute, show_help
 from pipelines.data.texts import read_texts
-from sweeps.terminal.console import escaped
+from sweeps import software
+from sweeps.terminal.console import Console, escaped
+from sweeps.terminal.waiting import Waiting
 from sweeps.tracking import store
 from sweeps.trials.native_logs import without_native_logs
 
@@ -74,10 +77,11 @@ def read_arguments(arguments: Sequence[str]) -> Arguments:
 
 def predict(arguments: Arguments, console: Console) -> bool:
     """Print a prediction for each text, and return True."""
-    from sweeps.tracking import predictor
+    software.require("tensorflow")
+    with _loading("loading the model"), without_native_logs():
+        from sweeps.tracking import predictor
 
-    version = predictor.choose(arguments.uri, arguments.model)
-    with without_native_logs():
+        version = predictor.choose(arguments.uri, arguments.model)
         predictions = predictor.classify(arguments.uri, version, arguments.texts)
     if arguments.format == "json":
         for text, prediction in zip(arguments.texts, predictions, strict=True):
@@ -85,6 +89,16 @@ def predict(arguments: Arguments, console: Console) -> bool:
     else:
         console.print(_table(arguments.texts, predictions, version))
     return True
+
+
+@contextmanager
+def _loading(what: str) -> Iterator[None]:
+    """Say on standard error what is waited for: the answers on standard output may be another program's to read.
+
+    It is a descriptor of its own, because native logs are kept off the usual one meanwhile.
+    """
+    with open(os.dup(2), "w", errors="backslashreplace") as stream, Waiting(Console(stream), what):
+        yield
 
 
 def _as_json(text: str, prediction: Prediction, version: ModelVersion, *, ascii_only: bool) -> str:

@@ -22,6 +22,7 @@ from conf.schema import ConfigError
 from pipelines.command import execute, read_options, show_help
 from sweeps import files
 from sweeps.errors import SweepError
+from sweeps.terminal.waiting import Waiting
 from sweeps.tracking import store
 
 if TYPE_CHECKING:
@@ -54,17 +55,22 @@ def read_arguments(arguments: Sequence[str]) -> Arguments:
 
 def write_reports(arguments: Arguments, console: Console) -> bool:
     """Write the pages; returns whether all of them could be written."""
-    from sweeps.report import html
-    from sweeps.tracking.reader import StoredSweeps
-
     name = arguments.sweep
-    if name is None:
-        html.refuse_foreign(OVERVIEW)
-    stored_sweeps = StoredSweeps(arguments.uri)
-    sweeps = stored_sweeps.sweeps(*KINDS) if name is None else stored_sweeps.chosen(name, *KINDS)
+    with Waiting(console, "reading what the store has"):
+        from sweeps.report import html
+        from sweeps.tracking.reader import StoredSweeps
+
+        if name is None:
+            html.refuse_foreign(OVERVIEW)
+        stored_sweeps = StoredSweeps(arguments.uri)
+        sweeps = stored_sweeps.sweeps(*KINDS) if name is None else stored_sweeps.chosen(name, *KINDS)
     if not sweeps:
         raise ConfigError(f"tracking.uri={arguments.uri}: no sweep was recorded there")
-    records = [record for sweep in sweeps if (record := _write_page(stored_sweeps, sweep, console))]
+    records = []
+    for sweep in sweeps:
+        with Waiting(console, f"writing the page of {sweep.name}"):
+            record = _write_page(stored_sweeps, sweep, console)
+        records += [record] if record else []
     if name is None and records:
         _write_overview(records, console)
     return len(records) == len(sweeps)

@@ -59,9 +59,14 @@ def run(jobs: Sequence[Job], console: Console) -> list[SweepRecord]:
             if job.config.dry_run:
                 session.dry_run(job, space_of)
             else:
-                records += (searched := session.search(job, space_of))
+                records += (found := session.search(job, space_of))
                 if job.config.order:
-                    records += confirm(Request(_name(searched), top=1, uri=job.config.tracking.uri), session)
+                    records += confirm(Request(_name(found), top=1, uri=job.config.tracking.uri), session)
+    searched = [record for record in records if not record.started.confirms]
+    if len(jobs) > 1 and searched:
+        from sweeps.terminal import tables
+
+        console.print(tables.overview(searched))
     session.check_logged()
     return records
 

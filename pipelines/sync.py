@@ -29,6 +29,7 @@ from sweeps.session import extras, outputs
 from sweeps.session.plans import recorded_plan
 from sweeps.session.session import Session
 from sweeps.terminal.sentences import progress_so_far
+from sweeps.terminal.waiting import Waiting
 from sweeps.tracking import store
 
 OPTION = "tracking.uri="
@@ -107,11 +108,12 @@ def sync(directory: Path, uri: str | None, console: Console, *, serving: Sequenc
         last = outputs.store_of(records[0].started.store)
         uri = uri or store.uri(config.tracking.uri, last)
         sweeps = [record.started for record in records]
-        tracker = Tracker(uri, config.tracking.experiment, sweeps=sweeps, extras=extras.from_reports())
-        tracker.wait_until_opened()
-        for record in records:
-            tracker.catch_up(record.directory, pasts[record.directory])
-        complete = tracker.close()
+        with Waiting(console, f"{directory}: logging what the store lacks"):
+            tracker = Tracker(uri, config.tracking.experiment, sweeps=sweeps, extras=extras.from_reports())
+            tracker.wait_until_opened()
+            for record in records:
+                tracker.catch_up(record.directory, pasts[record.directory])
+            complete = tracker.close()
         for record in records:
             if record.ended is not None:
                 report.ensure_written(record)

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import math
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Protocol
@@ -39,7 +39,7 @@ from sweeps.search.ask_tell import AskTell
 from sweeps.trials import early_stopping, predictions, references
 from sweeps.trials.checkpoints import Checkpoints
 from sweeps.trials.engine import Engine, Failed, Finished, Message, Started
-from sweeps.trials.spec import EpochReport, TrialResult, TrialSpec
+from sweeps.trials.spec import EpochReport, StepReport, TrialResult, TrialSpec
 
 TICK = 0.5  # seconds between looks at the clock while no worker sends anything
 
@@ -71,7 +71,7 @@ def run(searches: Sequence[Search], engine: Engine) -> None:
             return
         message = engine.next(TICK)
         if message is not None:
-            sweep = message.sweep if isinstance(message, EpochReport) else message.spec.sweep
+            sweep = message.sweep if isinstance(message, StepReport | EpochReport) else message.spec.sweep
             by_name[sweep].handle(message)
 
 
@@ -118,6 +118,8 @@ class Search:
         listeners: Sequence[Listener] = (),
         past: Sequence[Event] = (),
         references: Sequence[References] = (),
+        *,
+        on_step: Callable[[SweepRecord, int, float], object] | None = None,
     ) -> None:
         self.plan = plan
         self.over = False
@@ -126,6 +128,7 @@ class Search:
         self.record = SweepRecord.of(plan.directory, past) if past else SweepRecord(plan.directory, self._started())
         self._oracle = oracle
         self._listeners = listeners
+        self._on_step = on_step  # hears of a trial and the epochs that it has, with the part of the one that runs
         self._references = references
         self._checkpoints = Checkpoints(plan.directory / "checkpoints")
         self._out: dict[int, TrialSpec] = {}
@@ -190,6 +193,9 @@ class Search:
         match message:
             case Started():
                 self._on_worker[message.spec.trial] = time.monotonic()
+            case StepReport():
+                if self._on_step and self._is_next_epoch(message):
+                    self._on_step(self.record, message.trial, message.epoch - 1 + message.done / message.steps)
             case EpochReport():
                 self._epoch_ended(message)
             case Finished() | Failed() if message.spec.reference:
@@ -301,12 +307,14 @@ class Search:
         return spec
 
     def _epoch_ended(self, report: EpochReport) -> None:
-        trial = self.record.trials[report.trial]
-        current = report.trial in self._out and report.attempt == trial.attempt
         # Dask may run a task again by itself. A trial is a pure function, so the same epochs come again and are known.
-        if current and report.epoch == trial.epochs_run + 1:
+        if self._is_next_epoch(report):
             self._target_reached |= self._reaches_target(report.metrics[self.plan.reported_metric])
             self._emit(EpochEnded(report.trial, report.attempt, report.epoch, dict(report.metrics)))
+
+    def _is_next_epoch(self, report: StepReport | EpochReport) -> bool:
+        trial = self.record.trials[report.trial]
+        return report.trial in self._out and (report.attempt, report.epoch) == (trial.attempt, trial.epochs_run + 1)
 
     def _completed(self, spec: TrialSpec, result: TrialResult) -> None:
         # A result can overtake the report of its last epoch.

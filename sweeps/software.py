@@ -19,6 +19,7 @@ from pathlib import Path
 CODE = ("conf", "models", "pipelines", "sweeps")  # the packages of this project
 SUFFIXES = (".py", ".yaml", ".json", ".html")  # of the files that a command reads
 INSTALLED = ("dist-packages", "site-packages")  # folders
+SAME_AS = {"tensorflow": "tensorflow-cpu"}  # the same code, built for processors alone
 DIGITS = 12  # of a file's SHA-256
 
 
@@ -31,11 +32,23 @@ def versions(packages: Iterable[str]) -> dict[str, str]:
     """Return the versions of Python and of those packages that are installed."""
     installed = {"python": platform.python_version()}
     for package in packages:
-        try:
-            installed[package] = metadata.version(package)
-        except metadata.PackageNotFoundError:  # this project, run from a checkout that is not installed
-            continue
+        # Not this project, if it is run from a checkout that is not installed.
+        if (version := _version(package) or _version(SAME_AS.get(package, ""))) is not None:
+            installed[package] = version
     return installed
+
+
+def _version(package: str) -> str | None:
+    try:
+        return metadata.version(package)
+    except (metadata.PackageNotFoundError, ValueError):  # the latter for an empty name
+        return None
+
+
+def require(module: str) -> None:
+    """Raise `ModuleNotFoundError`, without the time that importing a module takes, if it is not installed."""
+    if importlib.util.find_spec(module) is None:
+        raise ModuleNotFoundError(f"No module named '{module}'", name=module)
 
 
 def code(functions: Iterable[str] = ()) -> dict[str, str]:

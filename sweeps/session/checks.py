@@ -10,7 +10,7 @@ from pathlib import Path
 
 from conf import stored
 from conf.schema import READ_KEYWORDS, Config, ConfigError, did_you_mean
-from sweeps import environment, invocation
+from sweeps import environment, invocation, software
 from sweeps.journal import Event, SweepStarted
 from sweeps.metrics import OBJECTIVES, row
 from sweeps.plan import Plan
@@ -27,8 +27,10 @@ KERAS_SETTINGS = {
 def check(config: Config) -> dict[str, Space]:
     """Return the search space of each dataset's sweep.
 
-    Raises `ConfigError` for every mistake that shows before anything slow is imported.
+    Raises `ConfigError` for every mistake that shows before anything slow is imported, and `ModuleNotFoundError` if
+    there is no TensorFlow.
     """
+    software.require("tensorflow")
     _check_objective(config)
     _check_keras_settings()
     builders.check_tuner(config.tuner)

@@ -19,6 +19,7 @@ from sweeps.session import outputs, recorded, trust
 from sweeps.session.checks import check, refuse_other_data
 from sweeps.session.plans import plans_of
 from sweeps.session.session import Session, Sweep, workers
+from sweeps.terminal.waiting import Waiting
 from sweeps.tracking import store
 
 if TYPE_CHECKING:
@@ -40,7 +41,8 @@ class Request(NamedTuple):
 
 def confirm(request: Request, session: Session) -> list[SweepRecord]:
     """Train the finalists of each dataset and compare them; returns the confirmations' records."""
-    records = _sweeps(request)
+    with Waiting(session.console, f"reading the sweep {request.sweep}"):
+        records = _sweeps(request)
     confirmations = [
         finalists.confirmation_of(record, request.top, request.seeds, order=request.order) for record in records
     ]
@@ -63,7 +65,7 @@ def confirm(request: Request, session: Session) -> list[SweepRecord]:
             session.check_serving(plan, is_new=False)
         outputs.write_config(directory, job.yaml)
         files.write_text(directory / outputs.COMMAND, json.dumps(_options(request)))
-        with workers(config.engine, plans) as engine:
+        with workers(config.engine, plans, session.console) as engine:
             confirmed, tracker, logged = session.conduct(sweeps, engine, sweeps[0].oracle.description)
         for plan, record in zip(plans, confirmed, strict=True):
             _print(record, session.console)

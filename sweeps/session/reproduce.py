@@ -14,6 +14,7 @@ from sweeps.session import trust
 from sweeps.session.checks import check, refuse_other_data
 from sweeps.session.plans import plans_of
 from sweeps.session.session import workers
+from sweeps.terminal.waiting import Waiting
 from sweeps.tracking import store
 from sweeps.trials.engine import Failed, Finished
 
@@ -22,7 +23,7 @@ if TYPE_CHECKING:
 
     from sweeps.journal import SweepRecord
     from sweeps.trials.dask_engine.engine import DaskEngine
-    from sweeps.trials.spec import TrialResult, TrialSpec
+    from sweeps.trials.spec import StepReport, TrialResult, TrialSpec
 
 
 def reproduce(request: Config, console: Console, named: Mapping[str, str]) -> bool:
@@ -34,7 +35,8 @@ def reproduce(request: Config, console: Console, named: Mapping[str, str]) -> bo
     from sweeps.tracking.reader import StoredSweeps
 
     assert request.reproduce is not None
-    record, number = StoredSweeps(store.uri(request.tracking.uri)).trial(request.reproduce)
+    with Waiting(console, f"reading the run {request.reproduce}"):
+        record, number = StoredSweeps(store.uri(request.tracking.uri)).trial(request.reproduce)
     trial = record.trials[number]
     config = _config(trust.recorded_config(record.config, named, f"run {request.reproduce}"), record, request)
     (plan,) = plans_of(Job(config, stored.as_yaml(config)), check(config), Path("outputs/reproduce"), console)
@@ -45,8 +47,8 @@ def reproduce(request: Config, console: Console, named: Mapping[str, str]) -> bo
     differences = reproduction.environment_differences(recorded, environment.here(plan.functions))
     for line in differences:
         console.print(f"another environment: {line}", soft_wrap=True)
-    with workers(config.engine, [plan]) as engine:
-        outcome = _train(engine, plan.function, spec)
+    with workers(config.engine, [plan], console) as engine:
+        outcome = _train(engine, plan.function, spec, console)
     equal, lines = reproduction.in_words(trial, outcome)
     for line in lines:
         console.print(line, soft_wrap=True)
@@ -69,12 +71,16 @@ def _config(config: Config, record: SweepRecord, request: Config) -> Config:
     return replace(config, datasets={dataset: data}, engine=engine, dry_run=False)
 
 
-def _train(engine: DaskEngine, function: str, spec: TrialSpec) -> TrialResult | Failed:
+def _train(engine: DaskEngine, function: str, spec: TrialSpec, console: Console) -> TrialResult | Failed:
     engine.submit(function, spec)
-    while True:
-        message = engine.next(1)
-        if isinstance(message, Failed):
-            return message
-        if isinstance(message, Finished):
-            result: TrialResult = message.result
-            return result
+    with Waiting(console, f"training {spec.epochs - spec.initial_epoch} epochs") as waiting:
+        while True:
+            message = engine.next(1)
+            if isinstance(message, StepReport):
+                where = f"epoch {message.epoch} of {spec.epochs}, step {message.done} of {message.steps}"
+                waiting.say(f"training: {where}")
+            if isinstance(message, Failed):
+                return message
+            if isinstance(message, Finished):
+                result: TrialResult = message.result
+                return result

@@ -21,6 +21,7 @@ from sweeps.search.space import Space
 from sweeps.session import extras, first_build, outputs
 from sweeps.session.checks import first_event, refuse_another_sweep
 from sweeps.session.plans import plans_of
+from sweeps.terminal.waiting import Waiting
 from sweeps.tracking import store
 from sweeps.trials import gpus
 from sweeps.trials.native_logs import without_native_logs
@@ -47,8 +48,15 @@ class Sweep(NamedTuple):
 
 
 @contextmanager
-def workers(config: Engine, plans: Sequence[Plan]) -> Iterator[DaskEngine]:
+def workers(config: Engine, plans: Sequence[Plan], console: Console) -> Iterator[DaskEngine]:
     """Open the engine for the trials of some plans; its workers load TensorFlow while this process does."""
+    with Waiting(console, "starting the workers") as waiting, _opened(config, plans) as engine:
+        waiting.end()
+        yield engine
+
+
+@contextmanager
+def _opened(config: Engine, plans: Sequence[Plan]) -> Iterator[DaskEngine]:
     try:
         from sweeps.trials.dask_engine.opening import open_engine
     except ValueError as error:  # Dask reads the user's files of settings when it is imported
@@ -102,7 +110,7 @@ class Session:
                     refuse_another_sweep(plan, first_event(past))
                 self.check_serving(plan, is_new=not past)
             outputs.write_config(directory, job.yaml)
-            with workers(config.engine, plans) as engine:
+            with workers(config.engine, plans, self.console) as engine:
                 return self._search(plans, pasts, engine)
 
     def dry_run(self, job: Job, spaces: Mapping[str, Space]) -> None:
@@ -111,8 +119,10 @@ class Session:
         from sweeps.terminal import tables
 
         plans = plans_of(job, spaces, outputs.OUTPUTS / "dry-run", self.console)
-        with workers(job.config.engine, plans) as engine:
-            for plan, estimate in zip(plans, estimates(plans, engine), strict=True):
+        with workers(job.config.engine, plans, self.console) as engine:
+            with Waiting(self.console, "training each size for a few steps"):
+                measured = estimates(plans, engine)
+            for plan, estimate in zip(plans, measured, strict=True):
                 self.console.print(tables.estimate_table(plan, estimate))
 
     @contextmanager
@@ -141,10 +151,17 @@ class Session:
         plans = [sweep.plan for sweep in sweeps]
         tracker = self._tracker(sweeps)
         self._introduce(plans, tracker, engine, description)
-        terminal = Terminal(self.console)
+        terminal = Terminal(self.console, plans)
         address = store.without_password(tracker.uri)
         searches = [
-            driver.Search(plan._replace(store=address), oracle, [tracker, terminal], past, references_of(plan))
+            driver.Search(
+                plan._replace(store=address),
+                oracle,
+                [tracker, terminal],
+                past,
+                references_of(plan),
+                on_step=terminal.on_step,
+            )
             for plan, oracle, past in sweeps
         ]
         limit = None
@@ -192,7 +209,8 @@ class Session:
             serving=lambda: self._serving(plan.dataset, settings),
         )
         try:
-            version = registration.register(uri, record, candidate)
+            with Waiting(self.console, f"registering the model of trial {trial.trial}, and testing it as it is stored"):
+                version = registration.register(uri, record, candidate)
         except (registration.NotRegisteredError, ConfigError) as error:
             self._note_unregistered(record, error, lasting=getattr(error, "lasting", False))
             return False
@@ -249,7 +267,8 @@ class Session:
             Oracle(replace(config, trials=first_event(past).trials) if past else config, plan.space)
             for plan, past in zip(plans, pasts, strict=True)
         ]
-        first_build.check(plans, engine)
+        with Waiting(self.console, "building the model once on a worker"):
+            first_build.check(plans, engine)
         sweeps = [Sweep(*each) for each in zip(plans, oracles, pasts, strict=True)]
         description = f"{config.tuner['name']}: {Oracle(config, plans[0].space).description}"
         records, tracker, logged = self.conduct(sweeps, engine, description)
@@ -284,7 +303,8 @@ class Session:
             extras=extras.from_reports(),
             announce=announce,
         )
-        tracker.wait_until_opened()
+        with Waiting(self.console, "opening MLflow's store"):
+            tracker.wait_until_opened()
         return tracker
 
     def _introduce(self, plans: Sequence[Plan], tracker: Tracker, engine: DaskEngine, description: str) -> None:
@@ -306,7 +326,8 @@ class Session:
     def _finish_logging(self, tracker: Tracker, searches: Sequence[driver.Search], limit: float | None) -> bool:
         from sweeps.report import write as report
 
-        logged = tracker.close(limit)
+        with Waiting(self.console, "logging the rest in MLflow, and writing the report"):
+            logged = tracker.close(limit)
         for search in searches:
             if search.record.ended is not None:  # the tracker has written it already, unless the store is away
                 report.ensure_written(search.record)

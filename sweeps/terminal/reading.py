@@ -11,6 +11,7 @@ from rich.progress import BarColumn, Progress, TaskProgressColumn, TextColumn, T
 from rich.text import Text
 
 from sweeps.terminal.console import escaped
+from sweeps.terminal.waiting import Waiting
 
 QUIET = 2  # seconds of which nothing is said
 LINES = 30  # seconds between two lines where no bar can be drawn
@@ -24,16 +25,19 @@ class Reading:
         columns = (TextColumn("{task.description}"), BarColumn(), TaskProgressColumn(), TimeRemainingColumn())
         self._bar = Progress(*columns, console=console, refresh_per_second=2, transient=True)
         self._task = self._bar.add_task("", total=None)
+        self._waiting = Waiting(console, f"{dataset}: reading the data")
         self._step = ""
         self._first = 0.0, 0  # time and rows when the step was first heard of, perhaps long after it began
         self._next = time.monotonic() + QUIET
 
     def __enter__(self) -> Self:
+        self._waiting.__enter__()
         return self
 
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
+        self._waiting.end()
         if self._bar.live.is_started:  # otherwise Rich would print an empty line
             self._bar.stop()
 
@@ -46,6 +50,7 @@ class Reading:
         self._bar.update(self._task, description=what, completed=done, total=total)
         if now < self._next:
             return
+        self._waiting.end()
         if self._console.is_terminal:
             self._bar.start()
         else:

@@ -15,6 +15,8 @@ from sweeps.terminal.sentences import heading
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping, Sequence
 
+    from rich.console import JustifyMethod
+
     from conf.schema import Values
     from sweeps.analysis.confirmation import Outcome
     from sweeps.estimate import Estimate
@@ -50,6 +52,28 @@ def results(record: SweepRecord) -> Table:
         tested = (number(scores[metric]) if metric in scores else "" for metric in tests)
         objective = scores.get(record.started.objective)
         table.add_row(name, "" if objective is None else number(objective), "", *tested, "", text)
+    return table
+
+
+def overview(records: Sequence[SweepRecord]) -> Table:
+    """Show the choice of each sweep of a command in one row."""
+    tests = metrics.shown_in("terminal")
+    objectives = sorted({record.started.objective for record in records})
+    table = _titled(f"{len(records)} sweeps")
+    for column in ("sweep", "trials", *objectives, "gain", *tests, "epoch"):
+        justify: JustifyMethod = "left" if column == "sweep" else "right"
+        table.add_column(Text(column.replace("/", "/\n")), justify=justify, no_wrap=column != "sweep")
+    for record in records:
+        best, objective = record.best, record.started.objective
+        standin = " (stand-in data)" if record.started.source == "standin" else ""
+        table.add_row(
+            heading(record) + standin,
+            f"{len(record.completed)}/{record.budget}",
+            *(number(best.objective) if best and each == objective else "" for each in objectives),
+            gain(best, record.baseline, objective) if best else "",
+            *(number(best.test.get(name)) if best else "" for name in tests),
+            f"{best.best_epoch}/{best.epochs_run}" if best else "",
+        )
     return table
 
 

@@ -11,7 +11,6 @@ import os
 import tempfile
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
-from importlib import metadata
 from pathlib import Path
 from typing import TYPE_CHECKING, NamedTuple
 
@@ -28,6 +27,7 @@ from mlflow.types import ColSpec, DataType, Schema
 from mlflow.types.schema import Map
 from numpy.typing import NDArray
 
+from sweeps import software
 from sweeps.errors import SweepError
 from sweeps.journal import SweepRecord, TrialRecord
 from sweeps.metrics import is_better
@@ -287,7 +287,9 @@ def _save(network: keras.Model, serving: Serving, model: Model, path: Path) -> N
 
 def _requirements(tokens: str) -> list[str]:
     subwords = () if tokens in ("words", "characters") else ("tokenizers",)
-    return [f"{package}=={metadata.version(package)}" for package in (*model_files.REQUIREMENTS, *subwords)]
+    wanted = (*model_files.REQUIREMENTS, *subwords)
+    versions = software.versions(wanted)
+    return [f"{package}=={versions[package]}" for package in wanted]
 
 
 def _test(uri: str, model: LoggedModel, texts: list[str], labels: NDArray[np.int64], trial: TrialRecord) -> None:

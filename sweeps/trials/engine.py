@@ -1,14 +1,14 @@
 """The protocol between the driver and wherever trials run.
 
-A worker runs one trial at a time. It says when it has started, sends an `EpochReport` after each epoch and returns the
-result; all of these arrive in `Engine.next`, in no promised order.
+A worker runs one trial at a time. It says when it has started, sends a `StepReport` now and then and an `EpochReport`
+after each epoch, and returns the result; all of these arrive in `Engine.next`, in no promised order.
 """
 
 from __future__ import annotations
 
 from typing import Any, NamedTuple, Protocol
 
-from sweeps.trials.spec import EpochReport, TrialSpec
+from sweeps.trials.spec import EpochReport, StepReport, TrialSpec
 
 OUT_OF_MEMORY = "out of memory"  # the beginning of the reason of a failure for want of it
 
@@ -35,7 +35,7 @@ class Failed(NamedTuple):
     lost: bool
 
 
-Message = Started | EpochReport | Finished | Failed
+Message = Started | StepReport | EpochReport | Finished | Failed
 
 
 class Engine(Protocol):

@@ -19,7 +19,7 @@ DRIVER = Path("/proc/driver/nvidia/gpus")  # has a folder for each GPU once NVID
 # On Windows's Linux the driver is outside, and only its own tool can count the GPUs.
 WINDOWS = Path("/dev/dxg")
 ON_PROCESSOR = "trials run on the processor"
-REMEDY = f"TensorFlow's CUDA libraries are not installed: pip install '.[cuda]'; {ON_PROCESSOR}"
+REMEDY = f"TensorFlow's CUDA libraries are not installed: make install TENSORFLOW=cuda; {ON_PROCESSOR}"
 HIDING = ("", "-1", "none", "void", "NoDevFiles")  # values of CUDA_VISIBLE_DEVICES that are to hide all GPUs
 LISTING = 30  # seconds that NVIDIA's tool gets
 

@@ -97,6 +97,17 @@ class EpochReport(NamedTuple):
     metrics: Mapping[str, float]
 
 
+class StepReport(NamedTuple):
+    """A worker's message from within an epoch."""
+
+    sweep: str
+    trial: int
+    attempt: int
+    epoch: int  # the one that runs: 1, 2, …
+    done: int  # steps of its training
+    steps: int  # that it has
+
+
 # A trial calls this after every epoch. The answer is the reason why the trial should end now, or None.
 OnEpoch = Callable[[EpochReport], str | None]
 

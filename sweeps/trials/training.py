@@ -31,10 +31,12 @@ from sweeps.trials.spec import (
     EpochReport,
     OnEpoch,
     Split,
+    StepReport,
     Timing,
     TrialResult,
     TrialSpec,
 )
+from sweeps.trials.steps import Steps
 
 WARM_UP, TIMED = 3, 10  # executions: steps on a processor, `building.STEPS_PER_EXECUTION` steps each on a GPU
 
@@ -176,6 +178,10 @@ def _fit_epoch(
     # Shuffled by (seed, epoch), so that a trial that goes on later sees the batches it would have seen. A `fit` for
     # each epoch costs no more than one for all (4.8 s against 4.8 an epoch of 50 steps, medians of three).
     order = np.random.default_rng([spec.seed, epoch]).permutation(len(data.train.y))
+    steps = -(-len(data.train.y) // spec.batch_size)
+    counter = Steps(StepReport(spec.sweep, spec.trial, spec.attempt, epoch + 1, 0, steps))
+    counting = keras.callbacks.LambdaCallback(on_train_batch_end=lambda step, logs: counter.done(step + 1))
+    counting.async_safe = True  # Keras calls it in a thread that it has for its own callbacks, beside the training
     history = model.fit(
         batches(data.train, spec.batch_size, order),
         initial_epoch=epoch,
@@ -183,6 +189,7 @@ def _fit_epoch(
         shuffle=False,
         validation_data=None if spec.final else batches(data.validation, evaluation.BATCH),
         class_weight=class_weights.of(spec.class_weight, data.train.y),
+        callbacks=[counting],
         verbose=0,
     )
     results = {name: values[-1] for name, values in history.history.items()}

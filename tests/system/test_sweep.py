@@ -87,7 +87,7 @@ def assert_the_store_has(record: SweepRecord, uri: str) -> str:
 
 def assert_the_user_reads(output: str, dataset: str, experiment: str) -> None:
     assert "STAND-IN" in output
-    assert f"{dataset} trial 1: val/accuracy" in output
+    assert f"{dataset} trial 1 (stand-in): val/accuracy" in output
     assert f"{dataset} reference TF-IDF with a linear SVM, C=" in output
     assert "STAND-IN data: A linear model on counts of words (" in output
     link = f"http://127.0.0.1:5000/#/experiments/{experiment}/runs?"

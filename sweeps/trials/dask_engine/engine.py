@@ -17,7 +17,7 @@ from sweeps.trials.dask_engine import worker
 from sweeps.trials.dask_engine.worker import Terms, TrialError, Wanted
 from sweeps.trials.engine import OUT_OF_MEMORY, Failed, Finished, Message, Started
 from sweeps.trials.identity import difference, identity
-from sweeps.trials.spec import EpochReport, TrialSpec
+from sweeps.trials.spec import EpochReport, StepReport, TrialSpec
 
 WAIT_FOR_WORKERS = 60  # seconds
 WAIT_FOR_START = 600  # seconds for a worker's process that is there to connect
@@ -50,7 +50,7 @@ class DaskEngine:
         self._starting = starting
         self._terms = Terms(f"trials-{uuid.uuid4().hex}", functions, dict(identity(functions)), sends_data)
         # Dask's threads put here: the key of a trial that has started, a report, a request, a future that is done.
-        self._messages: queue.SimpleQueue[str | EpochReport | Wanted | Future] = queue.SimpleQueue()
+        self._messages: queue.SimpleQueue[str | StepReport | EpochReport | Wanted | Future] = queue.SimpleQueue()
         self._out: dict[str, TrialSpec] = {}  # Dask key -> spec
         self._where: dict[str, str] = {}  # Dask key -> address of the worker
         self._killed: dict[str, str] = {}  # Dask key -> reason
@@ -122,7 +122,7 @@ class DaskEngine:
         match message:
             case str():
                 return self._started(message)
-            case EpochReport():
+            case StepReport() | EpochReport():
                 return message
             case Wanted():
                 self._send(message)
@@ -198,6 +198,8 @@ class DaskEngine:
         _, message = event
         if "report" in message:
             self._messages.put(EpochReport(**message["report"]))
+        elif "steps" in message:
+            self._messages.put(StepReport(**message["steps"]))
         elif "wanted" in message:
             self._messages.put(Wanted(**message["wanted"]))
         else:

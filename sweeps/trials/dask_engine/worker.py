@@ -15,7 +15,7 @@ from distributed import Worker, get_worker
 
 from sweeps import runtime
 from sweeps.errors import TrialFailedError, reason_of, traceback_of
-from sweeps.trials import gpus
+from sweeps.trials import gpus, steps
 from sweeps.trials.identity import difference, identity
 from sweeps.trials.native_logs import without_native_logs
 from sweeps.trials.spec import EpochReport, TrialSpec
@@ -95,7 +95,8 @@ def call(function: str, spec: TrialSpec, terms: Terms) -> Any:
         if terms.sends_data and spec.cache:
             _fetch_data(worker, spec, topic)
         worker.log_event(topic, {"started": worker.get_current_task()})
-        return called(spec, on_epoch)
+        with steps.reported_to(lambda report: worker.log_event(topic, {"steps": report._asdict()})):
+            return called(spec, on_epoch)
     except Exception as error:
         reason = str(error) if isinstance(error, TrialFailedError) else f"error: {reason_of(error)}"
         failure = TrialError(reason.splitlines()[0], traceback_of(error))

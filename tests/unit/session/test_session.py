@@ -174,8 +174,8 @@ def test_a_model_that_fails_ends_a_sweep_before_anything_is_recorded() -> None:
 
 def test_a_malformed_file_of_dasks_settings_is_one_line(tmp_path: Path) -> None:
     (tmp_path / "dask.yaml").write_text("distributed: [unclosed\n")
-    code = "from conf.schema import Engine; from sweeps.session import session"
-    code += "; session.workers(Engine('local'), []).__enter__()"
+    code = "from rich.console import Console; from conf.schema import Engine; from sweeps.session import session"
+    code += "; session.workers(Engine('local'), [], Console()).__enter__()"
     environment = {**os.environ, "PYTHONPATH": str(ROOT), "DASK_CONFIG": str(tmp_path)}
     ended = subprocess.run([sys.executable, "-c", code], env=environment, capture_output=True, text=True, check=False)
     last = ended.stderr.splitlines()[-1]

@@ -346,3 +346,115 @@ def test_an_estimate_has_the_sizes_and_the_time_of_all_trials(composed: Callable
         "model": ["smallest", "largest"], "parameters": ["1,000", "20,000"], "seconds/epoch": ["0.2", "2.0"],
         "hyperparameters": ["units=2", "units=9"],
     }  # fmt: skip
+
+
+def planned(composed: Callable[..., Job], *arguments: str) -> Any:
+    searched = plan(composed("model=lstm", "data=imdb", *arguments))
+    return searched._replace(sweep="s/imdb")
+
+
+def timed(
+    console: Console,
+    monkeypatch: pytest.MonkeyPatch,
+    plan: Any,
+    *events: Event | tuple[int, float],
+    seconds: float = 10,
+) -> None:
+    """Show events, or positions within a trial's epochs, of which each comes some seconds after the last one."""
+    now = [0.0]
+    monkeypatch.setattr("time.monotonic", lambda: now[0])
+    first = started(source=plan.source)
+    record = SweepRecord.of(Path(), [first])
+    with Terminal(console, [plan]) as listener:
+        listener.on_event(record, first)
+        for event in events:
+            now[0] += seconds
+            if isinstance(event, tuple):
+                listener.on_step(record, *event)
+            else:
+                record.add(event)
+                listener.on_event(record, event)
+
+
+def pictured(text: str) -> str:
+    """The last picture, without colours."""
+    return re.sub(r"\x1b\[[0-9;?]*[a-zA-Z]", "", text.rpartition(ERASE_LINE)[2])
+
+
+VALUES: dict[str, Value] = {"embedding_dim": 100, "lstm_units": 140, "dropout": 0.25, "learning_rate": 0.00149804123}
+
+
+def test_a_bar_moves_within_an_epoch_and_says_how_long_the_trial_takes_at_most(
+    composed: Callable[..., Job], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("TERM", "xterm")
+    file = io.StringIO()
+    begun = TrialStarted(0, 1, VALUES, 1, 0, 4)
+    timed(Console(file=file, width=80, terminal=True), monkeypatch, planned(composed), begun, (0, 0.5))
+    assert "1/4" not in pictured(file.getvalue())
+    assert "at most 2 min" in pictured(file.getvalue())  # 10 s for half of one of 4 epochs, so 70 s
+    file = io.StringIO()
+    lasting = planned(composed, "stopping=none")
+    timed(Console(file=file, width=80, terminal=True), monkeypatch, lasting, begun, (0, 0.5), (0, 1.0), (0, 3.0))
+    assert "about 5 s" in pictured(file.getvalue())  # two epochs in 10 s; the first, which traces, counts no more
+
+
+def test_the_sweeps_time_counts_every_trial_to_come(
+    composed: Callable[..., Job], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    file = io.StringIO()
+    searched = planned(composed, "epochs=4")
+    # 61 s for half an epoch, and 3.5 + 2 * 4 epochs to come on one worker.
+    timed(
+        Console(file=file, width=80), monkeypatch, searched, TrialStarted(0, 1, VALUES, 1, 0, 4), (0, 0.5), seconds=61
+    )
+    assert file.getvalue() == "imdb: 0 of 3 trials finished, 1 running, at most 24 min left\n"
+
+
+@pytest.mark.parametrize("width", [60, 80, 100, 140])
+@pytest.mark.parametrize("terminal", [True, False])
+def test_a_trials_line_names_what_was_searched_and_stand_in_data(
+    width: int, terminal: bool, composed: Callable[..., Job], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("TERM", "xterm")
+    file = io.StringIO()
+    begun, *others = completed(0, 0.5, VALUES)
+    timed(Console(file=file, width=width, terminal=terminal), monkeypatch, planned(composed), begun, *others)
+    text = re.sub(r"\x1b\[[0-9;?]*[a-zA-Z]", "", file.getvalue())
+    printed = text[text.index("imdb trial 0 (stand-in): val/accuracy") :]
+    ended = printed[: printed.index("learning_rate=0.0015") + 20].splitlines()
+    assert "lstm_units=140" in " ".join(ended)
+    assert len(ended) > 1 if terminal and width <= 80 else width >= 140 or len(ended) == 1 or terminal
+    assert all(len(line) <= width for line in ended) or not terminal
+    assert all(line.startswith("  ") for line in ended[1:])
+
+
+def test_at_80_columns_a_bar_is_one_line(composed: Callable[..., Job], monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("TERM", "xterm")
+    file = io.StringIO()
+    begun = [TrialStarted(trial, 1, VALUES, 1, 0, 20) for trial in (0, 11)]
+    epochs = [EpochEnded(trial, 1, 1, {OBJECTIVE: 0.7}) for trial in (0, 11)]
+    timed(Console(file=file, width=80, terminal=True), monkeypatch, planned(composed), *begun, *epochs)
+    rows = [line.rstrip() for line in pictured(file.getvalue()).splitlines() if "━" in line]
+    assert len(rows) == 3
+    assert all(len(row) <= 80 for row in rows)
+    assert any("imdb trial 11 (stand-in)" in row and "at most" in row and "val/accuracy 0.7000" in row for row in rows)
+
+
+def test_one_table_has_the_choice_of_every_sweep_of_a_command() -> None:
+    sweeps = [
+        record(*completed(0, 0.5), *completed(1, 0.7), start=started(model="lstm")),
+        record(*completed(0, 0.6), start=started(model="cnn", dataset="reuters", source="standin")),
+        record(*failed(0, "diverged"), start=started(model="gru")),
+    ]
+    table = tables.overview(sweeps)
+    cells = columns(table)
+    assert cells["sweep"] == ["lstm on imdb", "cnn on reuters (stand-in data)", "gru on imdb"]
+    assert cells["trials"] == ["2/3", "1/3", "0/3"]
+    assert cells[OBJECTIVE] == ["0.7000", "0.6000", ""]
+    assert cells["gain"] == ["+0.2000", "", ""]
+    assert cells["test/accuracy"] == ["0.6900", "0.5900", ""]
+    console = Console(file=io.StringIO(), width=80)
+    console.print(table)
+    assert isinstance(console.file, io.StringIO)
+    assert max(map(len, console.file.getvalue().splitlines())) <= 80

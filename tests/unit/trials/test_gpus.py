@@ -80,7 +80,7 @@ def test_without_tensorflows_libraries_no_gpu_is_used_and_one_line_names_the_rem
     ids, unused = gpus.gpus()
     assert ids == ()
     assert unused.startswith("2 GPUs not used: ")
-    assert "pip install '.[cuda]'" in unused
+    assert "make install TENSORFLOW=cuda" in unused
     assert "\n" not in unused
 
 
