@@ -1,4 +1,4 @@
-"""How much of each text a trial and the linear references read: where settings of the data are searched, they differ."""
+"""How much of each text a trial and the references read: where settings of the data are searched, they differ."""
 
 from __future__ import annotations
 

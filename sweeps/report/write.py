@@ -22,7 +22,7 @@ def build(record: SweepRecord) -> Report:
 
 
 def write(record: SweepRecord, path: Path, *, figures: Path | None = None) -> Report:
-    """Write the page to `path`, and its figures into the folder `figures` if one is given."""
+    """Write the page to `path`, and its figures with their data into the folder `figures` if one is given."""
     report = build(record)
     path.parent.mkdir(parents=True, exist_ok=True)
     files.write_text(path, report.html)
@@ -30,6 +30,7 @@ def write(record: SweepRecord, path: Path, *, figures: Path | None = None) -> Re
         figures.mkdir(parents=True, exist_ok=True)
         for figure in report.figures:
             (figures / f"{figure.name}.png").write_bytes(figure.png)
+            (figures / f"{figure.name}.csv").write_bytes(figure.csv)
     return report
 
 
