@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 from jinja2 import Environment, FileSystemLoader, StrictUndefined
+from markupsafe import Markup, escape
 
 from sweeps.analysis.wording import number, percent
 from sweeps.errors import SweepError
@@ -42,6 +43,7 @@ def render(template: str, **content: Any) -> str:
     environment.filters |= {
         "embedded": _embedded,
         "download": _download,
+        "breakable": _breakable,
         "number": number,
         "percent": percent,
         "date": _date,
@@ -61,6 +63,11 @@ def _embedded(png: bytes) -> str:
 
 def _download(csv: bytes) -> str:
     return f"data:text/csv;charset=utf-8;base64,{base64.b64encode(csv).decode()}"
+
+
+def _breakable(name: str) -> Markup:
+    """Let a name break after each underscore."""
+    return Markup("_<wbr>").join(map(escape, name.split("_")))
 
 
 def _date(seconds: float) -> str:

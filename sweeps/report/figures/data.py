@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
-from matplotlib.ticker import FuncFormatter
+from matplotlib.ticker import FuncFormatter, MaxNLocator
 
 from sweeps.analysis.summary import SweepSummary
 from sweeps.audit import QUANTILES
@@ -49,7 +49,7 @@ def labels(sweep: SweepSummary) -> Iterator[Figure]:
         xscale="log" if is_logarithmic else "linear",
     )
     if not is_logarithmic:
-        style.whole(axes.xaxis)
+        axes.xaxis.set_major_locator(MaxNLocator(integer=True, min_n_ticks=1))
     axes.xaxis.set_major_formatter(FuncFormatter(_whole))
     axes.tick_params(axis="y", labelsize=6 if len(names) > 20 else 9)
     style.legend(axes)

@@ -151,7 +151,7 @@ def _losses(sweep: SweepSummary, metric: str, name: str) -> Iterator[Figure]:
     if sweep.best is not None and sweep.best.curves.get(metric):
         _curve(axes, sweep.best, metric, color=style.VERMILION, marker="*", linewidth=1.8, label="best")
     axes.set_ylim(top=_top([trial.curves[metric] for trial in trials]))
-    style.whole(axes.xaxis)
+    style.whole(axes.xaxis, max(len(trial.curves[metric]) for trial in trials))
     axes.set(xlabel="epoch", ylabel=f"{name} ({row(metric).unit})")
     style.legend(axes)
     marked = [trial for trial in trials if trial is sweep.best or trial.baseline]

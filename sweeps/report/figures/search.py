@@ -96,11 +96,11 @@ def _best_so_far(sweep: SweepSummary, name: str, title: str, steps: Sequence[flo
             axes.plot([step], [trial.objective], label="baseline", **style.BASELINE)
             axes.axhline(trial.objective, color=style.BLACK, linestyle="--", linewidth=0.8)
     if unit.endswith("(number)"):
-        style.whole(axes.xaxis)
+        style.whole(axes.xaxis, len(steps))
     axes.set(xlabel=unit, ylabel=metrics.axis_label(sweep.objective))
     style.legend(axes)
-    reached = steps[values.index(best[-1])]
-    alt = f"Best {sweep.objective} so far: {best[0]:.4f} at first, {best[-1]:.4f} at the end, reached at {reached:.4g} {unit}"
+    since = steps[values.index(best[-1])]
+    alt = f"Best {sweep.objective} so far: {best[0]:.4f} at first, {best[-1]:.4f} from {since:.4g} {unit} on"
     rows = zip([trial.trial for trial in trials], steps, values, best, strict=True)
     csv = csv_table.table(("trial", unit, sweep.objective, "best so far"), rows)
     return Figure(name, title, alt, style.png(figure), csv)
@@ -128,7 +128,7 @@ def _parallel(
             axes.text(x + 0.02 * x - 0.01, row + 0.12, text, ha=side, va="top", fontsize=7, zorder=5, bbox=LABEL)
     axes.set_yticks(range(len(rows)), rows)
     axes.set(ylim=(len(rows) - 0.4, -0.35), xlim=(-0.02, 1.02), xticks=[])
-    axes.set_xlabel("smallest to largest value, on the scale it is sampled on")
+    axes.set_xlabel("smallest to largest value,\non the scale it is sampled on")
     axes.grid(visible=True, axis="y", alpha=0.8)
     style.legend(axes)
     best = ", ".join(f"{each}={value}" for each, value in searched_values(searched, trials[0].values).items())

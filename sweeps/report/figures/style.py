@@ -86,9 +86,11 @@ def logarithmic(axis: Axis) -> None:
     plain(axis)
 
 
-def whole(axis: Axis) -> None:
-    """Set ticks at whole numbers only, even if the axis has but one of them."""
+def whole(axis: Axis, last: int) -> None:
+    """Set ticks at whole numbers from 1 to the last one only, even if that is the first."""
     axis.set_major_locator(MaxNLocator(integer=True, min_n_ticks=1))
+    margin = max(0.5, 0.02 * last)
+    axis.set_view_interval(0.5, last + margin, ignore=True)
 
 
 def plain(axis: Axis) -> None:
