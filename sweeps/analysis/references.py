@@ -20,6 +20,7 @@ TITLES = {
 }
 SAME_MODEL = {"svm_whole": "svm"}  # what it is on the texts as trials get them
 TESTED = "test/accuracy"
+FEW_CUT = 0.01  # of the texts: where fewer are cut, a shorter maxlen may be suggested
 Z = NormalDist().inv_cdf((1 + statistics.LEVEL) / 2)
 
 
@@ -197,7 +198,7 @@ def _remedies(record: SweepRecord) -> str:
         return ""
     facts, key, searched = audit.of(record.started.audit), f"datasets.{record.started.dataset}", _searched(record)
     remedies = []
-    if facts.unread and "maxlen" not in searched:
+    if facts.unread and facts.cut > FEW_CUT and "maxlen" not in searched:
         remedies.append(f"{key}.maxlen={facts.maxlen} (it cuts off {percentage(facts.unread)} of all tokens)")
     if facts.unknown and "num_words" not in searched:
         share = percentage(facts.unknown)
