@@ -85,12 +85,16 @@ def server(uri: str) -> str:
     return without_password(uri).rstrip("/") if uri.startswith("http") else "http://127.0.0.1:5000"
 
 
-def ui_command(uri: str) -> str:
-    """Return the command that shows a store in a browser; empty if a server does already."""
+def ui_command(uri: str, *, anywhere: bool = False) -> str:
+    """Return the command that shows a store in a browser, in this folder or `anywhere`; empty if a server does."""
     if uri.startswith("http"):
         return ""
     command = invocation.command("ui")
-    return command if uri == local() else f"{command} {shlex.quote(f'tracking.uri={without_password(uri)}')}"
+    return (
+        command
+        if uri == local() and not anywhere
+        else f"{command} {shlex.quote(f'tracking.uri={without_password(uri)}')}"
+    )
 
 
 def without_password(uri: str) -> str:

@@ -98,7 +98,7 @@ class TrialRuns:
 def links(uri: str, experiment: str, runs: Mapping[int, str]) -> RunLinks:
     """Return the pages of trials' runs, whose ids these are, and the command that serves them."""
     pages = f"{store.server(uri)}/#/experiments/{experiment}/runs"
-    return RunLinks({trial: f"{pages}/{run}" for trial, run in runs.items()}, store.ui_command(uri))
+    return RunLinks({trial: f"{pages}/{run}" for trial, run in runs.items()}, store.ui_command(uri, anywhere=True))
 
 
 def _end(client: MlflowClient, run: StoredRun, trial: TrialRecord, extras: Extras) -> None:
