@@ -53,9 +53,6 @@ class PerClass(NamedTuple):
     labels: tuple[LabelScores, ...]  # the most frequent one of the test set first
     answers: Answers  # the labels are places in `labels`; of several trials the counts are means
 
-    file = FILE
-    few = FEW
-
     def worst_first(self) -> list[LabelScores]:
         """Return the labels, the lowest F1 first; those with few test texts, or none, come after all others."""
         return sorted(self.labels, key=lambda label: (label.few, not label.support, label.f1, -label.support))
