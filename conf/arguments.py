@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import re
 import shlex
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import is_dataclass
 from typing import Any, get_args, get_origin, get_type_hints
 
@@ -50,6 +50,23 @@ def _prepared(argument: str, *, multirun: bool) -> str:
 def quoted(text: str) -> str:
     """Return a text as Hydra's grammar writes it; backslashes are doubled before a quote and at the end only."""
     return '"' + re.sub(r'(\\*)("|$)', lambda match: match[1] * 2 + ('\\"' if match[2] else ""), text) + '"'
+
+
+def assigned(key: str, value: object) -> str:
+    """Return the argument that gives a key a value of Python's; a text stays as it would stand on a command line."""
+    return f"{key}={value if isinstance(value, str) else _in_grammar(value)}"
+
+
+def _in_grammar(value: object) -> str:
+    """Return a value as Hydra's grammar writes it inside a list."""
+    value = value.item() if hasattr(value, "item") else value  # a number of NumPy's
+    if value is None or isinstance(value, bool):
+        return "null" if value is None else str(value).lower()
+    if isinstance(value, Mapping):
+        return "{" + ", ".join(f"{key}: {_in_grammar(each)}" for key, each in value.items()) + "}"
+    if isinstance(value, list | tuple | range):
+        return f"[{','.join(map(_in_grammar, value))}]"
+    return str(value) if isinstance(value, int | float) else _quoted_if_needed(str(value))
 
 
 def remedy(argument: str) -> str:

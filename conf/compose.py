@@ -33,7 +33,7 @@ from omegaconf.errors import (
 )
 from yaml import YAMLError
 
-from conf import arguments, networks, secrets, stored, tables
+from conf import arguments, habits, networks, secrets, stored, tables
 from conf.arguments import GROUPS, GROUPS_OF_ONE, MULTIRUN
 from conf.schema import SEARCHABLE, Config, ConfigError, Job, did_you_mean
 
@@ -64,6 +64,7 @@ def compose(config_name: str = "sweep") -> list[Job]:
 
     Raises `ConfigError` for every mistake of the user's.
     """
+    habits.refuse(sys.argv[1:])
     _check_groups(sys.argv[1:])
     line = [FREE_KEYS.sub("++", argument) for argument in arguments.prepared(sys.argv[1:])]
     multirun = any(argument in MULTIRUN for argument in line)
@@ -146,7 +147,7 @@ def _jobs_with_flags(config_name: str, line: list[str]) -> list[Job]:
     os.environ["HYDRA_FULL_ERROR"] = "1"
     before = sys.argv
     with tempfile.TemporaryDirectory() as scratch:  # for the files that Hydra writes about a multirun
-        sys.argv = [before[0], *flags, f"hydra.sweep.dir={scratch}", *kept]
+        sys.argv = [before[0], f"hydra.sweep.dir={scratch}", *kept, *flags]
         try:
             with _usage_in_one_line():
                 collect()
@@ -345,6 +346,6 @@ def _near_keys(cause: OmegaConfBaseException) -> str:
     parent = cause.parent_node
     keys = [str(key) for key in parent] if isinstance(parent, DictConfig) else []
     if cause.full_key and "." not in cause.full_key:
-        keys = sorted({*keys, *GROUPS} - {"datasets"})
+        keys = sorted({*keys, *GROUPS} - {"datasets", "hydra"})
     hint = did_you_mean(str(cause.full_key).rpartition(".")[2], keys)
     return hint or (f"; allowed: {', '.join(keys)}" if keys else "")

@@ -54,18 +54,23 @@ def did_you_mean(word: str, known: Iterable[str]) -> str:
     return f"; did you mean '{near[0]}'?" if near else ""
 
 
-def _number(default: Any, *, low: float, high: float | None = None, open_low: bool = False) -> Any:
+def _key(default: Any, text: str, **bounds: Any) -> Any:
+    """A field with the line that `--help` shows of it."""
+    return field(default=default, metadata={"help": text, **bounds})
+
+
+def _number(default: Any, text: str, *, low: float, high: float | None = None, open_low: bool = False) -> Any:
     """A field between `low` and `high`, both included; with `open_low`, `low` is excluded."""
-    return field(default=default, metadata={"low": low, "high": high, "open_low": open_low})
+    return _key(default, text, low=low, high=high, open_low=open_low)
 
 
-def _one_of(default: Any, *allowed: str) -> Any:
-    return field(default=default, metadata={"allowed": allowed})
+def _one_of(default: Any, text: str, *allowed: str) -> Any:
+    return _key(default, text, allowed=allowed)
 
 
-def _address() -> Any:
+def _address(text: str) -> Any:
     """A field that may hold a password, which neither a log nor a traceback shows."""
-    return field(default=None, repr=False)
+    return field(default=None, repr=False, metadata={"help": text})
 
 
 @dataclass
@@ -75,11 +80,16 @@ class Text:
     A registered model takes raw text and answers by name.
     """
 
-    columns: list[str] = field(default_factory=list)  # of a table; several are joined, [] is guessed
-    words: str | None = None  # a word index: a JSON file that maps each word to its rank
-    url: str | None = _address()
-    sha256: str | None = None
-    labels: list[str] = field(default_factory=list)  # a name for each class; without them the classes are numbers
+    columns: list[str] = field(
+        default_factory=list,
+        metadata={"help": "columns of a table that hold the texts; several are joined, [] is guessed"},
+    )
+    words: str | None = _key(None, "a word index: a JSON file that maps each word to its rank; null: Keras's, or url")
+    url: str | None = _address("where the word index is downloaded, if it is neither named nor in Keras's cache")
+    sha256: str | None = _key(None, "the hash that the word index must have; null: any")
+    labels: list[str] = field(
+        default_factory=list, metadata={"help": "a name for each class; []: the classes are numbers"}
+    )
 
 
 @dataclass
@@ -89,31 +99,50 @@ class Data:
     `files` names a table of texts. Without it the function `read` returns documents of word ranks.
     """
 
-    files: list[str] = field(default_factory=list)  # tables, folders and globs, all of one dataset
-    label: str | None = None  # columns of the table; null is guessed
-    group: str | None = None  # rows of one group are all in train, in validation or in test
-    time: str | None = None  # the latest rows are tested
-    split: str | None = None  # says train, validation or test; none: no column is guessed
-    test: Any = 0.2  # a fraction of the rows, or files of their own
-    duplicates: str = _one_of("apart", "apart", "keep")  # apart: equal texts are in one part
-    rare: str = _one_of("keep", "keep", "merge", "drop")  # labels with too few texts for three parts
-    read: str = "pipelines.data.archives.read"  # returns a `pipelines.data.corpus.Corpus`
-    source: str = _one_of("auto", "auto", "archive", "standin")
-    archive: str | None = None
-    url: str | None = _address()
-    sha256: str | None = None
-    num_classes: int | None = _number(None, low=2)  # of documents; a table has as many as labels
-    validation: Any = 0.2
-    split_seed: int = _number(113, low=0, high=2**32 - 1)
-    tokens: str = _one_of("words", "words", "characters", "wordpiece", "bpe", "unigram")
-    num_words: int = _number(MISSING, low=4, high=10**9)
-    maxlen: int = _number(MISSING, low=1, high=10**6)
-    keep: str = _one_of("last", "last", "first", "both")  # the end of a long document that is read
-    class_weight: str = _one_of("none", "none", "balanced")  # of the labels in the loss that is minimised
-    label_smoothing: float = _number(0.0, low=0, high=0.9)  # of that loss's labels: the share that all classes divide
+    files: list[str] = field(
+        default_factory=list,
+        metadata={"help": "tables, folders and globs, all of one dataset; data=reviews.csv is shorter"},
+    )
+    label: str | None = _key(None, "the table's column of labels; null is guessed")
+    group: str | None = _key(None, "a column: rows of one group are all in train, in validation or in test")
+    time: str | None = _key(None, "a column: the latest rows are tested")
+    split: str | None = _key(None, "a column that says train, validation or test; none: no column is guessed")
+    test: Any = field(default=0.2, metadata={"help": "a fraction of the rows to test on, or files of their own"})
+    duplicates: str = _one_of("apart", "apart: equal texts are in one part", "apart", "keep")
+    rare: str = _one_of("keep", "what is done with labels of too few texts for three parts", "keep", "merge", "drop")
+    read: str = _key(
+        "pipelines.data.archives.read", "the function that returns the documents of a dataset without files"
+    )
+    source: str = _one_of(
+        "auto", "auto: the archive, or else the generated stand-in, which says so", "auto", "archive", "standin"
+    )
+    archive: str | None = _key(None, "a file in Keras's format; null: the one in Keras's cache, or url")
+    url: str | None = _address("where the archive is downloaded, if it is neither named nor in Keras's cache")
+    sha256: str | None = _key(None, "the hash that the archive must have; null: any")
+    num_classes: int | None = _number(None, "how many labels documents have; a table's are counted", low=2)
+    validation: Any = field(
+        default=0.2,
+        metadata={"help": "a fraction of train; test: nothing is searched or stopped, and test is looked at"},
+    )
+    split_seed: int = _number(113, "draws the parts", low=0, high=2**32 - 1)
+    tokens: str = _one_of(
+        "words", "what a table's text is cut into", "words", "characters", "wordpiece", "bpe", "unigram"
+    )
+    num_words: int = _number(MISSING, "the most frequent tokens, which have an id each", low=4, high=10**9)
+    maxlen: int = _number(MISSING, "tokens of a text that a network reads", low=1, high=10**6)
+    keep: str = _one_of("last", "the end of a longer text that is read", "last", "first", "both")
+    class_weight: str = _one_of(
+        "none", "balanced: each label counts the same in the loss, however many texts it has", "none", "balanced"
+    )
+    label_smoothing: float = _number(
+        0.0, "e.g. 0.1: the share of each label in the minimised loss that all classes divide", low=0, high=0.9
+    )
     text: Text = field(default_factory=Text)
     # Of the keys in `SEARCHABLE`; each has the key's own value as its default.
-    space: dict[str, Any] = field(default_factory=dict)
+    space: dict[str, Any] = field(
+        default_factory=dict,
+        metadata={"help": "those of these settings that are searched, e.g. space.maxlen=[100,400]"},
+    )
 
     @property
     def encoding(self) -> tuple[Value, ...]:
@@ -125,9 +154,12 @@ class Data:
 class Buildable:
     """A builder (the dotted name of a function of plain numbers) and the space of its keywords."""
 
-    name: str = MISSING
-    build: str = MISSING
-    space: dict[str, Any] = field(default_factory=dict)
+    name: str = _key(MISSING, "its name in directories, runs and registered models")
+    build: str = _key(MISSING, "the dotted name of the function that builds it")
+    space: dict[str, Any] = field(
+        default_factory=dict,
+        metadata={"help": "its hyperparameters: 128 fixes one, [50,100] or a mapping of kind= searches it"},
+    )
 
 
 # What a sweep searches, by the section of the configuration: `model`, or a `networks.<name>` for each of several
@@ -137,25 +169,25 @@ Parts = Mapping[str, Buildable | Data]
 
 @dataclass
 class Stopping:
-    name: str = _one_of(MISSING, *STOPPING_OPTIONS)
-    grace: int | None = _number(None, low=1)
-    min_trials: int | None = _number(None, low=1)
+    name: str = _one_of(MISSING, "the rule; stopping= chooses it", *STOPPING_OPTIONS)
+    grace: int | None = _number(None, "of median: epochs that every trial gets", low=1)
+    min_trials: int | None = _number(None, "of median: finished trials before one is compared with them", low=1)
 
 
 @dataclass
 class Engine:
-    name: str = _one_of(MISSING, "local", "cluster")
-    workers: int | None = _number(None, low=1)
-    threads: int = _number(1, low=1)
-    memory: str | None = None
-    scheduler: str | None = _address()
-    workers_per_gpu: int = _number(4, low=1)
+    name: str = _one_of(MISSING, "where trials run; engine= chooses it", "local", "cluster")
+    workers: int | None = _number(None, "trials at once; null: workers_per_gpu for each GPU, else one per core", low=1)
+    threads: int = _number(1, "TensorFlow threads per worker; more workers are faster than more threads", low=1)
+    memory: str | None = _key(None, "per worker, e.g. 4GiB; null: no limit")
+    scheduler: str | None = _address("of engine=cluster: the address of a Dask cluster, tcp://host:port")
+    workers_per_gpu: int = _number(4, "they share its memory, each taking what it needs", low=1)
 
 
 @dataclass
 class Tracking:
-    uri: str | None = _address()
-    experiment: str | None = None
+    uri: str | None = _address("MLflow's store; null: MLFLOW_TRACKING_URI, else ./mlflow.db")
+    experiment: str | None = _key(None, "where in MLflow the runs are; null: the name of the dataset")
 
 
 @dataclass
@@ -171,23 +203,27 @@ class Config:
     stopping: Stopping = field(default_factory=Stopping)
     engine: Engine = field(default_factory=Engine)
     tracking: Tracking = field(default_factory=Tracking)
-    trials: int = _number(12, low=1)
-    epochs: int = _number(10, low=1)
-    batch_size: int = _number(100, low=1, high=10**9)
-    patience: int = _number(2, low=1)
-    minutes: float | None = _number(None, low=0, open_low=True)
-    target: float | None = None
-    retries: int = _number(1, low=0)
-    max_failures: int = _number(5, low=1)
-    trial_minutes: float | None = _number(None, low=0, open_low=True)
+    trials: int = _number(12, "configurations per dataset, the baseline included", low=1)
+    epochs: int = _number(10, "at most, per trial", low=1)
+    batch_size: int = _number(100, "texts in a step of training", low=1, high=10**9)
+    patience: int = _number(2, "of stopping=patience: epochs without a better objective that end a trial", low=1)
+    minutes: float | None = _number(
+        None, "for all datasets; then running trials end with their epoch", low=0, open_low=True
+    )
+    target: float | None = _key(None, "the sweep ends when the objective reaches it, e.g. 0.88")
+    retries: int = _number(1, "more attempts at a trial whose worker died", low=0)
+    max_failures: int = _number(5, "failed trials in a row that end the sweep", low=1)
+    trial_minutes: float | None = _number(None, "a trial that takes longer fails", low=0, open_low=True)
     # Keras Tuner reads 0 as "no seed" and would draw one.
-    seed: int = _number(1, low=1, high=2**31 - 1)
-    objective: str = "val/accuracy"  # see `sweeps.metrics`
-    references: str = _one_of("linear", "linear", "none")
-    order: bool = False  # whether each sweep is followed by a confirmation that measures the worth of the words' order
-    dry_run: bool = False
-    resume: str | None = None
-    reproduce: str | None = None
+    seed: int = _number(1, "of everything that is drawn, but for the parts of the data", low=1, high=2**31 - 1)
+    objective: str = _key("val/accuracy", "what is improved: val/accuracy, val/loss, val/macro_f1")
+    references: str = _one_of(
+        "linear", "linear models on counts of words, trained beside the networks", "linear", "none"
+    )
+    order: bool = _key(False, "then confirm each choice, also with the words of each text shuffled: docs/trust.md")
+    dry_run: bool = _key(False, "only show what would run, and how long")
+    resume: str | None = _key(None, "a directory whose sweeps go on where they stopped")
+    reproduce: str | None = _key(None, "a trial's run id in MLflow: train it once more, and compare every epoch")
 
     def __post_init__(self) -> None:
         _check_fields(self)

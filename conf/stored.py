@@ -10,11 +10,12 @@ from pathlib import Path
 from typing import Any
 
 from hydra.core.override_parser.overrides_parser import OverridesParser
+from hydra.errors import HydraException
 from omegaconf import DictConfig, ListConfig, OmegaConf
 from omegaconf.errors import OmegaConfBaseException
 from yaml import AliasEvent, YAMLError, parse
 
-from conf import networks, secrets
+from conf import arguments, networks, secrets
 from conf.schema import RESUMABLE, SEARCHABLE, Buildable, Config, ConfigError, Data, Parts
 
 FILE = "config.yaml"
@@ -22,9 +23,12 @@ UNREADABLE = (OmegaConfBaseException, YAMLError, RecursionError)  # the last whe
 OPTIONS = Path(__file__).parent
 OF_ONE_COMMAND = ("resume", "reproduce", "dry_run")  # keys that say what a command does, and nothing of its sweeps
 CHOSEN_BY_NAME = ("model", "optimizer", "tuner", "stopping")  # groups whose option is identified by its `name`
+# What a registered model needs besides its network; no trial depends on it, so that it may be given later.
+SERVING = re.compile(r"datasets\.([^.=]+)\.text\.(words|url|sha256|labels)")
 # The overrides that `reproduce=<run id>` takes; everything else comes from the run.
 REPRODUCE_TAKES = re.compile(
-    r"reproduce|tracking\.uri|engine\.threads|datasets\.\w+\.(archive|read)|(model|optimizer|networks\.[\w-]+)\.build|tuner\.oracle"
+    r"reproduce|tracking\.uri|engine\.(threads|memory|workers|workers_per_gpu)|datasets\.\w+\.(archive|read)"
+    r"|(model|optimizer|networks\.[\w-]+)\.build|tuner\.oracle"
 )
 
 
@@ -38,7 +42,8 @@ def restore(cfg: DictConfig, overrides: Sequence[str]) -> DictConfig:
     stored = _stored(directory)
     for override in OverridesParser.create().parse_overrides(list(overrides)):
         key = str(override.key_or_group)
-        if key.partition(".")[0] in RESUMABLE:
+        serves = SERVING.fullmatch(key)
+        if key.partition(".")[0] in RESUMABLE or (serves and serves[1] in stored.datasets):
             OmegaConf.update(stored, key, _unresolved(cfg, key), merge=False)
         elif key == "experiment":
             raise ConfigError(
@@ -58,20 +63,38 @@ def refuse_changes(directory: Path, started: str, config: str) -> None:
     """Raise `ConfigError` if a sweep that was `started` with one configuration (YAML) would go on with another."""
     before, now = (dict(_flat(OmegaConf.to_container(_typed(yaml)))) for yaml in (started, config))
     for key in before | now:
-        if key.partition(".")[0] not in (*RESUMABLE, "resume", "reproduce"):
+        if key.partition(".")[0] not in (*RESUMABLE, "resume", "reproduce") and not SERVING.fullmatch(key):
             _refuse_change(key, now.get(key), before.get(key), directory)
 
 
 def refuse_changes_of_a_trial(arguments: Iterable[str]) -> None:
     """Raise `ConfigError` for a command-line override of something that the run of a trial recorded."""
     for argument in arguments:
-        key = argument.partition("=")[0].lstrip("+")
-        if not REPRODUCE_TAKES.fullmatch(key):
+        key, _, value = argument.lstrip("+").partition("=")
+        if key == "engine.workers" and value != "1":
+            raise ConfigError(f"{argument}: reproduce= trains one trial, on one worker; allowed: 1")
+        if not REPRODUCE_TAKES.fullmatch(key) and argument != "engine=local":
             raise ConfigError(
-                f"{argument}: reproduce= trains what the run recorded; "
-                "only tracking.uri, engine.threads and datasets.<name>.archive may be given, "
+                f"{argument}: reproduce= trains what the run recorded, on this machine; "
+                "only tracking.uri, engine.threads, engine.memory and datasets.<name>.archive may be given, "
                 "and the functions that it names"
             )
+
+
+def with_serving(config: Config, overrides: Sequence[str]) -> Config:
+    """Return a configuration with other keys of `SERVING`, of those of its datasets that have any in `overrides`."""
+    try:
+        cfg = OmegaConf.structured(config)
+        for override in OverridesParser.create().parse_overrides(arguments.prepared(overrides)):
+            key = str(override.key_or_group)
+            if (serves := SERVING.fullmatch(key)) and serves[1] in config.datasets:
+                OmegaConf.update(cfg, key, override.value(), merge=False)
+        changed = OmegaConf.to_object(cfg)
+    except (HydraException, OmegaConfBaseException) as error:
+        reason = str(error).splitlines()[0]
+        raise ConfigError(f"{' '.join(overrides)}: {reason}") from error
+    assert isinstance(changed, Config)
+    return changed
 
 
 def read(directory: Path) -> Config:
@@ -281,7 +304,7 @@ def _refuse_change(key: str, now: Any, before: Any, directory: Path) -> None:
 
 
 def _allowed() -> str:
-    return f"on resume only {', '.join(RESUMABLE)} may change"
+    return f"on resume only {', '.join(RESUMABLE)} and datasets.<name>.text may change"
 
 
 def _flat(node: Any, prefix: str = "") -> Iterator[tuple[str, Any]]:

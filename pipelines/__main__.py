@@ -8,22 +8,15 @@ from importlib import import_module
 from importlib.metadata import version
 
 from conf.schema import did_you_mean
-from sweeps.terminal.console import escaped
-
-COMMANDS = {
-    "sweep": "search the hyperparameters of a model on every configured dataset",
-    "data": "show the content of a dataset, and its consequences for a sweep",
-    "confirm": "retrain the best configurations of a sweep with several seeds",
-    "report": "write a page for every sweep in a store",
-    "predict": "classify texts with a registered model",
-    "ui": "open MLflow's pages at the comparison of the newest sweep's trials",
-    "sync": "bring sweeps into a store that did not get them whole",
-    "reproduce": "repeat one trial of a store: is every epoch equal?",
-}
+from pipelines.command import COMMANDS
+from sweeps.terminal import standard_streams
+from sweeps.terminal.console import escaped, prepare_streams
 
 
 def main() -> None:
     """Run the command that the first argument names, with the arguments behind it."""
+    standard_streams.outlive_readers()
+    prepare_streams()
     name, *arguments = sys.argv[1:] or ["--help"]
     if name in ("-h", "--help"):
         print("usage: text-sweeps COMMAND …, and --help behind a command\n")

@@ -1,9 +1,10 @@
-"""The parts that all commands share: key=value arguments, signals, errors in one line, and the exit status."""
+"""The commands, and what all share: key=value arguments, signals, errors in one line, and the exit status."""
 
 from __future__ import annotations
 
 import logging
 import os
+import re
 import signal
 import sys
 import threading
@@ -12,13 +13,28 @@ from typing import Any, NoReturn
 
 from conf import secrets
 from conf.schema import ConfigError, did_you_mean
-from sweeps import runtime
+from sweeps import invocation, runtime
 from sweeps.errors import SweepError
 from sweeps.terminal import standard_streams
 from sweeps.terminal.console import Console, Lines, escaped, prepare_streams
 
+COMMANDS = {
+    "sweep": "search the hyperparameters of a model on every configured dataset",
+    "list": "show the sweeps here and in the store: their state, and how to go on",
+    "data": "show the content of a dataset, and its consequences for a sweep",
+    "confirm": "retrain the best configurations of a sweep with several seeds",
+    "report": "write a page for every sweep in a store",
+    "export": "write the trials of a sweep and their curves as CSV or Parquet",
+    "predict": "classify texts with a registered model",
+    "ui": "open MLflow's pages at the comparison of the newest sweep's trials",
+    "sync": "bring sweeps into a store that did not get them whole",
+    "reproduce": "repeat one trial of a store: is every epoch equal?",
+    "completion": "print what lets bash or zsh complete commands, keys and names",
+}
+
 INTERRUPTED = 130  # exit status
 SIGNALS = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)  # Ctrl-C, the end of a job, the end of its terminal
+MODULE = re.compile(r"python -m pipelines\.(\w+)")
 Handler = Callable[[int, Any], object]
 
 _interrupted = threading.Event()
@@ -69,11 +85,26 @@ def interrupt(number: int, _: object) -> NoReturn:
     raise KeyboardInterrupt
 
 
+def asks_for_help(arguments: Sequence[str]) -> bool:
+    return bool({"-h", "--help"} & set(arguments))
+
+
 def show_help(arguments: Sequence[str], text: str | None) -> None:
-    """Print a command's help and exit if its arguments ask for it."""
-    if {"-h", "--help"} & set(arguments):
-        print(text)
+    """Print a command's help, with its commands as they are called here, and exit if its arguments ask for it."""
+    if asks_for_help(arguments):
+        print("\n".join(map(_as_called_here, (text or "").split("\n"))))
         sys.exit()
+
+
+def _as_called_here(line: str) -> str:
+    """Return a line of a help text with the command that works here; a second column stays where it is."""
+    command = MODULE.search(line)
+    if command is None:
+        return line
+    called = invocation.command(command[1])
+    before, after = line[: command.start()], line[command.end() :]
+    longer = len(called) - len(command[0])
+    return before + called + re.sub("  +", lambda gap: " " * (len(gap[0]) - min(longer, 0)), after, count=1)
 
 
 def read_options(arguments: Sequence[str], allowed: Sequence[str]) -> dict[str, str]:

@@ -62,7 +62,7 @@ def read_arguments(arguments: Sequence[str]) -> Request:
     if "resume" in options:
         options = {"order": "false"} | _stored_options(Path(options["resume"])) | options  # older ones lack it
     if "sweep" not in options:
-        raise ConfigError(f"sweep: has no value; give the name of a sweep, as {invocation.command('report')} prints it")
+        raise ConfigError(f"sweep: has no value; give the name of a sweep, as {invocation.command('list')} prints it")
     order = ORDERS.get(options.get("order", "true"))
     if order is None:
         raise ConfigError(f"order={options['order']}: allowed: {', '.join(ORDERS)}")

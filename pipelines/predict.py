@@ -30,7 +30,8 @@ from sweeps.tracking import store
 from sweeps.trials.native_logs import without_native_logs
 
 if TYPE_CHECKING:
-    from sweeps.tracking.predictor import ModelVersion, Prediction
+    from sweeps.tracking.prediction import Prediction
+    from sweeps.tracking.predictor import ModelVersion
 
 OPTIONS = ("model", "file", "format", "tracking.uri")
 FORMATS = ("table", "json")

@@ -3,7 +3,7 @@
     python -m pipelines.reproduce <run id>                                      the store of this folder
     python -m pipelines.reproduce <run id> tracking.uri=http://…                another store
     python -m pipelines.reproduce <run id> datasets.imdb.archive=/path/imdb.npz where the data lie here
-    python -m pipelines.reproduce <run id> engine.threads=2                     TensorFlow threads
+    python -m pipelines.reproduce <run id> engine.threads=2                     TensorFlow threads; engine.memory=4GiB
     python -m pipelines.reproduce <run id> model.build=mine.gru.build           the recorded function is to be trusted
 
 `python -m pipelines.sweep reproduce=<run id>` does the same. The recorded configuration, seed and data hold. A function

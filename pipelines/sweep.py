@@ -1,38 +1,24 @@
 """Search the hyperparameters of a model on every configured dataset; every trial is a run in MLflow.
 
-    python -m pipelines.sweep model=conv_lstm                        both datasets, 12 trials each
-    python -m pipelines.sweep model=lstm data=reuters trials=30      tuner=bayesian engine.workers=4 seed=3
-    python -m pipelines.sweep model=conv_lstm model.space.lstm_units=128          fixed, not searched
-    python -m pipelines.sweep 'model=[bag,cnn,lstm]' data=imdb       several networks in one search
-    python -m pipelines.sweep -m model=lstm,conv_lstm                every model on every dataset
-    python -m pipelines.sweep experiment=article_imdb                the article's own run, nothing searched
-    python -m pipelines.sweep resume=outputs/<dir>                   continue where it stopped; more trials=, minutes=
-    python -m pipelines.sweep model=conv_lstm order=true             then confirm: is it better, does word order matter?
-    python -m pipelines.sweep model=conv_lstm dry_run=true           what would run, how many parameters, how long
-    python -m pipelines.sweep reproduce=<run id>                     repeat one trial of MLflow: is every epoch equal?
-    python -m pipelines.sweep --help                                 every key
-
-Exit status: 0 if every sweep finished with at least one completed trial and is in its store, 130 if interrupted and
-resumable, anything else if it failed.
+`--help` shows the keys, see `conf.help`. Exit status: 0 if every sweep finished with at least one completed trial and
+is in its store, 130 if interrupted and resumable, anything else if it failed.
 """
 
 from __future__ import annotations
 
 import sys
 from collections.abc import Sequence
+from typing import TYPE_CHECKING
 
-from rich.console import Console
+from conf import help as keys
+from pipelines.command import asks_for_help, execute
+from sweeps import invocation
 
-from conf import stored
-from conf.compose import compose
-from conf.schema import Job
-from pipelines.command import execute
-from pipelines.data import serving
-from sweeps.journal import SweepRecord
-from sweeps.session import checks, trust
-from sweeps.session import reproduce as repetition
-from sweeps.session.confirm import Request, confirm
-from sweeps.session.session import Session
+if TYPE_CHECKING:
+    from rich.console import Console
+
+    from conf.schema import Job
+    from sweeps.journal import SweepRecord
 
 
 def main() -> None:
@@ -41,6 +27,11 @@ def main() -> None:
 
 def sweep(console: Console) -> bool:
     """Run the jobs of the command line; returns whether every sweep finished with a completed trial."""
+    if asks_for_help(sys.argv[1:]):
+        print(keys.text(sys.argv[1:], invocation.command("sweep")))
+        return True
+    from conf.compose import compose
+
     jobs = compose()
     if len(jobs) == 1 and jobs[0].config.reproduce is not None:
         return _reproduce(jobs[0], console)
@@ -52,6 +43,11 @@ def run(jobs: Sequence[Job], console: Console) -> list[SweepRecord]:
 
     Raises `SweepError` at the end if not everything is in the store.
     """
+    from pipelines.data import serving
+    from sweeps.session import checks
+    from sweeps.session.confirm import Request, confirm
+    from sweeps.session.session import Session
+
     session = Session(console, serving.of)
     spaces = [checks.check(job.config) for job in jobs]
     records = []
@@ -72,6 +68,10 @@ def _name(records: Sequence[SweepRecord]) -> str:
 
 
 def _reproduce(job: Job, console: Console) -> bool:
+    from conf import stored
+    from sweeps.session import reproduce as repetition
+    from sweeps.session import trust
+
     stored.refuse_changes_of_a_trial(argument for argument in sys.argv[1:] if not argument.startswith("hydra."))
     return repetition.reproduce(job.config, console, trust.named(sys.argv[1:]))
 

@@ -3,6 +3,7 @@
     python -m pipelines.sync                            every sweep under outputs/
     python -m pipelines.sync outputs/<dir> …            these
     python -m pipelines.sync tracking.uri=http://…      into this store; otherwise the one that the sweep logged to
+    … datasets.imdb.text.words=/path/imdb_word_index.json    what a chosen model lacks for its registration
 
 However often it is called, each trial is one run and each epoch one point. Exit status: 0 if everything is in the
 store.
@@ -13,13 +14,14 @@ from __future__ import annotations
 import sys
 from collections.abc import Sequence
 from pathlib import Path
+from typing import NamedTuple
 
 from rich.console import Console
 
 from conf import stored
-from conf.schema import ConfigError
+from conf.schema import ConfigError, did_you_mean
 from pipelines.command import execute, show_help
-from pipelines.data import serving
+from pipelines.data.serving import of
 from sweeps import journal
 from sweeps.errors import SweepError
 from sweeps.journal import SweepRecord
@@ -32,20 +34,28 @@ from sweeps.tracking import store
 OPTION = "tracking.uri="
 
 
+class Arguments(NamedTuple):
+    directories: Sequence[Path]
+    uri: str | None = None
+    serving: Sequence[str] = ()  # overrides of what a registered model needs
+
+
 def main() -> None:
-    execute(lambda console: synchronise(*read_arguments(sys.argv[1:]), console))
+    execute(lambda console: synchronise(read_arguments(sys.argv[1:]), console))
 
 
-def read_arguments(arguments: Sequence[str]) -> tuple[list[Path], str | None]:
-    """Return the directories and the store; raises `ConfigError`."""
+def read_arguments(arguments: Sequence[str]) -> Arguments:
+    """Return the directories, the store and what models need; raises `ConfigError`."""
     show_help(arguments, __doc__)
     uri = None
-    directories = []
+    directories, serving = [], []
     for argument in arguments:
         if argument.startswith(OPTION):
             uri = store.uri(argument.removeprefix(OPTION))
+        elif stored.SERVING.fullmatch(argument.partition("=")[0]):
+            serving.append(argument)
         elif "=" in argument or argument.startswith("-"):
-            raise ConfigError(f"{argument}: allowed: directories, and {OPTION}…")
+            raise ConfigError(f"{argument}: allowed: directories, {OPTION}…, and datasets.<name>.text.words=…")
         elif not _has_sweeps(Path(argument)):
             raise ConfigError(f"{argument}: no sweep was started there, {stored.FILE} is missing")
         else:
@@ -54,26 +64,34 @@ def read_arguments(arguments: Sequence[str]) -> tuple[list[Path], str | None]:
         directories = sorted(path for path in outputs.OUTPUTS.glob("*") if _has_sweeps(path))
         if not directories:
             raise ConfigError(f"{outputs.OUTPUTS.resolve()}: no sweep was started there")
-    return directories, uri
+    _refuse_unknown(serving, directories)
+    return Arguments(directories, uri, serving)
+
+
+def _refuse_unknown(overrides: Sequence[str], directories: Sequence[Path]) -> None:
+    known = {path.parent.name for directory in directories for path in directory.glob(f"*/{journal.FILE}")}
+    for override in overrides:
+        if (name := override.split(".")[1]) not in known:
+            raise ConfigError(f"{override}: no sweep on {name} was started there{did_you_mean(name, known)}")
 
 
 def _has_sweeps(directory: Path) -> bool:
     return (directory / stored.FILE).is_file() or outputs.has_begun(directory)
 
 
-def synchronise(directories: Sequence[Path], uri: str | None, console: Console) -> bool:
+def synchronise(arguments: Arguments, console: Console) -> bool:
     """Bring the store up to date with each directory; one that is in use or damaged does not keep the others out."""
     complete = []
-    for directory in directories:
+    for directory in arguments.directories:
         try:
-            complete.append(sync(directory, uri, console))
+            complete.append(sync(directory, arguments.uri, console, serving=arguments.serving))
         except (ConfigError, SweepError, OSError) as error:
             console.print(f"error: {error}", soft_wrap=True, style="red")
             complete.append(False)
     return all(complete)
 
 
-def sync(directory: Path, uri: str | None, console: Console) -> bool:
+def sync(directory: Path, uri: str | None, console: Console, *, serving: Sequence[str] = ()) -> bool:
     """Log everything in a directory's journals that the store lacks; returns whether that succeeded."""
     outputs.refuse_copy(directory)
     with journal.locked(directory):
@@ -85,7 +103,7 @@ def sync(directory: Path, uri: str | None, console: Console) -> bool:
         if not records:
             console.print(f"{directory}: no sweep has begun there", soft_wrap=True)
             return True
-        config = stored.read(directory)
+        config = stored.with_serving(stored.read(directory), serving)
         last = outputs.store_of(records[0].started.store)
         uri = uri or store.uri(config.tracking.uri, last)
         sweeps = [record.started for record in records]
@@ -98,7 +116,7 @@ def sync(directory: Path, uri: str | None, console: Console) -> bool:
             if record.ended is not None:
                 report.ensure_written(record)
         if complete:
-            session = Session(console, serving.of)
+            session = Session(console, of)
             registered = [session.register(uri, recorded_plan(config, record), record) for record in records]
             complete = all(registered)
     progress = f"{directory}: {', '.join(progress_so_far(record) for record in records)}"

@@ -25,6 +25,11 @@ def home() -> Path:
         raise OSError("HOME: it is not set, and this user has no home directory; set HOME") from error
 
 
+def cache() -> Path:
+    """Return the folder of everything that this project keeps in the user's cache; it need not be there."""
+    return Path(os.environ.get("XDG_CACHE_HOME") or home() / ".cache") / "text-sweeps"
+
+
 def write_text(path: Path, text: str) -> None:
     """Replace the file atomically: after a crash it holds either the old text or the new one."""
     write(path, lambda file: file.write(text.encode()))

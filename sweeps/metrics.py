@@ -87,6 +87,11 @@ def row(metric: str) -> Metric:
     raise ValueError(f"{metric}: no such metric; there are {', '.join(m.name for m in METRICS)}")
 
 
+def chosen(metric: str) -> str:
+    """Return the name that the value of a curve after the chosen epoch has wherever it stands beside the curve."""
+    return f"best/{metric}"
+
+
 def best(metric: str, values: Iterable[float]) -> float:
     """Return the largest or the smallest of the values, whichever is better for the metric."""
     return max(values) if row(metric).direction == "max" else min(values)

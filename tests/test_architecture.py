@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 
 ROOT = Path(__file__).parent.parent
-HOUSES = ("conf", "models", "pipelines", "sweeps")
+HOUSES = ("conf", "models", "pipelines", "sweeps", "text_sweeps")
 MODULES = sorted(path for house in HOUSES for path in (ROOT / house).rglob("*.py") if path.read_text().strip())
 
 # Modules without an own subject: everybody in sweeps and pipelines may use them.
@@ -49,6 +49,7 @@ MAY_IMPORT = {
     "sweeps.environment": {"sweeps.journal", "sweeps.trials.gpus"},
     "sweeps.plan": {"sweeps.search.space", "sweeps.trials.spec"},
     "sweeps.references": {"sweeps.plan", "sweeps.journal", "sweeps.trials"},
+    "sweeps.frames": {"sweeps.journal"},
     "sweeps.finalists": {"sweeps.plan", "sweeps.journal", "sweeps.search.ask_tell"},
     "sweeps.estimate": {"sweeps.plan", "sweeps.search", "sweeps.trials"},
     "sweeps.reproduction": {"sweeps.plan", "sweeps.journal", "sweeps.trials"},
@@ -61,6 +62,8 @@ MAY_IMPORT = {
     "pipelines.data": {"sweeps.trials.spec", "sweeps.text_encoder"},
     "pipelines.data.__main__": {"pipelines.command", "pipelines.data", "sweeps", "conf"},
     "pipelines": {"pipelines.command", "pipelines.data", "sweeps", "conf"},
+    "text_sweeps": {"sweeps", "conf"},
+    "text_sweeps.child": {"text_sweeps", "pipelines", "sweeps", "conf"},
 }
 NETWORKS = {f"sweeps.trials.{name}" for name in ("building", "training", "evaluation")}
 # Library -> the only places that import it.
@@ -68,7 +71,10 @@ ONLY_IN = {
     "keras_tuner": {"sweeps.search"},
     "dask": {"sweeps.trials.dask_engine"},
     "distributed": {"sweeps.trials.dask_engine"},
-    "keras": {"models", *NETWORKS, "sweeps.tracking.served_model", "sweeps.tracking.registration"},
+    "keras": {
+        *("models", *NETWORKS, "sweeps.tracking.served_model", "sweeps.tracking.registration"),
+        "text_sweeps",
+    },
     "tensorflow": {"models", *NETWORKS},
     "mlflow": {"sweeps.tracking"},
     "matplotlib": {"sweeps.report.figures"},
@@ -81,6 +87,7 @@ ONLY_IN = {
         *("sweeps.trials.calibration", "sweeps.trials.references", "sweeps.trials.word_counts"),
     },
     "pyarrow": {"pipelines.data"},
+    "pandas": {"sweeps.frames", "sweeps.tracking.served_model", "pipelines.export", "text_sweeps"},
     "tokenizers": {"sweeps.text_encoder", "pipelines.data.vocabulary"},
 }
 SLOW = {"keras", "keras_tuner", "tensorflow", "mlflow", "dask", "distributed", "matplotlib", "sklearn"}
@@ -91,6 +98,7 @@ PROMPT = [
         for path in (ROOT / "pipelines").rglob("*.py")
         if path.stem != "__init__"
     ),
+    *("text_sweeps", "text_sweeps.results", "text_sweeps.running", "text_sweeps.child", "text_sweeps.frame_data"),
     *("conf.compose", "sweeps.session.session", "sweeps.session.checks", "sweeps.search.space"),
     *("sweeps.terminal.progress", "sweeps.terminal.sentences", "sweeps.terminal.tables"),
 ]
@@ -126,7 +134,9 @@ def ours(module: str) -> set[str]:
 @pytest.mark.parametrize("module", FILES)
 def test_imports_point_one_way(module: str) -> None:
     place = max((place for place in MAY_IMPORT if within(module, {place})), key=len)
-    allowed = MAY_IMPORT[place] | (SHARED if place.partition(".")[0] in ("sweeps", "pipelines") else set())
+    allowed = MAY_IMPORT[place] | (
+        SHARED if place.partition(".")[0] in ("sweeps", "pipelines", "text_sweeps") else set()
+    )
     assert {name for name in ours(module) if not within(name, allowed | {place} - {"pipelines"})} == set()
 
 
@@ -188,6 +198,7 @@ def work(tree: ast.Module) -> Iterator[str]:
 def test_no_module_works_at_import(module: str) -> None:
     allowed = {
         "sweeps.tracking.served_model": ["set_model(Classifier())"],  # MLflow's protocol
+        "text_sweeps": ["for _package in "],  # the same, as an error
         "pipelines": ["if sys.path and "],  # before anything is imported that a folder of the user's could hide
     }
     found = list(work(ast.parse(FILES[module].read_text())))

@@ -9,7 +9,6 @@ from __future__ import annotations
 import fcntl
 import hashlib
 import json
-import os
 import secrets
 import tempfile
 from collections.abc import Callable, Mapping, Sequence
@@ -22,9 +21,9 @@ from numpy.lib import format as npy
 from numpy.typing import NDArray
 
 from conf.schema import ConfigError
-from sweeps import text_encoder
+from sweeps import files, text_encoder
 from sweeps.errors import TrialFailedError
-from sweeps.files import digest_of_arrays, home
+from sweeps.files import digest_of_arrays
 
 PARTS = ("train_x", "train_y", "validation_x", "validation_y", "test_x", "test_y")
 DESCRIPTION, VOCABULARY = "meta.json", "vocabulary"
@@ -53,7 +52,7 @@ def entry(key: object, write: Callable[[Path], Mapping[str, Any]]) -> Entry:
     `write` saves the arrays of `PARTS` there and returns their description. Raises `ConfigError` where the cache cannot
     be written.
     """
-    cache = _directory()
+    cache = files.cache()
     folder = cache / hashlib.sha256(json.dumps(key).encode()).hexdigest()[:32]
     try:
         known = _known(folder) or _written(folder, write)
@@ -65,19 +64,19 @@ def entry(key: object, write: Callable[[Path], Mapping[str, Any]]) -> Entry:
 
 def folder(name: str) -> Path:
     """Return a folder of the cache for what is computed from data, by their digest; it need not be there."""
-    return _directory() / name
+    return files.cache() / name
 
 
 def with_digest(digest: str) -> Entry | None:
     """Return the entry whose arrays have a digest, or None: no file of the user's is read for it."""
-    known = _known(_directory() / BY_DIGEST / digest)
+    known = _known(files.cache() / BY_DIGEST / digest)
     return known if known is not None and known.digest == digest else None
 
 
 def piece(digest: str, name: str, start: int) -> bytes:
     """Return up to `PIECE` bytes of a file of the entry that has a digest; none at its end, or if there is no file."""
     try:
-        with (_directory() / BY_DIGEST / digest / FILES[FILES.index(name)]).open("rb") as file:
+        with (files.cache() / BY_DIGEST / digest / FILES[FILES.index(name)]).open("rb") as file:
             file.seek(start)
             return file.read(PIECE)
     except FileNotFoundError:
@@ -90,7 +89,7 @@ def fetch(digest: str, piece: Callable[[str, int], bytes]) -> None:
     Of several processes that share this cache one does so, and the others wait for it. An entry that the other machine
     does not have either is not made. Raises `TrialFailedError` if the arrays that arrive have another digest.
     """
-    cache = _directory()
+    cache = files.cache()
     if with_digest(digest) is not None:
         return
     (cache / BY_DIGEST).mkdir(parents=True, exist_ok=True)
@@ -115,10 +114,6 @@ def _copy(folder: Path, digest: str, piece: Callable[[str, int], bytes]) -> Mapp
     if digest != found:
         raise TrialFailedError(f"the data that the driver sent have the digest {found}, not {digest}")
     return description
-
-
-def _directory() -> Path:
-    return Path(os.environ.get("XDG_CACHE_HOME") or home() / ".cache") / "text-sweeps"
 
 
 def _written(folder: Path, write: Callable[[Path], Mapping[str, Any]]) -> Entry:

@@ -17,6 +17,7 @@ from sweeps.journal.file import FILE as FILE
 from sweeps.journal.file import LOCK as LOCK
 from sweeps.journal.file import Journal as Journal
 from sweeps.journal.file import JournalError as JournalError
+from sweeps.journal.file import in_use as in_use
 from sweeps.journal.file import locked as locked
 from sweeps.journal.file import read as read
 from sweeps.journal.record import INTERRUPTED as INTERRUPTED

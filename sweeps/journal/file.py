@@ -15,6 +15,8 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
+import psutil
+
 from conf.schema import NETWORK
 from sweeps.errors import SweepError
 from sweeps.files import sync_directory
@@ -34,7 +36,7 @@ from sweeps.journal.record import SweepRecord, TrialRecord
 FILE = "journal.jsonl"
 LOCK = "lock"
 BEGINNING = b'{"event": "sweep_started"'
-OWNER = re.compile(r"process \d+ on ")  # the beginning of a lock
+OWNER = re.compile(r"process (\d+) on (\S*)")  # the beginning of a lock
 LONGEST_OWNER = 200  # characters that are read of it
 
 
@@ -62,6 +64,21 @@ def locked(directory: Path) -> Iterator[None]:
         lock.write(f"process {os.getpid()} on {socket.gethostname()}")
         lock.flush()
         yield
+
+
+def in_use(directory: Path) -> bool:
+    """Say whether a process holds a directory, which is not held for a moment here unless its owner seems to live."""
+    try:
+        with (directory / LOCK).open("rb") as lock:
+            owner = OWNER.match(lock.read(LONGEST_OWNER).decode(errors="replace"))
+            if owner is None or (owner[2] == socket.gethostname() and not psutil.pid_exists(int(owner[1]))):
+                return False
+            fcntl.flock(lock, fcntl.LOCK_SH | fcntl.LOCK_NB)
+    except BlockingIOError:
+        return True
+    except (OSError, OverflowError):  # it has none, or nobody may look
+        pass
+    return False
 
 
 class Journal:

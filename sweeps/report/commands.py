@@ -11,7 +11,7 @@ from sweeps.journal import SweepRecord
 
 def confirm(record: SweepRecord) -> str:
     """Return the command that trains a sweep's best configurations again."""
-    return f"{invocation.command('confirm')} {shlex.quote(f'sweep={record.started.sweep}')}"
+    return f"{invocation.SCRIPT} confirm {shlex.quote(f'sweep={record.started.sweep}')}"
 
 
 def sweep_again(record: SweepRecord) -> str:
@@ -25,4 +25,4 @@ def sweep_again(record: SweepRecord) -> str:
     name = stored.FILE.removesuffix(".yaml")
     others = [f"~datasets.{each}" for each in stored.datasets(record.config) if each != record.started.dataset]
     arguments = ["--config-path", str(directory), "--config-name", name, *others]
-    return f"{invocation.command('sweep')} {shlex.join(arguments)}"
+    return f"{invocation.SCRIPT} sweep {shlex.join(arguments)}"

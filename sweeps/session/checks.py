@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import shlex
 from collections.abc import Sequence
 from pathlib import Path
 
@@ -94,7 +95,7 @@ def refuse_another_sweep(plan: Plan, started: SweepStarted) -> None:
     if started.confirms:
         raise ConfigError(
             f"resume={directory}: this is a confirmation; to resume it: "
-            f"{invocation.command('confirm')} resume={directory}"
+            f"{invocation.command('confirm')} {shlex.quote(f'resume={directory}')}"
         )
     stored.refuse_changes(directory, started.config, plan.yaml)
     refuse_other_data(plan.dataset, plan.digest, started.digest, str(directory))

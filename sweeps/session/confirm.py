@@ -15,7 +15,7 @@ from sweeps import files, finalists, invocation, journal
 from sweeps.finalists import Order, Top
 from sweeps.journal import SweepRecord
 from sweeps.plan import Confirmation, Plan
-from sweeps.session import outputs, trust
+from sweeps.session import outputs, recorded, trust
 from sweeps.session.checks import check, refuse_other_data
 from sweeps.session.plans import plans_of
 from sweeps.session.session import Session, Sweep, workers
@@ -59,6 +59,8 @@ def confirm(request: Request, session: Session) -> list[SweepRecord]:
         searched = plans_of(job, spaces, directory, session.console)
         plans = [_plan(*each) for each in zip(searched, records, confirmations, strict=True)]
         sweeps = [Sweep(plan, _oracle(plan), journal.read(plan.directory)) for plan in plans]
+        for plan in plans:
+            session.check_serving(plan, is_new=False)
         outputs.write_config(directory, job.yaml)
         files.write_text(directory / outputs.COMMAND, json.dumps(_options(request)))
         with workers(config.engine, plans) as engine:
@@ -77,15 +79,12 @@ def _oracle(plan: Plan) -> finalists.FixedList:
 
 def _sweeps(request: Request) -> list[SweepRecord]:
     """Read the requested sweeps from the journals here, which may be ahead of the store, otherwise from the store."""
-    if directories := outputs.recorded_here(request.sweep):
-        pasts = [(directory, journal.read(directory)) for directory in directories]
-        records = [SweepRecord.of(directory, past) for directory, past in pasts if past]
-    else:
-        records = _stored_sweeps(request)
+    is_here = bool(outputs.recorded_here(request.sweep))
+    records = recorded.here(request.sweep) if is_here else _stored_sweeps(request)
     if not records or any(record.started.confirms or record.started.held_out == "test" for record in records):
         raise ConfigError(
             f"sweep={request.sweep}: must be a search that compared its trials on validation; "
-            f"{invocation.command('report')} lists all sweeps"
+            f"{invocation.command('list')} shows all sweeps"
         )
     return sorted(records, key=lambda record: record.started.dataset)
 

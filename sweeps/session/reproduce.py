@@ -65,7 +65,8 @@ def _config(config: Config, record: SweepRecord, request: Config) -> Config:
     if dataset in request.datasets and (archive := request.datasets[dataset].archive) is not None:
         data = replace(data, archive=archive)
     threads = request.engine.threads if request.engine.threads != 1 else config.engine.threads
-    return replace(config, datasets={dataset: data}, engine=Engine("local", 1, threads), dry_run=False)
+    engine = Engine("local", 1, threads, request.engine.memory)
+    return replace(config, datasets={dataset: data}, engine=engine, dry_run=False)
 
 
 def _train(engine: DaskEngine, function: str, spec: TrialSpec) -> TrialResult | Failed:

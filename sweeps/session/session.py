@@ -76,6 +76,7 @@ class Session:
         # Directories of sweeps that the store does not have whole, and of those whose model it does not have.
         self._unlogged: list[Path] = []
         self._unregistered: list[Path] = []
+        self._unregistrable: list[str] = []  # sweeps whose model no later attempt would register
 
     def check_logged(self) -> None:
         """Raise `SweepError` if something of the sweeps so far, or a model that they chose, is not in their store."""
@@ -84,7 +85,9 @@ class Session:
             what = (
                 "not everything could be logged; to log the rest" if self._unlogged else "not registered; to try again"
             )
-            raise SweepError(f"{what}: {invocation.command('sync')} {shlex.join(map(str, missing))}")
+            raise SweepError(f"{what}: {sync(*missing)}")
+        if self._unregistrable:
+            raise SweepError(f"not registered: the models of {', '.join(self._unregistrable)}; the reasons stand above")
 
     def search(self, job: Job, spaces: Mapping[str, Space]) -> list[SweepRecord]:
         """Run a job's sweeps, one for each dataset, and register the models that they choose."""
@@ -97,6 +100,7 @@ class Session:
             for plan, past in zip(plans, pasts, strict=True):
                 if past:
                     refuse_another_sweep(plan, first_event(past))
+                self.check_serving(plan, is_new=not past)
             outputs.write_config(directory, job.yaml)
             with workers(config.engine, plans) as engine:
                 return self._search(plans, pasts, engine)
@@ -176,8 +180,10 @@ class Session:
             return True
         trial, settings = choice.trial, plan.settings(choice.trial.values)
         if not settings.files and settings.text.words is None and settings.text.url is None:
-            # Nobody could ask such a model anything; only another sweep can give it a word index.
-            self.console.print(f"not registered: datasets.{plan.dataset}.text names no word index", soft_wrap=True)
+            # Nobody could ask such a model anything.
+            key = f"datasets.{plan.dataset}.text.words"
+            later = f"{sync(record.directory.parent)} {key}=…"
+            self.console.print(f"not registered: {key} names no word index; to do so later: {later}", soft_wrap=True)
             return True
         candidate = registration.Candidate(
             trial=trial,
@@ -188,10 +194,7 @@ class Session:
         try:
             version = registration.register(uri, record, candidate)
         except (registration.NotRegisteredError, ConfigError) as error:
-            message = f"not registered, {invocation.command('sync')} tries again: {error}"
-            self.console.print(message, soft_wrap=True, style="red")
-            if isinstance(error, registration.NotRegisteredError):  # a word index that is not here is no failure
-                self._unregistered.append(record.directory.parent)
+            self._note_unregistered(record, error, lasting=getattr(error, "lasting", False))
             return False
         if version.new:
             alias = registration.ALIASES[record.started.kind]
@@ -200,6 +203,40 @@ class Session:
             message = f"registered trial {version.trial} as {version.name}, version {version.number}, {alias}{note}"
             self.console.print(message, soft_wrap=True)
         return True
+
+    def _note_unregistered(self, record: SweepRecord, error: Exception, *, lasting: bool) -> None:
+        directory = record.directory.parent
+        if isinstance(error, ConfigError):  # a word index that is not here is no failure
+            message = f"not registered: {error}; then: {sync(directory)}"
+        elif lasting:
+            message = f"not registered: {error}"
+            self._unregistrable.append(record.started.sweep)
+        else:
+            message = f"not registered, {sync(directory)} tries again: {error}"
+            self._unregistered.append(directory)
+        self.console.print(message, soft_wrap=True, style="red")
+
+    def check_serving(self, plan: Plan, *, is_new: bool) -> None:
+        """Say before training what the chosen model would lack for its registration.
+
+        Raises `ConfigError` for a new sweep whose word index is named and is none.
+        """
+        settings = plan.config.datasets[plan.dataset]
+        if plan.source != "archive" or settings.files:  # stand-in models are not registered, and a table has it all
+            return
+        section = f"datasets.{plan.dataset}.text"
+        if settings.text.words is None and settings.text.url is None:
+            self.console.print(f"the model will not be registered: {section} names no word index", soft_wrap=True)
+            return
+        try:
+            self._serving(plan.dataset, settings)
+        except ConfigError as error:
+            if is_new and settings.text.words is not None:
+                raise
+            self.console.print(f"the model will not be registered: {error}", soft_wrap=True)
+        if not settings.text.labels:
+            message = f"{section}.labels names no labels, so the registered model will answer with their numbers"
+            self.console.print(message, soft_wrap=True)
 
     def _search(self, plans: Sequence[Plan], pasts: Sequence[Sequence[Event]], engine: DaskEngine) -> list[SweepRecord]:
         from sweeps.report import write as report
@@ -277,8 +314,7 @@ class Session:
             self._unlogged.append(searches[0].plan.directory.parent)
             message = f"not everything could be logged to {store.without_password(tracker.uri)}; to log the rest later:"
             self.console.print(message, soft_wrap=True, style="red")
-            directory = shlex.quote(str(searches[0].plan.directory.parent))
-            self.console.print(f"  {invocation.command('sync')} {directory}", soft_wrap=True)
+            self.console.print(f"  {sync(searches[0].plan.directory.parent)}", soft_wrap=True)
         return logged
 
     def _print_comparison(self, plans: Sequence[Plan], tracker: Tracker) -> None:
@@ -286,6 +322,11 @@ class Session:
         self.console.print(f"To compare the trials{f': {command}' if command else ''}", soft_wrap=True)
         for plan in plans:
             self.console.print(f"  {plan.dataset}: {tracker.comparison(plan.sweep)}", soft_wrap=True)
+
+
+def sync(*directories: Path) -> str:
+    """Return the command that brings what a store lacks of directories."""
+    return f"{invocation.command('sync')} {shlex.join(map(str, directories))}"
 
 
 def references_of(plan: Plan) -> list[References]:

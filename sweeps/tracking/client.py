@@ -88,7 +88,11 @@ def search_runs(client: MlflowClient, condition: str) -> list[Run]:
 
     A sweep may be resumed under `mlflow run`, and then belongs to another experiment than before.
     """
-    experiments = [experiment.experiment_id for experiment in client.search_experiments()]
+    return all_pages(client, [experiment.experiment_id for experiment in client.search_experiments()], condition)
+
+
+def all_pages(client: MlflowClient, experiments: list[str], condition: str) -> list[Run]:
+    """Return the matching runs of these experiments, oldest first."""
     runs: list[Run] = []
     token = None
     while True:

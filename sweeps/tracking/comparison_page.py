@@ -1,4 +1,4 @@
-"""MLflow's page that compares the trials of a sweep, best first: its address, and the view that it shows.
+"""MLflow's pages that compare the trials of a sweep, best first, and the sweeps of an experiment.
 
 MLflow keeps a view as a tag of the experiment. That format is not documented. It was read from the page of MLflow 3.17,
 which is why the version is pinned, why a test looks at the page in a browser, and why a store that refuses a view costs
@@ -11,24 +11,26 @@ import base64
 import hashlib
 import json
 import zlib
-from collections.abc import Collection, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from functools import cache
 from pathlib import Path
+from types import MappingProxyType
 from typing import Any, NamedTuple
 from urllib.parse import quote
 
-from sweeps.metrics import row, shown_in
+from conf.schema import NETWORK
+from sweeps.metrics import chosen, row, shown_in
 from sweeps.tracking import filters
 
 TAG = "mlflow.sharedViewState."  # prefix
-NAME = "Compare trials"
+TRAINING = "workflowType=machine_learning"  # of an address; without it MLflow shows its pages for language models
 TRIALS, FINALISTS = "tags.kind = 'trial'", "tags.kind = 'finalist'"
-# `objective` is the best epoch's, which is also the one that was tested; MLflow lists the last point of a curve. The
-# columns of hyperparameters follow, so there are no more scores than leave room for them: as many as in the terminal.
-FIRST_SCORES = ("objective", "test/accuracy", "test/loss", "val/accuracy", "val/loss")
-SCORES = tuple(dict.fromkeys((*FIRST_SCORES, *shown_in("terminal"))))
-# A finalist has no validation data and no objective.
-FINALIST_SCORES = tuple(name for name in SCORES if name.startswith("test/"))
+SWEEPS = "tags.`code.digest` != ''"  # which searches and confirmations have, and none of their child runs
+# The columns of hyperparameters follow, so there are no more scores than leave room for them: those of the terminal.
+SCORES = tuple(shown_in("terminal"))
+OF_SWEEPS = ("params.`model`", "params.`tuner`", "tags.`source`", "params.`searched`", "tags.`best`")
+ATTRIBUTES = ("attributes.`Dataset`", "attributes.`Source`")
+LOSSES, ACCURACIES = ("val/loss", "train/loss"), ("val/accuracy", "train/accuracy")
 
 Chart = Mapping[str, Any]
 
@@ -41,12 +43,20 @@ class Comparison(NamedTuple):
     searched: Sequence[str] = ()
     finalists: bool = False  # whether it is a confirmation
     digest: str = ""  # of the data
-    own: Collection[str] = ()  # those of the searched that only the trials of some networks have
+    networks: Mapping[str, Sequence[str]] = MappingProxyType({})  # of each of several: what its trials have of these
 
     @property
-    def charted(self) -> list[str]:
-        """The searched hyperparameters that every trial has: a line goes through each of them."""
-        return [name for name in self.searched if name not in self.own]
+    def charts(self) -> dict[str, Sequence[str]]:
+        """The axes of each chart by its heading: MLflow draws no line for a trial that lacks one of them."""
+        networks = self.networks.values()
+        shared = [name for name in self.searched if name == NETWORK or all(name in own for own in networks)]
+        own = {_heading(network): names for network, names in self.networks.items() if not set(names) <= set(shared)}
+        return {_heading(""): shared, **own}
+
+    @property
+    def scores(self) -> list[str]:
+        """The metrics with a column: a finalist has no validation data."""
+        return [*SCORES] if self.finalists else [chosen(self.objective), *SCORES]
 
     @property
     def condition(self) -> str:
@@ -61,7 +71,7 @@ class Comparison(NamedTuple):
         """
         if self.finalists:
             return "attributes.start_time", True
-        return "metrics.`objective`", row(self.objective).direction == "min"
+        return f"metrics.`{chosen(self.objective)}`", row(self.objective).direction == "min"
 
 
 class SavedComparison(NamedTuple):
@@ -76,41 +86,74 @@ def of_sweep(comparison: Comparison) -> SavedComparison:
 
     It has no name, or the page's menu would grow by an entry with every sweep.
     """
-    state = _state(comparison.condition, "SHOWALL", comparison)
+    state = _state(comparison.condition, comparison, comparison.charts)
     return SavedComparison(tag_of(comparison.sweep), _packed(state))
 
 
-def of_experiment(newest: Comparison, when: int) -> SavedComparison:
+def of_experiment(newest: Comparison, when: int, axes: Mapping[str, Sequence[str]]) -> SavedComparison:
     """Return the view of the trials of an experiment that can be ranked together, an entry in the page's menu.
 
-    They are those with the data and the objective of the newest sweep; `when` is its start, in milliseconds.
+    They are those with the data and the objective of the newest sweep; `when` is its start, in milliseconds. There is a
+    chart for each network, whose `axes` all of its trials have.
     """
-    objective, data = (
-        filters.equals("tags.objective", newest.objective),
-        filters.equals("datasets.digest", newest.digest),
-    )
-    alike = f"{TRIALS} and {objective} and {data}"
-    state = _packed(_state(alike, "FIRST_20_RUNS", newest))
-    entry = {"name": NAME, "createdAt": when, "updatedAt": when, "state": state}
-    return SavedComparison(f"{TAG}compare-trials", json.dumps(entry))
+    charts = {_heading(network): names for network, names in axes.items()}
+    return _entry("Compare trials", when, _state(alike(newest), newest, charts))
 
 
-def is_newer(view: SavedComparison, known: str | None) -> bool:
-    """Whether a view of an experiment is of a later sweep than the value that the experiment has."""
+def of_sweeps(newest: Comparison, when: int) -> SavedComparison:
+    """Return the view of the sweeps of an experiment: a list with scores, settings and data, newest first."""
+    columns = [f"metrics.`{name}`" for name in (chosen(newest.objective), *SCORES)]
+    state = {
+        **_template()["page"],
+        "searchFilter": SWEEPS,
+        "orderByKey": "attributes.start_time",
+        "orderByAsc": False,
+        "selectedColumns": [*ATTRIBUTES, *columns, *OF_SWEEPS],
+        "runsHiddenMode": "SHOW_ALL",
+    }
+    return _entry("Compare sweeps", when, state)
+
+
+def alike(newest: Comparison) -> str:
+    """Return the filter for the trials of an experiment that can be ranked with those of its newest sweep."""
+    objective = filters.equals("tags.objective", newest.objective)
+    return f"{TRIALS} and {objective} and {filters.equals('datasets.digest', newest.digest)}"
+
+
+def _entry(name: str, when: int, state: Mapping[str, Any]) -> SavedComparison:
+    entry = {"name": name, "createdAt": when, "updatedAt": when, "state": _packed(state)}
+    return SavedComparison(f"{TAG}{name.lower().replace(' ', '-')}", json.dumps(entry))
+
+
+def replaces(view: SavedComparison, known: str | None) -> bool:
+    """Whether a view is of a later sweep than the one that the experiment has, or of the same runs."""
     try:
-        return known is None or json.loads(known)["updatedAt"] < json.loads(view.value)["updatedAt"]
-    except (ValueError, LookupError, TypeError, RecursionError):  # somebody else wrote that value
+        if known is None:
+            return True
+        earlier, own = json.loads(known), json.loads(view.value)
+        return bool(earlier["updatedAt"] <= own["updatedAt"] or _condition(earlier) == _condition(own))
+    except (ValueError, LookupError, TypeError, AttributeError, zlib.error, RecursionError):  # somebody else's value
         return True
+
+
+def _condition(entry: Mapping[str, str]) -> str:
+    packed = entry["state"].removeprefix("deflate;")
+    return str(json.loads(zlib.decompress(base64.b64decode(packed)))["searchFilter"])
 
 
 def address(experiment: str, comparison: Comparison, *, saved: bool) -> str:
     """Return the page of a sweep's trials, below a server's address; with MLflow's own charts if no view is `saved`."""
-    page = f"#/experiments/{experiment}/runs?workflowType=machine_learning&compareRunsMode=CHART"
+    page = f"#/experiments/{experiment}/runs?{TRAINING}&compareRunsMode=CHART"
     if saved:  # without a filter: MLflow would take that and ignore the view
         return f"{page}&viewStateShareKey={_key(comparison.sweep)}"
     condition = quote(comparison.condition)
     column, ascending = comparison.order
     return f"{page}&searchFilter={condition}&orderByKey={quote(column)}&orderByAsc={str(ascending).lower()}"
+
+
+def artifacts(experiment: str, run: str) -> str:
+    """Return the page of a run's files, below a server's address."""
+    return f"#/experiments/{experiment}/runs/{run}/artifacts?{TRAINING}"
 
 
 def tag_of(sweep: str) -> str:
@@ -126,23 +169,25 @@ def _packed(state: Mapping[str, Any]) -> str:
     return "deflate;" + base64.b64encode(zlib.compress(json.dumps(state).encode())).decode()
 
 
-def _state(condition: str, visible: str, comparison: Comparison) -> dict[str, Any]:
-    """Return the page's state; `visible` says which runs of the list the charts show."""
-    searched, (column, ascending) = comparison.searched, comparison.order
-    scores = FINALIST_SCORES if comparison.finalists else SCORES
+def _state(condition: str, comparison: Comparison, parallel: Mapping[str, Sequence[str]]) -> dict[str, Any]:
+    """Return the page's state; `parallel` has the axes of each chart of parallel coordinates, by its heading."""
+    column, ascending = comparison.order
+    names = dict.fromkeys(name for axes in parallel.values() for name in axes)
+    network = [f"tags.`{NETWORK}`"] if NETWORK not in names and len(parallel) > 1 else []
+    columns = [f"metrics.`{name}`" for name in comparison.scores] + network
     sections = {  # the charts of a section stand side by side
-        "From hyperparameters to test accuracy": _parallel(comparison.charted),
-        "Test accuracy": [_chart("BAR", "test/accuracy", metricKey="test/accuracy")],
-        "Loss": [_line("val/loss"), _line("train/loss")],
-        "Accuracy": [_line("val/accuracy"), _line("train/accuracy")],
+        **{heading: _parallel(heading, axes) for heading, axes in parallel.items()},
+        "Test accuracy": [_scatter(comparison)],
+        "Loss": [_line(name) for name in LOSSES],
+        "Accuracy": [_line(name) for name in ACCURACIES],
     }
     return {
         **_template()["page"],
         "searchFilter": condition,
         "orderByKey": column,
         "orderByAsc": ascending,
-        "selectedColumns": [f"metrics.`{name}`" for name in scores] + [f"params.`{name}`" for name in searched],
-        "runsHiddenMode": visible,
+        "selectedColumns": [*columns, *(f"params.`{name}`" for name in names)],
+        "runsHiddenMode": "SHOW_ALL",
         "compareRunCharts": [
             {**chart, "metricSectionId": section} for section, charts in sections.items() for chart in charts
         ],
@@ -154,11 +199,25 @@ def _state(condition: str, visible: str, comparison: Comparison) -> dict[str, An
     }
 
 
-def _parallel(charted: list[str]) -> list[Chart]:
-    if not charted:
+def _heading(network: str) -> str:
+    return (
+        f"From the hyperparameters of {network} to test accuracy"
+        if network
+        else "From hyperparameters to test accuracy"
+    )
+
+
+def _parallel(heading: str, axes: Sequence[str]) -> list[Chart]:
+    if not axes:
         return []
-    title = "hyperparameters → test/accuracy"
-    return [_chart("PARALLEL", title, selectedParams=charted, selectedMetrics=["test/accuracy"])]
+    # MLflow shows a title of its own instead: only the section says what is drawn.
+    return [_chart("PARALLEL", heading, selectedParams=list(axes), selectedMetrics=["test/accuracy"])]
+
+
+def _scatter(comparison: Comparison) -> Chart:
+    """Return a chart of points: MLflow's bars begin at 0, where accuracies that differ by a percent look alike."""
+    x, y = "test/loss" if comparison.finalists else chosen(comparison.objective), "test/accuracy"
+    return _chart("SCATTER", y, xaxis={"key": x, "type": "METRIC"}, yaxis={"key": y, "type": "METRIC"})
 
 
 def _line(metric: str) -> Chart:

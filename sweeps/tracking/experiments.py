@@ -21,7 +21,8 @@ from sweeps.tracking.store import without_password
 
 NOWHERE = "text-sweeps-probe"  # a folder that no experiment has: listing a whole one could take long
 NO_REPOSITORY = "Could not find a registered artifact repository"  # an error of MLflow's
-KIND = ("mlflow.experimentKind", "custom_model_development")  # MLflow's own tag, which says that models are trained
+# MLflow's own tag, which says that models are trained. The pages of 3.17 go by their address, whatever it says.
+KIND = ("mlflow.experimentKind", "custom_model_development")
 
 
 class Sweep(Protocol):
@@ -69,7 +70,8 @@ class Experiments:
 
     def _create(self, client: MlflowClient, name: str) -> Experiment:
         try:
-            return client.get_experiment(client.create_experiment(name, self._artifact_location(name)))
+            location = self._artifact_location(name)
+            return client.get_experiment(client.create_experiment(name, location, dict([KIND])))
         except MlflowException as error:
             existing = client.get_experiment_by_name(name)  # another process may just have created it
             if existing is None:

@@ -18,6 +18,7 @@ from conf.schema import ConfigError, did_you_mean
 from sweeps.errors import SweepError
 from sweeps.tracking import failures, model_files, store
 from sweeps.tracking.client import UNAVAILABLE, connect
+from sweeps.tracking.prediction import Prediction
 
 PREFERRED = ("champion", "candidate")
 ADDRESS = re.compile(r"(?:models:/)?(?P<name>[^/@]+)(?:@(?P<alias>[^/@]+)|/(?P<version>\d+))?")
@@ -32,31 +33,6 @@ class ModelVersion(NamedTuple):
 
     def __str__(self) -> str:
         return f"{self.name} version {self.version}{f', the {self.alias}' if self.alias else ''}"
-
-
-class Prediction(NamedTuple):
-    """The answer of a classifier to one text."""
-
-    label: str
-    probability: float
-    words: int  # of the text: its tokens
-    unknown: int  # words that the model does not know
-    unread: int  # words that are cut off, because the text is too long
-    probabilities: dict[str, float]  # label -> probability
-
-    @property
-    def note(self) -> str:
-        """The reasons why the answer could mislead; empty if there are none."""
-        if not self.words:
-            return "no words: this is the model's answer to an empty text"
-        notes = []
-        if self.unknown == self.words:
-            notes.append("none of its words is known")
-        elif self.unknown:
-            notes.append(f"{self.unknown} of {self.words} words unknown")
-        if self.unread:
-            notes.append(f"too long: {self.unread} of its words are not read")
-        return "; ".join(notes)
 
 
 def choose(uri: str, wanted: str | None) -> ModelVersion:

@@ -10,11 +10,13 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import NamedTuple
 
+from mlflow.entities import Run
+
 from conf.schema import ConfigError, did_you_mean
 from sweeps import journal
 from sweeps.errors import SweepError
 from sweeps.journal import RunLinks, SweepRecord
-from sweeps.tracking import failures, filters, store, trial_runs
+from sweeps.tracking import driver_process, failures, filters, store, trial_runs
 from sweeps.tracking.client import NO_SUCH_RUN, UNAVAILABLE, connect, search_runs
 from sweeps.tracking.naming import PARENT
 
@@ -29,6 +31,7 @@ class StoredSweep(NamedTuple):
     run: str
     kind: str  # sweep | confirm
     started: int  # milliseconds
+    running: bool = False  # as far as can be known
 
 
 class StoredSweeps:
@@ -47,7 +50,7 @@ class StoredSweeps:
         except UNAVAILABLE as error:
             raise failures.of(self.uri, error) from error
         sweeps = [
-            StoredSweep(run.data.tags["sweep"], run.info.run_id, kind, run.info.start_time)
+            StoredSweep(run.data.tags["sweep"], run.info.run_id, kind, run.info.start_time, _is_running(run))
             for kind, run in runs
             if is_name(run.data.tags.get("sweep", ""))
         ]
@@ -125,6 +128,10 @@ def is_name(name: str) -> bool:
     """Whether a name is that of a sweep, `<directory>/<dataset>`; reports are written to folders that are named so."""
     parts = name.split("/")
     return len(parts) == 2 and all(part not in ("", ".", "..") and "\0" not in part for part in parts)
+
+
+def _is_running(run: Run) -> bool:
+    return bool(run.info.status == "RUNNING") and not driver_process.is_known_dead(run.data.tags)
 
 
 def _newest(names: Sequence[str]) -> str:

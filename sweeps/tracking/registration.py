@@ -59,7 +59,14 @@ TOLERANCE = 1e-4
 
 
 class NotRegisteredError(SweepError):
-    """The model is not registered; the message says why. The next attempt may succeed, and never adds a second one."""
+    """The model is not registered; the message says why. No later attempt adds a second one.
+
+    `lasting` says that a later attempt would fail again, for as long as nobody brings back what is lost here.
+    """
+
+    def __init__(self, message: str, *, lasting: bool = False) -> None:
+        super().__init__(message)
+        self.lasting = lasting
 
 
 class Candidate(NamedTuple):
@@ -134,10 +141,9 @@ class _Registration:
         which = f"version {holder.version}"
         if tags.get("data.digest") != self._record.started.digest:
             return newer, f"{which} had other data"
-        if (
-            tags.get("objective", name) != name
-            or (held := _number(tags.get("objective.value", tags.get(name)))) is None
-        ):
+        # One that was chosen by another metric is compared by what it has of this one.
+        value_of = "objective.value" if tags.get("objective") == name else name
+        if (held := _number(tags.get(value_of))) is None:
             return newer, f"{which} was not chosen by {name}"
         better = is_better(name, value, held)
         return better, f"{which} has {name} {held:.4f}, this one {value:.4f}"
@@ -228,7 +234,7 @@ class _Registration:
         directory, trial = self._record.directory, self._candidate.trial
         checkpoint = Checkpoints(directory / "checkpoints").load(trial.trial, trial.epochs)
         if checkpoint is None:
-            raise NotRegisteredError(f"{directory}: the weights of trial {trial.trial} are gone")
+            raise NotRegisteredError(f"{directory}: the weights of trial {trial.trial} are gone", lasting=True)
         try:
             with without_native_logs():
                 from sweeps.trials import building
@@ -236,7 +242,7 @@ class _Registration:
                 return building.rebuild(self._candidate.spec, checkpoint.best_weights)
         # The trial may be old: its archive can be gone, and its builder can be another one by now.
         except Exception as error:
-            raise NotRegisteredError(f"{self.name} cannot be built again: {error}") from error
+            raise NotRegisteredError(f"{self.name} cannot be built again: {error}", lasting=True) from error
 
 
 def _number(text: str | None) -> float | None:
@@ -296,4 +302,5 @@ def _test(uri: str, model: LoggedModel, texts: list[str], labels: NDArray[np.int
     probabilities = np.array([list(answer["probabilities"].values()) for answer in answers])
     loss, logged = evaluation.scores(probabilities, labels)["test/loss"], trial.test["test/loss"]
     if not math.isclose(loss, logged, rel_tol=TOLERANCE):
-        raise NotRegisteredError(f"trial {trial.trial}, loaded back, has test/loss {loss:.6f}, not {logged:.6f}")
+        reason = f"trial {trial.trial}, loaded back, has test/loss {loss:.6f}, not {logged:.6f}"
+        raise NotRegisteredError(reason, lasting=True)

@@ -12,13 +12,13 @@ from collections.abc import Mapping
 from pathlib import Path
 
 from mlflow import MlflowClient
-from mlflow.entities import Run, RunTag
+from mlflow.entities import Param, Run
 from mlflow.exceptions import MlflowException
 
 from conf.schema import NETWORK
 from conf.stored import parts
 from sweeps.journal import FILE, INTERRUPTED, Event, SweepRecord, SweepStarted
-from sweeps.tracking import comparison_page, driver_process, filters, naming
+from sweeps.tracking import comparison_page, driver_process, experiment_trials, filters, naming
 from sweeps.tracking.client import at_step_0, log_file, milliseconds, search_runs
 from sweeps.tracking.comparison_page import Comparison
 from sweeps.tracking.experiments import Experiments
@@ -51,9 +51,9 @@ class SweepRuns:
         self._parent: StoredRun | None = None
         self._trials = TrialRuns(self._record, extras)
         self._references = ReferenceRuns(self._record)
-        searched, own = _searched(started)
+        searched, networks = _searched(started)
         self._comparison = Comparison(
-            started.sweep, started.objective, searched, bool(started.confirms), started.digest, own
+            started.sweep, started.objective, searched, bool(started.confirms), started.digest, networks
         )
         self._comparison_saved: bool | None = None  # None: not known yet
         self._journal_logged = -math.inf
@@ -88,7 +88,8 @@ class SweepRuns:
                 self._known = True
             if self._parent is None:
                 self._experiment = experiments.of(client, self._started)
-            self._save_comparison(client)
+            if self._comparison_saved is None:
+                self._save_comparison(client)
             parent = self._log_sweep(client, experiments.project_run)
             for trial in sorted(self._changed):
                 self._trials.log(client, self._experiment, parent.id, self._record.trials[trial])
@@ -158,22 +159,36 @@ class SweepRuns:
 
     def _save_comparison(self, client: MlflowClient) -> None:
         """Let MLflow's page compare the trials. Its format is not documented, so a refusal is no failure."""
-        if self._comparison_saved is not None:
-            return
         own = comparison_page.of_sweep(self._comparison)
-        shared = comparison_page.of_experiment(self._comparison, milliseconds(self._started.time))
-        is_search = not self._started.confirms
         try:
             tags = client.get_experiment(self._experiment).tags
             if tags.get(own.tag) != own.value:
                 client.set_experiment_tag(self._experiment, *own)
-            if is_search and comparison_page.is_newer(shared, tags.get(shared.tag)):
-                client.set_experiment_tag(self._experiment, *shared)
+            if not self._started.confirms:
+                self._save_shared(client, tags)
             self._comparison_saved = True
         except MlflowException as error:
             client.get_experiment(self._experiment)  # raises too if the store does not answer at all
             log.warning("MLflow keeps no view of %s: %s", self._started.sweep, first_line(error))
             self._comparison_saved = False
+
+    def _save_shared(self, client: MlflowClient, tags: Mapping[str, str]) -> None:
+        """Save the views of all sweeps of the experiment, whose newest decides what is compared.
+
+        That is done again at the end of each, which may have the first trials of a network.
+        """
+        earlier = experiment_trials.of(client, self._experiment)
+        experiment_trials.complete(client, earlier)
+        axes = experiment_trials.axes(earlier, self._comparison, self._started.model)
+        when = milliseconds(self._started.time)
+        views = (
+            comparison_page.of_experiment(self._comparison, when, axes),
+            comparison_page.of_sweeps(self._comparison, when),
+        )
+        for view in views:
+            known = tags.get(view.tag)
+            if known != view.value and comparison_page.replaces(view, known):
+                client.set_experiment_tag(self._experiment, *view)
 
     def _log_sweep(self, client: MlflowClient, project_run: str | None) -> StoredRun:
         parent, ended = self._parent, self._record.ended
@@ -183,6 +198,9 @@ class SweepRuns:
             parent = self._parent = self._create(client, project_run)
         else:
             parent.reopen(client, driver_process.tags() | naming.code_tags(self._record))
+        client.log_inputs(parent.id, [naming.dataset_input(self._started)])
+        params = naming.settings(self._started, self._comparison.searched)
+        client.log_batch(parent.id, params=[Param(name, value) for name, value in params.items()])
         if ended is None:  # otherwise `_log_end` logs it with everything else of the end
             self._log_note(client, parent, self._extras(self._record, None).note)
         client.log_text(parent.id, self._started.config, "config.yaml")
@@ -203,7 +221,7 @@ class SweepRuns:
         MLflow draws no tables, and shows four lines, in which no link can be clicked, until it is asked for more.
         """
         comparison = comparison_page.address(self._experiment, self._comparison, saved=bool(self._comparison_saved))
-        artifacts = f"#/experiments/{self._experiment}/runs/{parent.id}/artifacts"
+        artifacts = comparison_page.artifacts(self._experiment, parent.id)
         links = f"* [compare the trials]({comparison}), [report, configuration and journal]({artifacts})"
         client.set_tag(parent.id, NOTE, "\n".join([*note.splitlines(), links]))
 
@@ -214,11 +232,11 @@ class SweepRuns:
         self._record.links = self._trials.links(client.tracking_uri, self._experiment)
         extras = self._extras(self._record, None)
         if best is not None:
-            client.log_batch(
-                parent.id, at_step_0(best.scores(), ended.time), tags=[RunTag("best_trial", str(best.trial))]
-            )
+            client.log_batch(parent.id, at_step_0(naming.scores(best), ended.time), tags=naming.best_tags(best))
         if extras.metrics:
             client.log_batch(parent.id, at_step_0(extras.metrics, ended.time))
+        if self._comparison_saved:
+            self._save_comparison(client)
         self._log_note(client, parent, extras.note)
         self._log_journal(client, parent)
         for name, content in extras.files.items():
@@ -233,15 +251,22 @@ class SweepRuns:
         self._journal_logged = time.monotonic()
 
 
-def _searched(started: SweepStarted) -> tuple[list[str], set[str]]:
-    """Return the names of the searched hyperparameters, and those that only some of several networks have."""
+def _searched(started: SweepStarted) -> tuple[list[str], dict[str, list[str]]]:
+    """Return the names of the searched hyperparameters, and of each of several networks those that its trials have."""
     sections = parts(started.config, started.dataset)
-    spaces = [part.space for part in sections.values()]
-    of_networks = [part.space for section, part in sections.items() if section.startswith("networks.")]
-    searched = [name for space in spaces for name, entry in space.items() if isinstance(entry, Mapping)]
-    names = list(dict.fromkeys([*([NETWORK] if of_networks else []), *searched]))
-    own = {name for space in of_networks for name in space if not all(name in other for other in of_networks)}
-    return names, own
+    spaces = {section: _names(part.space) for section, part in sections.items()}
+    of_networks = {section for section in sections if section.startswith("networks.")}
+    shared = [name for section in sections if section not in of_networks for name in spaces[section]]
+    names = list(dict.fromkeys([*([NETWORK] if of_networks else []), *(n for each in spaces.values() for n in each)]))
+    networks = {
+        section.partition(".")[2]: [name for name in names if name in (*sections[section].space, *shared)]
+        for section in sorted(of_networks)
+    }
+    return names, networks
+
+
+def _names(space: Mapping[str, object]) -> list[str]:
+    return [name for name, entry in space.items() if isinstance(entry, Mapping)]
 
 
 def _is_blank(run: Run) -> bool:

@@ -84,7 +84,7 @@ def newest_comparison(address: str) -> str:
     # A shared store may have runs of others with this kind.
     ours = [(run, tags) for run, tags in tagged if "sweep" in tags and tags.get("objective") in OBJECTIVES]
     if not ours:
-        return "#/experiments"
+        return f"#/experiments?{comparison_page.TRAINING}"
     run, tags = ours[0]
     experiment = by_id[run["info"]["experiment_id"]]
     comparison = Comparison(tags["sweep"], tags["objective"])

@@ -110,9 +110,9 @@ def _end(client: MlflowClient, run: StoredRun, trial: TrialRecord, extras: Extra
 
 
 def _outcome(trial: TrialRecord, *, ranked: bool) -> dict[str, float]:
-    """Return the scores and the cost of a trial; only a ranked one has an objective to be compared by."""
-    objective = {} if trial.objective is None or not ranked else {"objective": trial.objective}
-    return {**objective, **trial.test, **{f"cost/{name}": value for name, value in trial.cost.items()}}
+    """Return the scores and the cost of a trial; only a ranked one has scores on validation data."""
+    scores = naming.scores(trial) if ranked else trial.test
+    return {**scores, **{f"cost/{name}": value for name, value in trial.cost.items()}}
 
 
 def _agrees(client: MlflowClient, run: StoredRun, trial: TrialRecord) -> bool:

@@ -56,8 +56,9 @@ const drawn = titled.flatMap(card => [...card.querySelectorAll(arguments[1])]).f
 return new Set(drawn.map(shape => shape.getAttribute("d") + getComputedStyle(shape).stroke)).size;
 """
 )
+HEADERS = "return [...document.querySelectorAll('[role=columnheader]')].map(header => header.innerText.trim())"
 SECTIONS = ("From hyperparameters to test accuracy", "Test accuracy", "Loss", "Accuracy")
-LINE, BAR = ".scatterlayer .trace path.js-line", ".barlayer .point path"
+LINE, POINT = ".scatterlayer .trace path.js-line", ".scatterlayer .points path.point"
 PATIENCE = 90  # seconds; the machine may be busy
 
 pytestmark = pytest.mark.skipif(
@@ -160,13 +161,15 @@ def test_the_comparison_shows_the_curves_of_all_trials(browser: WebDriver, shown
         until(lambda chart=chart: browser.execute_script(DRAWN, chart, LINE) == TRIALS, browser)
     text = text_of(browser)
     assert [name for name in shown.trials if name not in text] == []
-    assert "conv_lstm random" not in text  # the sweep's own run is no trial
+    assert " random imdb" not in text  # the sweep's own run is no trial
     for section in SECTIONS:
         assert re.search(rf"^{section}", text, re.MULTILINE)
     titles = "return [...document.querySelectorAll('.dimension text.label')].map(title => title.textContent)"
     axes = browser.execute_script(titles)
     assert axes == [*SEARCHED, "test/accuracy"]
-    assert browser.execute_script(DRAWN, "test/accuracy", BAR) == TRIALS
+    cards = browser.find_elements("css selector", CARD)
+    (scores,) = [card for card in cards if card.text.startswith("best/val/accuracy vs. test/accuracy")]
+    assert len(scores.find_elements("css selector", POINT)) == TRIALS
 
 
 @pytest.mark.usefixtures("picture")
@@ -174,30 +177,43 @@ def test_the_list_has_scores_and_searched_hyperparameters_best_first(browser: We
     browser.get("about:blank")
     browser.get(shown.link.replace("&compareRunsMode=CHART", ""))
     until(lambda: all(name in text_of(browser) for name in shown.trials), browser)
-    headers = "return [...document.querySelectorAll('[role=columnheader]')].map(header => header.innerText.trim())"
-    columns = until(lambda: browser.execute_script(headers), browser)
-    assert [column for column in (*comparison_page.SCORES, *SEARCHED) if column not in columns] == []
-    cells = "[col-id='metrics.`objective`'][role=gridcell]"
+    columns = until(lambda: browser.execute_script(HEADERS), browser)
+    assert [
+        column for column in ("best/val/accuracy", *comparison_page.SCORES, *SEARCHED) if column not in columns
+    ] == []
+    cells = "[col-id='metrics.`best/val/accuracy`'][role=gridcell]"
     scores = [float(cell.text) for cell in until(lambda: browser.find_elements("css selector", cells), browser)]
     assert len(scores) == TRIALS
     assert scores == sorted(scores, reverse=True)
 
 
 @pytest.mark.usefixtures("picture")
-def test_the_views_of_the_experiment_are_one(browser: WebDriver, shown: Shown) -> None:
+def test_the_experiment_has_a_view_of_its_trials_and_one_of_its_sweeps(browser: WebDriver, shown: Shown) -> None:
     browser.get("about:blank")
     browser.get(f"{shown.address}/#/experiments/{shown.experiment}/runs?workflowType=machine_learning")
     until(lambda: browser.find_elements("css selector", "[data-testid=saved-views-trigger]"), browser)[0].click()
     until(lambda: "Compare trials" in text_of(browser), browser)
     menu = browser.find_element("css selector", "[role=menu]").text
-    assert menu.count("Compare trials") == 1
+    assert (menu.count("Compare trials"), menu.count("Compare sweeps")) == (1, 1)
+
+
+@pytest.mark.usefixtures("picture")
+def test_the_view_of_sweeps_has_columns_for_score_settings_data_and_source(browser: WebDriver, shown: Shown) -> None:
+    browser.get("about:blank")
+    page = f"{shown.address}/#/experiments/{shown.experiment}/runs?{comparison_page.TRAINING}"
+    browser.get(f"{page}&viewStateShareKey=compare-sweeps")
+    columns = until(lambda: browser.execute_script(HEADERS), browser)
+    assert [
+        column for column in ("Dataset", "Source", "best/val/accuracy", "model", "best") if column not in columns
+    ] == []
+    until(lambda: "text-sw" in text_of(browser), browser)
 
 
 @pytest.mark.usefixtures("picture")
 def test_the_sweep_expands_to_its_trials(browser: WebDriver, shown: Shown) -> None:
     browser.get("about:blank")
     browser.get(f"{shown.address}/#/experiments/{shown.experiment}/runs?workflowType=machine_learning")
-    until(lambda: "conv_lstm random" in text_of(browser), browser)
+    until(lambda: " random imdb" in text_of(browser), browser)
     assert [name for name in shown.trials if name in text_of(browser)] == []
     expand = "[col-id='attributes.`Run Name`'][role=gridcell] button"
     until(lambda: browser.find_elements("css selector", expand), browser)[0].click()

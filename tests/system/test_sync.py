@@ -187,8 +187,8 @@ def synced(monkeypatch: pytest.MonkeyPatch, *arguments: str) -> int | str:
     [
         ((), "error: .*/outputs: no sweep was started there"),
         (("nowhere",), "error: nowhere: no sweep was started there, config.yaml is missing"),
-        (("trials=3",), "error: trials=3: allowed: directories, and tracking.uri=…"),
-        (("--force",), "error: --force: allowed: directories, and tracking.uri=…"),
+        (("trials=3",), "error: trials=3: allowed: directories, tracking.uri=…, and datasets.<name>.text.words=…"),
+        (("--force",), "error: --force: allowed: directories, tracking.uri=…, and datasets.<name>.text.words=…"),
         (("tracking.uri=mlruns",), "error: tracking.uri=mlruns: must be sqlite:///"),
     ],
 )

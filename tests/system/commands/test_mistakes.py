@@ -106,8 +106,8 @@ WRONG = {
     "--config-name=nothing": ("Cannot find primary config 'nothing'",),
     "--config-dir=nowhere": ("Additional config directory ", "/nowhere' not found"),
     "--config-path=nowhere": ("Primary config module 'conf.nowhere' not found",),
-    "hydra/launcher=joblib": ("hydra/launcher=joblib: no such option",),
-    "hydra.nope=1": ("hydra.nope: no such key",),
+    "hydra/launcher=joblib": ("hydra/launcher=joblib: has no effect here; ", "engine.workers="),
+    "hydra.nope=1": ("hydra.nope=1: has no effect here; ",),
     # In all of several jobs.
     "-m model=lstm,lsmt": ("model=lsmt: no such option", "did you mean 'lstm'?"),
     "-m trials=1,0": ("trials=0: must be at least 1",),

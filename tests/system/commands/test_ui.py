@@ -58,7 +58,9 @@ def test_a_signal_ends_the_server_and_its_children(number: int, command: Command
         printed.append(line.strip())
         if "Ctrl-C" in line:
             break
-    assert printed[2] == f"http://127.0.0.1:{port}/#/experiments"  # no sweep yet, so no comparison
+    assert (
+        printed[2] == f"http://127.0.0.1:{port}/#/experiments?workflowType=machine_learning"
+    )  # no sweep yet, so no comparison
     started = psutil.Process(process.pid).children(recursive=True)
     assert len(started) >= 2  # MLflow and its one worker
     listening = {

@@ -3,7 +3,9 @@ from importlib import import_module
 
 import pytest
 
-COMMANDS = ("confirm", "predict", "report", "reproduce", "sync", "ui")
+from sweeps import invocation
+
+COMMANDS = ("completion", "confirm", "list", "predict", "report", "reproduce", "sync", "ui")
 
 
 @pytest.mark.parametrize("name", COMMANDS)
@@ -13,6 +15,7 @@ def test_help_is_printed_and_is_no_failure(
 ) -> None:
     command = import_module(f"pipelines.{name}")
     monkeypatch.setattr(sys, "argv", [name, *arguments])
+    monkeypatch.setattr(invocation, "command", lambda name: f"python -m pipelines.{name}")
     with pytest.raises(SystemExit) as ended:
         command.main()
     assert not ended.value.code

@@ -9,7 +9,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from omegaconf import DictConfig, OmegaConf
 
-from conf.compose import GROUPS, compose
+from conf.arguments import GROUPS
+from conf.compose import compose
 from conf.compose import job as check
 from conf.schema import Config, ConfigError, Job
 from tests.conftest import ROOT
@@ -260,17 +261,6 @@ def test_cfg_job_prints_the_configuration_and_composes_no_job(
     assert jobs(*arguments) == []
     stored = OmegaConf.create(composed("trials=5").yaml)
     assert OmegaConf.create(capsys.readouterr().out) == OmegaConf.merge(stored, {"networks": {}})
-
-
-def test_help_names_every_key_and_option_and_composes_no_job(capsys: pytest.CaptureFixture[str]) -> None:
-    with pytest.raises(SystemExit) as exited:
-        jobs("--help")
-    assert exited.value.code == 0
-    text = capsys.readouterr().out
-    assert [key for key in OmegaConf.structured(Config) if f"\n{key}:" not in text] == []
-    for group in GROUPS:
-        options = sorted(path.stem for path in (ROOT / "conf" / group).glob("*.yaml"))
-        assert f"{group}: {', '.join(options)}" in text
 
 
 @pytest.mark.parametrize(

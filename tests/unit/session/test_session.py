@@ -9,16 +9,16 @@ from pathlib import Path
 import pytest
 from rich.console import Console
 
-from conf.schema import ConfigError, Engine
+from conf.schema import ConfigError, Data, Engine
 from pipelines import confirm, sweep
 from sweeps import invocation, journal
 from sweeps.errors import SweepError, TrialFailedError
 from sweeps.search.oracle import Oracle
 from sweeps.session.confirm import Request
-from sweeps.session.session import Session, Sweep, places
+from sweeps.session.session import ServingOf, Session, Sweep, places
 from sweeps.tracking import registration
 from sweeps.trials import gpus
-from sweeps.trials.spec import OnEpoch, TrialResult, TrialSpec
+from sweeps.trials.spec import OnEpoch, Serving, TrialResult, TrialSpec
 from tests import fakes
 from tests.conftest import ROOT, composed_job
 from tests.fakes import FakeEngine
@@ -73,9 +73,49 @@ def test_a_missing_word_index_is_told_and_is_no_failure(monkeypatch: pytest.Monk
     assert not session.register(plan.store, plan, logged(plan))
     session.check_logged()
     assert isinstance(console.file, io.StringIO)
-    assert (
-        f"not registered, {invocation.command('sync')} tries again: datasets.imdb.text.words" in console.file.getvalue()
-    )
+    then = f"then: {invocation.command('sync')} outputs/a\n"
+    assert console.file.getvalue() == f"not registered: datasets.imdb.text.words=null: it is nowhere; {then}"
+
+
+@pytest.mark.usefixtures("fresh_store")
+def test_trying_again_is_only_offered_where_it_can_help(monkeypatch: pytest.MonkeyPatch) -> None:
+    def lost(*_: object) -> registration.Version:
+        raise registration.NotRegisteredError("the weights of trial 0 are gone", lasting=True)
+
+    console = Console(file=io.StringIO(), width=200)
+    session = Session(console, serving)
+    plan = planned(Path("outputs/a/imdb"), composed_job(*TINY))
+    swept(plan)
+    monkeypatch.setattr(registration, "register", lost)
+    assert not session.register(plan.store, plan, logged(plan))
+    assert isinstance(console.file, io.StringIO)
+    assert console.file.getvalue() == "not registered: the weights of trial 0 are gone\n"
+    message = rf"^not registered: the models of {plan.sweep}; the reasons stand above$"
+    with pytest.raises(SweepError, match=message):
+        session.check_logged()
+
+
+def test_what_a_registration_needs_is_checked_before_training() -> None:
+    def nowhere(name: str, settings: Data) -> Serving:
+        raise ConfigError("datasets.imdb.text.words=w.json: cannot be read")
+
+    def checked(serving_of: ServingOf, *arguments: str, source: str = "archive", is_new: bool = True) -> str:
+        console = Console(file=io.StringIO(), width=200)
+        plan = planned(Path("outputs/a/imdb"), composed_job(*TINY, *arguments))._replace(source=source)
+        Session(console, serving_of).check_serving(plan, is_new=is_new)
+        assert isinstance(console.file, io.StringIO)
+        return console.file.getvalue()
+
+    named = "datasets.imdb.text.words=w.json"
+    assert checked(serving) == checked(nowhere, source="standin") == ""
+    with pytest.raises(ConfigError, match="cannot be read"):
+        checked(nowhere, named)
+    failure = "the model will not be registered: datasets.imdb.text.words=w.json: cannot be read\n"
+    assert checked(nowhere) == checked(nowhere, named, is_new=False) == failure
+    without = checked(serving, "datasets.imdb.text.url=null")
+    assert without == "the model will not be registered: datasets.imdb.text names no word index\n"
+    numbers = checked(serving, "datasets.imdb.text.labels=[]")
+    assert numbers.startswith("datasets.imdb.text.labels names no labels, so the registered model will answer with ")
 
 
 class LosingEngine(FakeEngine):

@@ -96,6 +96,14 @@ def test_what_cannot_be_compared_goes_to_the_newer(other: dict[str, str], note: 
     assert registry.aliases == {"candidate": "2"}
 
 
+def test_a_model_that_was_chosen_by_another_metric_is_compared_by_the_one_of_this_sweep(registry: Registry) -> None:
+    registered("a/imdb", 0.3, objective="val/loss")
+    registry.versions[0].tags["val/accuracy"] = "0.9"
+    worse = registered("b/imdb", 0.8)
+    assert (worse.alias, worse.note) == ("", "version 1 has val/accuracy 0.9000, this one 0.8000")
+    assert registered("c/imdb", 0.95).alias == "candidate"
+
+
 def test_a_sweep_that_went_on_has_its_newest_choice(registry: Registry) -> None:
     registered("a/imdb", 0.8)
     registry.versions[0].tags["trial"] = "1"

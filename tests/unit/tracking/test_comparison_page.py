@@ -9,6 +9,7 @@ from sweeps.tracking import comparison_page
 from sweeps.tracking.comparison_page import Comparison
 
 LSTM = Comparison("lstm-1/imdb", "val/accuracy", ["lstm_units"], digest="d1")
+AXES = {"lstm": ["lstm_units"]}
 
 
 def unpacked(state: str) -> dict[str, Any]:
@@ -21,19 +22,19 @@ def unpacked(state: str) -> dict[str, Any]:
 def test_a_sweeps_view_has_its_trials_alone_and_all_of_their_curves() -> None:
     state = unpacked(comparison_page.of_sweep(LSTM).value)
     assert state["searchFilter"] == "tags.kind = 'trial' and tags.sweep = 'lstm-1/imdb'"
-    assert (state["orderByKey"], state["orderByAsc"]) == ("metrics.`objective`", False)
-    assert state["runsHiddenMode"] == "SHOWALL"
-    scores = ["objective", "test/accuracy", "test/loss", "val/accuracy", "val/loss", "test/macro_f1"]
+    assert (state["orderByKey"], state["orderByAsc"]) == ("metrics.`best/val/accuracy`", False)
+    assert state["runsHiddenMode"] == "SHOW_ALL"
+    scores = ["best/val/accuracy", "test/accuracy", "test/macro_f1"]
     assert state["selectedColumns"] == [*(f"metrics.`{name}`" for name in scores), "params.`lstm_units`"]
     charts = {chart["uuid"]: chart for chart in state["compareRunCharts"]}
     assert len(charts) == len(state["compareRunCharts"]) == 6
-    assert charts["PARALLEL hyperparameters → test/accuracy"]["selectedParams"] == ["lstm_units"]
+    assert charts["PARALLEL From hyperparameters to test accuracy"]["selectedParams"] == ["lstm_units"]
     sections = {section["uuid"] for section in state["compareRunSections"]}
     assert {chart["metricSectionId"] for chart in charts.values()} == sections
 
 
 def test_the_view_of_an_experiment_ranks_only_trials_on_the_same_data_by_the_same_objective() -> None:
-    entry = json.loads(comparison_page.of_experiment(LSTM, 1).value)
+    entry = json.loads(comparison_page.of_experiment(LSTM, 1, AXES).value)
     condition = "tags.kind = 'trial' and tags.objective = 'val/accuracy' and datasets.digest = 'd1'"
     assert unpacked(entry["state"])["searchFilter"] == condition
 
@@ -46,14 +47,14 @@ def test_without_a_searched_hyperparameter_there_is_no_chart_of_them() -> None:
 
 def test_the_best_trial_by_the_objective_is_first() -> None:
     state = unpacked(comparison_page.of_sweep(LSTM._replace(objective="val/loss")).value)
-    assert (state["orderByKey"], state["orderByAsc"]) == ("metrics.`objective`", True)
+    assert (state["orderByKey"], state["orderByAsc"]) == ("metrics.`best/val/loss`", True)
 
 
 def test_each_sweep_has_a_link_of_its_own_and_the_experiment_one_entry() -> None:
     other = LSTM._replace(sweep="lstm-2/imdb")
     assert comparison_page.of_sweep(LSTM).tag != comparison_page.of_sweep(other).tag
     assert comparison_page.of_sweep(LSTM) == comparison_page.of_sweep(LSTM)
-    assert {comparison_page.of_experiment(one, 1).tag for one in (LSTM, other)} == {
+    assert {comparison_page.of_experiment(one, 1, AXES).tag for one in (LSTM, other)} == {
         f"{comparison_page.TAG}compare-trials"
     }
     assert comparison_page.tag_of(LSTM.sweep).removeprefix(comparison_page.TAG) in comparison_page.address(
@@ -61,14 +62,15 @@ def test_each_sweep_has_a_link_of_its_own_and_the_experiment_one_entry() -> None
     )
 
 
-def test_the_entry_shows_the_newest_sweep() -> None:
-    first, second = comparison_page.of_experiment(LSTM, 1), comparison_page.of_experiment(LSTM, 2)
-    assert comparison_page.is_newer(first, None)
-    assert comparison_page.is_newer(second, first.value)
-    assert not comparison_page.is_newer(first, second.value)
-    assert not comparison_page.is_newer(first, first.value)
-    for damaged in ("", "deflate;xyz", "{}", "[]", "3", "[" * 5000):
-        assert comparison_page.is_newer(first, damaged)
+def test_the_entry_shows_the_newest_sweep_and_the_networks_of_all() -> None:
+    first, second = comparison_page.of_experiment(LSTM, 1, AXES), comparison_page.of_experiment(LSTM, 2, AXES)
+    others = comparison_page.of_experiment(LSTM._replace(digest="d2"), 1, AXES)
+    assert comparison_page.replaces(first, None)
+    assert comparison_page.replaces(second, first.value)
+    assert comparison_page.replaces(first, second.value)  # of the same trials
+    assert not comparison_page.replaces(others, second.value)
+    for damaged in ("", "deflate;xyz", "{}", "[]", "3", "[" * 5000, '{"updatedAt": 9, "state": "x"}'):
+        assert comparison_page.replaces(first, damaged)
 
 
 def test_without_a_view_the_address_itself_holds_filter_and_order() -> None:
@@ -80,14 +82,47 @@ def test_without_a_view_the_address_itself_holds_filter_and_order() -> None:
 
 def test_a_view_is_far_shorter_than_the_longest_tag_that_mlflow_takes() -> None:
     many = [f"a_hyperparameter_with_a_long_name_{i}" for i in range(30)]
-    assert (
-        len(comparison_page.of_experiment(LSTM._replace(searched=many), 1).value) < 5000
-    )  # of the 5,000 that a tag may have in older stores
+    axes = {f"network_{i}": many for i in range(6)}
+    view = comparison_page.of_experiment(LSTM._replace(searched=many), 1, axes)
+    assert len(view.value) < 5000  # which a tag may have in older stores
 
 
-def test_only_what_every_trial_has_is_an_axis_of_the_chart() -> None:
-    several = Comparison("s/imdb", "val/accuracy", ["model", "pairs", "dropout"], own={"pairs"})
+def test_a_chart_has_what_all_trials_have_and_each_network_one_of_its_own() -> None:
+    networks = {"bag": ["dropout", "pairs"], "cnn": ["dropout"], "lstm": ["dropout", "units"]}
+    several = Comparison("s/imdb", "val/accuracy", ["model", "dropout", "pairs", "units"], networks=networks)
     state = unpacked(comparison_page.of_sweep(several).value)
-    assert state["selectedColumns"][-3:] == ["params.`model`", "params.`pairs`", "params.`dropout`"]
-    charts = {chart["uuid"]: chart for chart in state["compareRunCharts"]}
-    assert charts["PARALLEL hyperparameters → test/accuracy"]["selectedParams"] == ["model", "dropout"]
+    assert [column for column in state["selectedColumns"] if column.startswith("params")] == [
+        f"params.`{name}`" for name in several.searched
+    ]
+    assert {
+        chart["metricSectionId"]: chart["selectedParams"]
+        for chart in state["compareRunCharts"]
+        if chart["type"] == "PARALLEL"
+    } == {
+        "From hyperparameters to test accuracy": ["model", "dropout"],
+        "From the hyperparameters of bag to test accuracy": ["dropout", "pairs"],
+        "From the hyperparameters of lstm to test accuracy": ["dropout", "units"],
+    }
+
+
+def test_no_chart_of_accuracies_begins_at_0() -> None:
+    """MLflow's bars do, and take no range; the axes of its points and lines fit the values."""
+    for comparison in (LSTM, LSTM._replace(finalists=True)):
+        charts = unpacked(comparison_page.of_sweep(comparison).value)["compareRunCharts"]
+        assert "BAR" not in {chart["type"] for chart in charts}
+        (points,) = [chart for chart in charts if chart["type"] == "SCATTER"]
+        assert points["yaxis"] == {"key": "test/accuracy", "type": "METRIC"}
+
+
+def test_the_view_of_sweeps_has_their_score_settings_and_data() -> None:
+    entry = json.loads(comparison_page.of_sweeps(LSTM, 1).value)
+    assert entry["name"] == "Compare sweeps"
+    columns = set(unpacked(entry["state"])["selectedColumns"])
+    assert {"metrics.`best/val/accuracy`", "params.`model`", "tags.`best`", "attributes.`Dataset`"} <= columns
+    assert "attributes.`Source`" in columns
+
+
+def test_every_address_opens_the_pages_for_training() -> None:
+    addresses = [comparison_page.address("7", LSTM, saved=saved) for saved in (True, False)]
+    for address in (*addresses, comparison_page.artifacts("7", "a1")):
+        assert "workflowType=machine_learning" in address

@@ -35,4 +35,4 @@ def test_a_value_that_fits_between_no_quotes_is_refused(name: str) -> None:
 def test_a_comparison_is_of_the_sweep_that_it_names() -> None:
     kind, sweep = SearchUtils.parse_search_filter(Comparison("o'neil/imdb", "val/loss").condition)
     assert (kind["value"], sweep["value"]) == ("trial", "o'neil/imdb")
-    assert comparison_page.of_experiment(Comparison("a/b", "val/loss", digest="x'y"), 0)
+    assert comparison_page.of_experiment(Comparison("a/b", "val/loss", digest="x'y"), 0, {})

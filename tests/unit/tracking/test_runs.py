@@ -118,8 +118,23 @@ def test_a_sweep_is_a_run_and_each_trial_a_child_of_it(logged: Logged) -> None:
     assert best is not None
     assert (parent.data.tags["objective"], parent.data.tags["best_trial"]) == ("val/accuracy", str(best.trial))
     metrics = {name: value for name, value in parent.data.metrics.items() if not name.startswith("confirm/")}
-    assert metrics == pytest.approx(best.scores(), rel=1e-5)
-    assert {"val/accuracy", "val/macro_f1", "test/accuracy", "test/macro_f1"} <= best.scores().keys()
+    assert metrics == pytest.approx(naming.scores(best), rel=1e-5)
+    assert {"best/val/accuracy", "best/val/macro_f1", "test/accuracy", "test/macro_f1"} <= metrics.keys()
+
+
+def test_the_list_of_runs_has_score_settings_data_and_source_of_a_sweep(logged: Logged) -> None:
+    (parent,) = runs("sweep")
+    best = logged.search.record.best
+    assert best is not None
+    assert parent.data.metrics["best/val/accuracy"] == pytest.approx(best.objective)
+    own = {"model": "lstm", "tuner": "random", "seed": "1", "objective": "val/accuracy"}
+    assert parent.data.params == {**own, "searched": "embedding_dim, lstm_units, learning_rate"}
+    assert parent.data.tags["best"] == " ".join(f"{name}={value}" for name, value in best.values.items())
+    (dataset,) = parent.inputs.dataset_inputs
+    assert (dataset.dataset.name, dataset.dataset.digest) == ("imdb", "0123456789abcdef")
+    for run in [parent, *runs("trial")]:
+        source = run.data.tags["mlflow.source.name"], run.data.tags["mlflow.source.type"]
+        assert source == ("text-sweeps sweep", "LOCAL")
 
 
 def test_a_trial_run_holds_what_its_journal_does(logged: Logged) -> None:
@@ -129,7 +144,7 @@ def test_a_trial_run_holds_what_its_journal_does(logged: Logged) -> None:
         trial = logged.search.record.trials[int(run.data.tags["trial"])]
         assert run.data.params == {name: str(value) for name, value in trial.values.items()}
         assert_curves_logged_once(run, trial)
-        for metric, value in {**trial.test, "objective": trial.objective}.items():
+        for metric, value in {**trial.test, "best/val/accuracy": trial.objective}.items():
             assert history(run, metric) == [(0, value)]
         assert {metric for metric in run.data.metrics if metric.startswith("cost/")} == costs
         (dataset,) = run.inputs.dataset_inputs
@@ -151,7 +166,9 @@ def test_extras_are_logged_with_the_run_that_they_belong_to(logged: Logged) -> N
     assert (first, second) == ("first line", "second line")
     assert links.startswith("* [compare the trials](#/experiments/")
     assert "viewStateShareKey" in links
-    page = f"#/experiments/{parent.info.experiment_id}/runs/{parent.info.run_id}/artifacts"
+    page = (
+        f"#/experiments/{parent.info.experiment_id}/runs/{parent.info.run_id}/artifacts?workflowType=machine_learning"
+    )
     assert links.endswith(f", [report, configuration and journal]({page})")
 
 
@@ -177,19 +194,38 @@ def test_the_experiment_keeps_a_view_of_each_sweep_and_one_with_a_name(logged: L
     address = logged.tracker.comparison("sweep/imdb")
     assert address is not None
     assert own.tag.removeprefix(comparison_page.TAG) in address
-    (named,) = [json.loads(tags[key]) for key in tags if key.startswith(comparison_page.TAG) and key != own.tag]
-    assert named["name"] == "Compare trials"
+    assert tags["mlflow.experimentKind"] == "custom_model_development"
+    entries = {key: json.loads(tags[key]) for key in tags if key.startswith(comparison_page.TAG) and key != own.tag}
+    assert sorted(entry["name"] for entry in entries.values()) == ["Compare sweeps", "Compare trials"]
+    named = entries[f"{comparison_page.TAG}compare-trials"]
     condition = "tags.kind = 'trial' and tags.objective = 'val/accuracy' and datasets.digest = '0123456789abcdef'"
-    assert comparison_page.of_experiment(newest, named["createdAt"]).value == json.dumps(named)
+    axes = {"lstm": searched}
+    assert comparison_page.of_experiment(newest, named["createdAt"], axes).value == json.dumps(named)
     assert len(search_runs(client(), condition)) == 3
 
 
 def test_the_axes_of_several_networks_are_what_the_trials_of_all_have() -> None:
     started = records.several(trials=0, accuracy=lambda values, rng: 0.5).started
-    searched, own = _searched(started)
+    searched, networks = _searched(started)
     assert searched == ["model", "embedding_dim", "dropout", "lstm_units", "learning_rate"]
-    assert {name for name in searched if name in own} == {"lstm_units"}
-    assert _searched(records.started()) == (["embedding_dim", "lstm_units", "dropout", "learning_rate"], set())
+    assert networks == {
+        "bag": ["embedding_dim", "dropout", "learning_rate"],
+        "lstm": ["embedding_dim", "dropout", "lstm_units", "learning_rate"],
+    }
+    assert _searched(records.started()) == (["embedding_dim", "lstm_units", "dropout", "learning_rate"], {})
+
+
+def test_the_view_of_several_networks_has_a_chart_of_the_hyperparameters_of_each() -> None:
+    started = records.several(trials=0, accuracy=lambda values, rng: 0.5).started
+    tracker = opened(small())
+    tracker.catch_up(Path("outputs/several/imdb"), [started])
+    tracker.close()
+    searched, networks = _searched(started)
+    view = comparison_page.Comparison(started.sweep, started.objective, searched, digest=started.digest)
+    with_networks = comparison_page.of_sweep(view._replace(networks=networks))
+    assert with_networks.value != comparison_page.of_sweep(view).value
+    (experiment,) = {run.info.experiment_id for run in runs("sweep")}
+    assert client().get_experiment(experiment).tags[with_networks.tag] == with_networks.value
 
 
 def test_a_failed_trial_is_failed_with_reason_and_traceback() -> None:
@@ -333,7 +369,7 @@ def test_a_trial_that_has_ended_costs_one_call_of_each_kind(monkeypatch: pytest.
     for name in (*WRITES, "log_inputs"):
         monkeypatch.setattr(MlflowClient, name, counted(name, getattr(MlflowClient, name)))
     catch_up(tracker, plan(job).directory, events[:-1])
-    of_the_sweep = {"create_run": 1, "set_terminated": 1, "log_batch": 1}
+    of_the_sweep = {"create_run": 1, "set_terminated": 1, "log_batch": 2, "log_inputs": 1}
     for name in ("create_run", "log_inputs", "log_batch", "set_terminated"):
         assert calls[name] - of_the_sweep.get(name, 0) == 4, name
     assert calls["set_tag"] == 1  # the sweep's note

@@ -20,4 +20,4 @@ def test_a_strangers_run_without_our_tags_has_no_comparison(monkeypatch: pytest.
     monkeypatch.setattr(server, "_ask", lambda address, method, body: answers[method])
     assert "a/imdb" in server.newest_comparison("http://127.0.0.1:1")
     del answers["runs/search"]["runs"][-1]
-    assert server.newest_comparison("http://127.0.0.1:1") == "#/experiments"
+    assert server.newest_comparison("http://127.0.0.1:1") == "#/experiments?workflowType=machine_learning"

@@ -1,0 +1,166 @@
+"""What lets bash or zsh complete commands, keys, options, datasets and sweeps after the Tab key.
+
+    eval "$(python -m pipelines.completion bash)"      a line for ~/.bashrc
+    eval "$(python -m pipelines.completion zsh)"       a line for ~/.zshrc, after compinit
+
+It is a function of the shell: nothing of this project is started when the Tab key is pressed.
+"""
+
+from __future__ import annotations
+
+import shlex
+import sys
+from collections.abc import Iterator, Sequence
+
+from conf import help as keys
+from conf.schema import ConfigError, did_you_mean
+from pipelines.command import COMMANDS, execute, show_help
+
+SHELLS = ("bash", "zsh")
+# The keys of each command; `sweep` and `data` have those of the configuration.
+OPTIONS = {
+    "list": ("sweep", "directory", "tracking.uri", "format"),
+    "confirm": ("sweep", "top", "seeds", "order", "resume", "tracking.uri", "engine.workers"),
+    "report": ("sweep", "tracking.uri"),
+    "export": ("sweep", "format", "tracking.uri"),
+    "predict": ("model", "file", "format", "tracking.uri"),
+    "ui": ("tracking.uri", "port", "open"),
+    "sync": ("tracking.uri",),
+    "reproduce": ("tracking.uri", "engine.threads", "engine.memory", "engine.workers"),
+}
+CONFIGURED = ("sweep", "data")
+# Of keys that are not of the configuration.
+VALUES = {"format": ("table", "json", "csv", "parquet"), "open": ("true", "false")}
+FLAGS = ("--help", "--cfg", "-m")
+
+CORE = """
+_text_sweeps_keys() {
+    case $1 in
+KEYS
+    esac
+}
+_text_sweeps_sweeps() {
+    find outputs -mindepth 1 -maxdepth 1 -type d 2>/dev/null
+}
+_text_sweeps_files() {
+    local each
+    [ -z "${ZSH_VERSION-}" ] || setopt localoptions null_glob
+    for each in "$1"*; do
+        if [ -d "$each" ]; then printf '%s/\\n' "$each"; elif [ -e "$each" ]; then printf '%s\\n' "$each"; fi
+    done
+}
+_text_sweeps_values() {
+    case $1 in
+VALUES
+        data) printf '%s\\n' DATASETS; _text_sweeps_files "$2" ;;
+        resume) _text_sweeps_sweeps ;;
+        sweep) _text_sweeps_sweeps | sed 's,^outputs/,,' ;;
+        file|directory|*.archive|*.words|*.files) _text_sweeps_files "$2" ;;
+    esac
+}
+# Prints what may stand in the place of the word $2 in a line of the command $1.
+_text_sweeps_candidates() {
+    local word=$2 key value start each rest
+    case $word in
+        *=*)
+            key=${word%%=*} value=${word#*=}
+            rest=${value##*[[,]}
+            start=${value%"$rest"}
+            [ "$1.$key" != predict.model ] || return 0  # those of a registry, which could take seconds to answer
+            _text_sweeps_values "$key" "$rest" | while IFS= read -r each; do printf '%s\\n' "$key=$start$each"; done ;;
+        *)
+            [ "$1" != sync ] || _text_sweeps_sweeps
+            _text_sweeps_keys "$1" | while IFS= read -r each; do
+                rest=${each#"$word"}
+                [ "$rest" != "$each" ] || [ -z "$word" ] || continue
+                case $rest in *.*) each=$word${rest%%.*}. ;; esac
+                printf '%s\\n' "$each"
+            done ;;
+    esac
+}
+"""
+BASH = """
+_text_sweeps() {
+    local line=${COMP_LINE:0:COMP_POINT} command word kept each
+    local -a words
+    word=${line##*[[:space:]]}
+    read -ra words <<<"${line%"$word"}"
+    command=${words[1]}
+    kept=${word%"${word##*[=:]}"}  # what readline takes for words of their own
+    COMPREPLY=()
+    while IFS= read -r each; do
+        case $each in
+            *[[:space:]]*) ;;
+            "$word"*[=/.]) COMPREPLY+=("${each#"$kept"}") ;;
+            "$word"*) COMPREPLY+=("${each#"$kept"} ") ;;
+        esac
+    done < <(_text_sweeps_candidates "$command" "$word")
+}
+complete -o nospace -F _text_sweeps text-sweeps
+"""
+ZSH = """
+_text_sweeps() {
+    local command= each
+    local -a more whole
+    [ "$CURRENT" -le 2 ] || command=${words[2]}
+    for each in "${(@f)$(_text_sweeps_candidates "$command" "$PREFIX")}"; do
+        case $each in
+            '') ;;
+            *[=/.]) more+=("$each") ;;
+            *) whole+=("$each") ;;
+        esac
+    done
+    compadd -S '' -a more
+    compadd -a whole
+}
+compdef _text_sweeps text-sweeps
+"""
+
+
+def main() -> None:
+    execute(lambda console: show(sys.argv[1:]))
+
+
+def show(arguments: Sequence[str]) -> bool:
+    """Print the lines for a shell, and return True; raises `ConfigError` for another one."""
+    show_help(arguments, __doc__)
+    if len(arguments) != 1 or arguments[0] not in SHELLS:
+        given = " ".join(arguments)
+        raise ConfigError(f"{given or 'no shell'}: allowed: {', '.join(SHELLS)}{did_you_mean(given, SHELLS)}")
+    print(script(arguments[0]))
+    return True
+
+
+def script(shell: str) -> str:
+    """Return the functions of a shell."""
+    named = [_case(command, [f"{key}=" for key in options]) for command, options in OPTIONS.items()]
+    configured = [*(f"{key}=" for key in _configured()), *FLAGS]
+    lines = [_case("''", list(COMMANDS)), _case("|".join(CONFIGURED), configured), *named]
+    values = [_case(key, options) for key, options in _values()]
+    core = CORE.replace("KEYS", "\n".join(lines)).replace("VALUES", "\n".join(values))
+    return core.replace("DATASETS", " ".join(keys.options("data"))) + {"bash": BASH, "zsh": ZSH}[shell]
+
+
+def _case(pattern: str, words: Sequence[str]) -> str:
+    return f"        {pattern}) printf '%s\\n' {' '.join(map(shlex.quote, words))} ;;"
+
+
+def _configured() -> Iterator[str]:
+    """Yield the keys of the configuration, with the names of datasets and hyperparameters."""
+    yield from keys.CHOICES
+    for key in keys.all_keys():
+        for name in keys.options("data") if key.name.startswith("datasets.") else [""]:
+            if not key.name.startswith("networks.") and not key.name.endswith(".space"):
+                yield key.name.replace("<name>", name)
+    for group in ("model", "optimizer"):
+        names = (name for option in keys.hyperparameters(group).values() for name in option)
+        yield from (f"{group}.space.{name}" for name in dict.fromkeys(names))
+
+
+def _values() -> Iterator[tuple[str, Sequence[str]]]:
+    """Yield the keys of which a few values are known, as patterns, and these values."""
+    yield from VALUES.items()
+    yield from ((group, list(keys.options(group))) for group in keys.CHOICES if group != "data")
+    for key in keys.all_keys():
+        if " | " in key.values:
+            yield key.name.replace("<name>", "*"), key.values.split(" | ")
