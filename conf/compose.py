@@ -199,6 +199,8 @@ def _options(group: str) -> list[str]:
 def job(cfg: DictConfig, overrides: Sequence[str] = ()) -> Job:
     """Check a composed configuration; `overrides` are those of the command line."""
     try:
+        if OmegaConf.get_type(cfg) is not Config:  # a stored one, which `--config-path` names
+            cfg = stored.typed(cfg)
         overrides = networks.complete(cfg, overrides)
         if cfg.resume is not None:
             cfg = stored.restore(cfg, overrides)

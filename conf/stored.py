@@ -143,6 +143,11 @@ def parts(yaml: str, dataset: str) -> Parts:
     return {**_models(recorded), "optimizer": optimizer, f"datasets.{dataset}": Data(**settings)}
 
 
+def datasets(yaml: str) -> list[str]:
+    """Return the names of the datasets of a recorded configuration."""
+    return list(map(str, OmegaConf.select(OmegaConf.create(yaml), "datasets", default={})))
+
+
 def models(yaml: str) -> list[Buildable]:
     """Return the networks of a recorded configuration, which may hold keys that are unknown here."""
     return list(_models(OmegaConf.to_container(_content(yaml))).values())
@@ -258,13 +263,17 @@ def _content(yaml: str) -> DictConfig | ListConfig:
 
 
 def _typed(yaml: str) -> DictConfig:
-    content = _content(yaml)
+    return typed(_content(yaml))
+
+
+def typed(content: DictConfig | ListConfig) -> DictConfig:
+    """Return a stored configuration as `Config` has it; raises one of `UNREADABLE` if it does not fit."""
     if isinstance(content, DictConfig):
         _upgrade(content)
-    typed = OmegaConf.merge(OmegaConf.structured(Config), content)
-    assert isinstance(typed, DictConfig)
-    networks.without_builder(typed)
-    return typed
+    merged = OmegaConf.merge(OmegaConf.structured(Config), content)
+    assert isinstance(merged, DictConfig)
+    networks.without_builder(merged)
+    return merged
 
 
 def _upgrade(content: DictConfig) -> None:

@@ -4,13 +4,17 @@ from html.parser import HTMLParser
 
 
 class Page(HTMLParser):
-    """The text of a page and the attributes of each tag; fails where a tag is closed that was not opened last."""
+    """The text of a page, its script and the attributes of each tag.
+
+    Fails where a tag is closed that was not opened last.
+    """
 
     def __init__(self, source: str) -> None:
         super().__init__()
         self.text = ""
         self.tags: list[tuple[str, dict[str, str | None]]] = []
         self.open: list[str] = []
+        self.script = ""
         self.feed(source)
         assert self.open == []
 
@@ -19,11 +23,14 @@ class Page(HTMLParser):
 
     def handle_starttag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
         self.tags.append((tag, dict(attrs)))
-        if tag not in ("meta", "img", "br"):
+        if tag not in ("meta", "img", "br", "wbr"):
             self.open.append(tag)
 
     def handle_endtag(self, tag: str) -> None:
         assert self.open.pop() == tag
 
     def handle_data(self, data: str) -> None:
-        self.text += data
+        if "script" in self.open:
+            self.script += data
+        elif "style" not in self.open:
+            self.text += data

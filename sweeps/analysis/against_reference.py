@@ -1,4 +1,4 @@
-"""A confirmation's choice against the best linear reference, which was trained on the same documents."""
+"""A confirmation's choice against the best linear reference that read at least as much of the same documents."""
 
 from __future__ import annotations
 
@@ -6,28 +6,46 @@ import math
 from collections.abc import Iterator
 from typing import NamedTuple
 
-from sweeps.analysis import paired, references
+from sweeps.analysis import paired, reading, references
 from sweeps.analysis.paired import Difference
 from sweeps.analysis.wording import percentage, points
-from sweeps.journal import SweepRecord
+from sweeps.journal import ReferenceEnded, SweepRecord, TrialRecord
 
 
 class Against(NamedTuple):
     """A reference, and the lead of the search's choice over it."""
 
     title: str
-    accuracy: float  # of the test, trained on train and validation
+    learned: str  # from what, in words
+    accuracy: float  # of the test
     lead: Difference
 
 
 def of(record: SweepRecord) -> Against | None:
-    """Compare the search's choice with the best reference on validation; None where there is none."""
-    reference = references.best(record)
-    if reference is None or not reference.final or not record.started.finalists:
+    """Compare the search's choice with the reference that is fair to both; None where there is none."""
+    if not record.started.finalists:
         return None
     choice = paired.completed(record, int(next(iter(record.started.finalists))))
+    trial = next(iter(choice.values()), None)
+    reference = references.rival(record, trial) if trial else None
+    if trial is None or reference is None or not (reference.final or reference.whole):
+        return None
     lead = paired.from_reference(record, choice, reference)
-    return Against(references.title(reference), reference.final[references.TESTED], lead)
+    accuracy = (reference.final or reference.scores)[references.TESTED]
+    return Against(references.title(reference), _learned(record, reference, trial), accuracy, lead)
+
+
+def _learned(record: SweepRecord, reference: ReferenceEnded, trial: TrialRecord) -> str:
+    """Say from which texts a reference learned, and how much it and the trial read of them, as far as that is known."""
+    same = "the same texts" if reference.final else "the same texts but those of validation"
+    theirs, ours = reading.of_references(record), reading.of_trial(record, trial)
+    if theirs is None or ours is None:
+        return same
+    if reference.whole:
+        return f"{same}, which it reads whole where the search's choice reads at most {ours.beside(theirs)}"
+    if ours == theirs:
+        return f"{same}, of which both read at most {ours.beside(theirs)}"
+    return f"{same}, of which it reads at most {theirs.beside(ours)} and the search's choice {ours.beside(theirs)}"
 
 
 def metrics(against: Against | None) -> dict[str, float]:
@@ -45,8 +63,8 @@ def metrics(against: Against | None) -> dict[str, float]:
 def sentences(against: Against | None) -> Iterator[str]:
     if against is None or not against.lead.pairs:
         return
-    accuracy = percentage(against.accuracy)
-    start = f"A linear model on counts of words ({against.title}), trained on the same texts, reaches {accuracy}"
+    model = f"A linear model on counts of words ({against.title}), trained on {against.learned},"
+    start = f"{model} reaches {percentage(against.accuracy)}"
     mean, half_width, n = against.lead.mean, 100 * against.lead.half_width, against.lead.pairs
     if math.isinf(half_width):
         yield f"{start}; one seed cannot show how the search's choice ({points(mean)} points) differs from it."

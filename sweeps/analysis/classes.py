@@ -11,6 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from sweeps.analysis.wording import count
+from sweeps.audit import FEW
 from sweeps.journal import SweepRecord, SweepStarted, TrialRecord
 from sweeps.metrics import Answers
 
@@ -27,6 +28,11 @@ class LabelScores(NamedTuple):
     precision: float  # 0 for a label that was never answered
     recall: float
     f1: float
+
+    @property
+    def few(self) -> bool:
+        """Whether its test texts are so few that chance decides its scores."""
+        return self.support < FEW
 
 
 class Mistake(NamedTuple):
@@ -46,6 +52,10 @@ class PerClass(NamedTuple):
     trials: int
     labels: tuple[LabelScores, ...]  # the most frequent one of the test set first
     answers: Answers  # the labels are places in `labels`; of several trials the counts are means
+
+    def worst_first(self) -> list[LabelScores]:
+        """Return the labels, the lowest F1 first; those with few test texts, or none, come after all others."""
+        return sorted(self.labels, key=lambda label: (label.few, not label.support, label.f1, -label.support))
 
     def mistakes(self) -> list[Mistake]:
         """Return the most frequent confusions, at most `NAMED` of them."""

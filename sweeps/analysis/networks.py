@@ -8,8 +8,11 @@ from typing import NamedTuple
 
 from conf import stored
 from conf.schema import NETWORK
+from sweeps.analysis.importance import FEWEST
 from sweeps.analysis.wording import duration
 from sweeps.journal import SweepRecord, TrialRecord
+
+FEW = ". These are too few trials to say which network is the better one"
 
 
 class Outcome(NamedTuple):
@@ -45,7 +48,8 @@ def sentences(record: SweepRecord) -> Iterator[str]:
     parts = [_in_words(outcome) for outcome in outcomes(record)]
     if parts and record.completed:
         objective = record.started.objective
-        yield f"The best {objective} of each network, and the time of its median trial: {'; '.join(parts)}."
+        few = "" if all(len(each.trials) >= FEWEST for each in outcomes(record)) else FEW
+        yield f"The best {objective} of each network, and the time of its median trial: {'; '.join(parts)}{few}."
 
 
 def _in_words(outcome: Outcome) -> str:

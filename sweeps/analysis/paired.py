@@ -56,10 +56,13 @@ def difference(
 
 
 def from_reference(record: SweepRecord, ours: Mapping[int, TrialRecord], reference: ReferenceEnded) -> Difference:
-    """Compare a configuration with a reference that was trained on the same documents; it has no seed."""
-    accuracy = reference.final["test/accuracy"]
+    """Compare a configuration with a reference, which has no seed, as it was trained on the most documents."""
+    accuracy = (reference.final or reference.scores)["test/accuracy"]
     gains = [trial.test["test/accuracy"] - accuracy for trial in ours.values()]
-    theirs = _correct(record, f"{reference.name}_final", reference.final_predictions)
+    if reference.final:
+        theirs = _correct(record, f"{reference.name}_final", reference.final_predictions)
+    else:
+        theirs = _correct(record, reference.name, reference.predictions)
     answers = [(_of_trial(record, trial), theirs) for trial in ours.values()]
     return _difference(gains, answers, LEVEL)
 

@@ -8,7 +8,7 @@ from statistics import NormalDist
 from typing import NamedTuple
 
 from sweeps import audit
-from sweeps.analysis import paired, statistics
+from sweeps.analysis import paired, reading, statistics
 from sweeps.analysis.wording import duration, percentage
 from sweeps.journal import ReferenceEnded, SweepRecord, TrialRecord
 
@@ -20,6 +20,7 @@ TITLES = {
 }
 SAME_MODEL = {"svm_whole": "svm"}  # what it is on the texts as trials get them
 TESTED = "test/accuracy"
+FEW_CUT = 0.01  # of the texts: where fewer are cut, a shorter maxlen may be suggested
 Z = NormalDist().inv_cdf((1 + statistics.LEVEL) / 2)
 
 
@@ -74,14 +75,22 @@ def best(record: SweepRecord) -> ReferenceEnded | None:
     return max(completed(record), key=lambda reference: reference.scores.get("val/accuracy", 0.0), default=None)
 
 
+def rival(record: SweepRecord, trial: TrialRecord) -> ReferenceEnded | None:
+    """Return the reference that a trial compares with: the best one, or that on whole texts if the trial reads more."""
+    theirs, ours = reading.of_references(record), reading.of_trial(record, trial)
+    if theirs and ours and ours.exceeds(theirs):
+        return next(iter(on_whole_texts(record)), best(record))
+    return best(record)
+
+
 def lead(record: SweepRecord) -> Lead | None:
-    """Return by how much the best reference exceeds the best trial on the test set; None where one is missing.
+    """Return by how much its reference exceeds the best trial on the test set; None where one is missing.
 
     The interval takes the two errors for independent, as the answers of a search's trials are not kept. Both answer
     the same texts, so the true one is narrower.
     """
-    reference, trial = best(record), record.best
-    if reference is None or trial is None or TESTED not in trial.test:
+    trial = record.best
+    if trial is None or TESTED not in trial.test or (reference := rival(record, trial)) is None:
         return None
     return _lead(record, reference.scores[TESTED], trial.test[TESTED])
 
@@ -110,11 +119,15 @@ def levels(record: SweepRecord) -> Iterator[Level]:
 
 def sentences(record: SweepRecord) -> Iterator[str]:
     """Compare the best reference with the best trial, tell whether whole texts hold more, and name what failed."""
-    reference = best(record)
+    reference, compared = best(record), rival(record, record.best) if record.best else None
     if reference is not None:
-        yield f"{_introduced(record, reference)}{_compared(record)}."
+        yield f"{_introduced(record, reference)}{_compared(record) if compared is reference else ''}."
     for whole in on_whole_texts(record):
-        yield f"{_introduced(record, whole)}{_more_text(record, whole)}."
+        start = _introduced(record, whole)
+        if compared is whole:
+            yield f"{start}{_compared(record)}."
+            start = f"On the whole texts it reaches {percentage(whole.scores[TESTED])}"
+        yield f"{start}{_more_text(record, whole)}."
     for failed in record.references.values():
         if not failed.completed:
             yield f"{TITLES.get(failed.name, failed.name)} could not be trained as a reference: {failed.reason}."
@@ -127,9 +140,10 @@ def name_of(trial: TrialRecord) -> str:
 def _introduced(record: SweepRecord, reference: ReferenceEnded) -> str:
     documents, of = int(reference.cost["documents"]), record.started.sizes.get("train", 0)
     part = f" on {documents:,} of {of:,} texts" if documents < of else ""
-    accuracy = percentage(reference.scores[TESTED])
+    accuracy, read = percentage(reference.scores[TESTED]), reading.of_references(record)
+    much = f"; it reads at most {read.beside(read)}" if read and not reference.whole else ""
     return (
-        f"A linear model on counts of words ({title(reference)}), trained{part} in {time_of(reference)}, "
+        f"A linear model on counts of words ({title(reference)}{much}), trained{part} in {time_of(reference)}, "
         f"has a test accuracy of {accuracy}"
     )
 
@@ -143,7 +157,9 @@ def _compared(record: SweepRecord) -> str:
     among = f", the best of {n} by {record.started.objective}" if n > 1 else ""
     took = f"trained for {duration(trial.cost.get('seconds', 0.0))}"
     together = f", and all together {duration(seconds)}" if n > 1 else ""
-    whose = f"{name_of(trial)} ({percentage(trial.test[TESTED])}{among}; it {took}{together})"
+    theirs, ours = reading.of_references(record), reading.of_trial(record, trial)
+    much = f"reads at most {ours.beside(theirs)} and " if theirs and ours and ours != theirs else ""
+    whose = f"{name_of(trial)} ({percentage(trial.test[TESTED])}{among}; it {much}{took}{together})"
     points = _points(difference)
     if not difference.is_clear:
         return f"; that of {whose} differs by {points}, which chance can explain"
@@ -157,7 +173,8 @@ def _more_text(record: SweepRecord, whole: ReferenceEnded) -> str:
         return ""
     difference = _difference(record, whole, cut)
     points = _points(difference)
-    same = f"that of the same model on what the networks get of them ({percentage(cut.scores[TESTED])})"
+    networks = "the baseline gets" if _searched(record) else "the networks get"
+    same = f"that of the same model on what {networks} of them ({percentage(cut.scores[TESTED])})"
     if not difference.is_clear:
         return f"; {same} differs by {points}, which chance can explain"
     if difference.value < 0:
@@ -173,17 +190,25 @@ def _difference(record: SweepRecord, one: ReferenceEnded, other: ReferenceEnded)
 
 
 def _remedies(record: SweepRecord) -> str:
-    """Name the settings with which a network would get more of the texts, and what they keep from it."""
+    """Name the settings with which a network would get more of the texts, and what they keep from it.
+
+    Of a setting that is searched, the trials say more.
+    """
     if not record.started.audit:  # as in older journals
         return ""
-    facts, key = audit.of(record.started.audit), f"datasets.{record.started.dataset}"
+    facts, key, searched = audit.of(record.started.audit), f"datasets.{record.started.dataset}", _searched(record)
     remedies = []
-    if facts.unread:
+    if facts.unread and facts.cut > FEW_CUT and "maxlen" not in searched:
         remedies.append(f"{key}.maxlen={facts.maxlen} (it cuts off {percentage(facts.unread)} of all tokens)")
-    if facts.unknown:
+    if facts.unknown and "num_words" not in searched:
         share = percentage(facts.unknown)
         remedies.append(f"{key}.num_words={facts.num_words} ({share} of the tokens are outside the vocabulary)")
     return f": try more than {' and than '.join(remedies)}" if remedies else ""
+
+
+def _searched(record: SweepRecord) -> set[str]:
+    """Return the settings of reading that trials have values of their own for."""
+    return {name for name in reading.Reading._fields for trial in record.trials.values() if name in trial.values}
 
 
 def _points(difference: Lead) -> str:

@@ -22,5 +22,6 @@ from sweeps.journal.file import in_use as in_use
 from sweeps.journal.file import locked as locked
 from sweeps.journal.file import read as read
 from sweeps.journal.record import INTERRUPTED as INTERRUPTED
+from sweeps.journal.record import RunLinks as RunLinks
 from sweeps.journal.record import SweepRecord as SweepRecord
 from sweeps.journal.record import TrialRecord as TrialRecord

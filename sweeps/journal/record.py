@@ -7,7 +7,8 @@ import json
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
+from types import MappingProxyType
+from typing import Any, NamedTuple
 
 from conf.schema import Value
 from sweeps.files import DIGEST_LENGTH
@@ -25,6 +26,13 @@ from sweeps.journal.events import (
 from sweeps.metrics import is_better
 
 INTERRUPTED = "interrupted"  # the reason of an attempt, or of a sweep, whose driver died
+
+
+class RunLinks(NamedTuple):
+    """The pages of the trials' runs in MLflow, and the command that serves them; empty where a server does."""
+
+    addresses: Mapping[int, str] = MappingProxyType({})
+    command: str = ""
 
 
 @dataclass
@@ -109,6 +117,7 @@ class SweepRecord:
         self.session_starts: list[SweepStarted | SweepResumed] = [started]
         # No property, as every trial's end asks for it. A confirmation chooses nothing and has none.
         self.best: TrialRecord | None = None
+        self.links = RunLinks()  # known where a store was asked
         self.fingerprint = _fingerprint("", started)  # of the events that it was added up from
 
     @classmethod

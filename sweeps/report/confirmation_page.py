@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from sweeps.analysis import against_reference, confirmation
+from sweeps.analysis import against_reference, confirmation, paired
+from sweeps.analysis.confirmation import Outcome
 from sweeps.journal import SweepRecord
 from sweeps.report import conclusions, html, provenance
 from sweeps.report.html import Report
@@ -22,6 +23,14 @@ def build(record: SweepRecord) -> Report:
         sentences=[*confirmation.conclusions(outcomes), *against_reference.sentences(against)],
         against=against,
         figures=drawn,
+        runs=record.links,
+        addresses={outcome.name: _addresses(record, outcome) for outcome in outcomes},
         provenance=provenance.rows(record),
     )
     return Report(page, drawn)
+
+
+def _addresses(record: SweepRecord, outcome: Outcome) -> list[str]:
+    """Return the pages of a configuration's runs, one for each seed; none where they are not known."""
+    trials = paired.completed(record, outcome.origin, shuffled=outcome.order is not None).values()
+    return [record.links.addresses[trial.trial] for trial in trials if trial.trial in record.links.addresses]

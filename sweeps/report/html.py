@@ -1,4 +1,4 @@
-"""Pages as HTML files that need nothing else: figures and style are embedded, and there are no scripts."""
+"""Pages as HTML files that need nothing else: figures, their data, style and the script that sorts are embedded."""
 
 from __future__ import annotations
 
@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 from jinja2 import Environment, FileSystemLoader, StrictUndefined
+from markupsafe import Markup, escape
 
 from sweeps.analysis.wording import number, percent
 from sweeps.errors import SweepError
@@ -17,12 +18,13 @@ TEMPLATES = Path(__file__).parent / "templates"
 
 
 class Figure(NamedTuple):
-    """A figure of a page; `name` is also its file's name without the suffix."""
+    """A figure of a page; `name` is also its files' name without the suffix."""
 
     name: str
     title: str
-    alt: str
+    alt: str  # the result that it shows, for whoever cannot see it
     png: bytes
+    csv: bytes = b""  # its data
 
 
 class Report(NamedTuple):
@@ -38,7 +40,14 @@ def render(template: str, **content: Any) -> str:
         loader=FileSystemLoader(TEMPLATES), autoescape=True, undefined=StrictUndefined, trim_blocks=True,
         lstrip_blocks=True,
     )  # fmt: skip
-    environment.filters |= {"embedded": _embedded, "number": number, "percent": percent, "date": _date}
+    environment.filters |= {
+        "embedded": _embedded,
+        "download": _download,
+        "breakable": _breakable,
+        "number": number,
+        "percent": percent,
+        "date": _date,
+    }
     return environment.get_template(template).render(**content)
 
 
@@ -50,6 +59,15 @@ def refuse_foreign(path: Path) -> None:
 
 def _embedded(png: bytes) -> str:
     return f"data:image/png;base64,{base64.b64encode(png).decode()}"
+
+
+def _download(csv: bytes) -> str:
+    return f"data:text/csv;charset=utf-8;base64,{base64.b64encode(csv).decode()}"
+
+
+def _breakable(name: str) -> Markup:
+    """Let a name break after each underscore."""
+    return Markup("_<wbr>").join(map(escape, name.split("_")))
 
 
 def _date(seconds: float) -> str:

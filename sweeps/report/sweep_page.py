@@ -2,15 +2,13 @@
 
 from __future__ import annotations
 
-import shlex
 import time
 from typing import NamedTuple
 
-from sweeps import invocation
 from sweeps.analysis import data_findings
 from sweeps.analysis.summary import SweepSummary
 from sweeps.journal import SweepRecord
-from sweeps.report import conclusions, html, provenance, tables
+from sweeps.report import commands, conclusions, html, provenance, tables
 from sweeps.report.html import Figure, Report
 
 SHOWN = 10  # trials of the leaderboard that are not folded away
@@ -37,7 +35,9 @@ def build(record: SweepRecord) -> Report:
         references=tables.references(sweep),
         data_findings=data_findings,
         suggestions=_suggestions(sweep),
-        command=f"{invocation.SCRIPT} confirm {shlex.quote(f'sweep={record.started.sweep}')}",
+        command=commands.confirm(record),
+        again=commands.sweep_again(record),
+        runs=record.links,
         leaders=tables.leaders(rows, SHOWN),
         leaderboard=rows,
         shown=SHOWN,
@@ -51,8 +51,11 @@ def build(record: SweepRecord) -> Report:
 
 
 def _suggestions(sweep: SweepSummary) -> list[data_findings.Suggestion]:
+    """Return what the data suggest; generated ones are no reason for anything."""
     searched = [hp.name for hp in sweep.searched]
-    return data_findings.suggestions(sweep.audit, sweep.started.dataset, searched) if sweep.audit else []
+    if sweep.audit is None or sweep.started.source == "standin":
+        return []
+    return data_findings.suggestions(sweep.audit, sweep.started.dataset, searched)
 
 
 def _head(sweep: SweepSummary) -> tuple[Figure, ...]:

@@ -27,6 +27,7 @@ class Row(NamedTuple):
     mark: str  # best | baseline | ""
     cells: tuple[tuple[str, str], ...]  # heading, text
     values: str  # the hyperparameters
+    link: str = ""  # to its run
 
 
 def leaderboard(sweep: SweepSummary) -> list[Row]:
@@ -83,7 +84,7 @@ def _ranked(sweep: SweepSummary, rank: int, trial: TrialRecord) -> Row:
         ("parameters", f"{trial.cost.get('parameters', 0):,.0f}"),
     )
     mark = "best" if trial is sweep.best else "baseline" if trial.baseline else ""
-    return Row(_name(trial), mark, cells, _values(sweep, trial))
+    return Row(_name(trial), mark, cells, _values(sweep, trial), _link(sweep, trial))
 
 
 def _unfinished(sweep: SweepSummary, trial: TrialRecord) -> Row:
@@ -92,7 +93,11 @@ def _unfinished(sweep: SweepSummary, trial: TrialRecord) -> Row:
         ("epochs", f"{trial.epochs_run} of {trial.epochs}"),
         ("reason", trial.reason or "interrupted, or still running"),
     )
-    return Row(_name(trial), "", cells, _values(sweep, trial))
+    return Row(_name(trial), "", cells, _values(sweep, trial), _link(sweep, trial))
+
+
+def _link(sweep: SweepSummary, trial: TrialRecord) -> str:
+    return sweep.record.links.addresses.get(trial.trial, "")
 
 
 def _name(trial: TrialRecord) -> str:

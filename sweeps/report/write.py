@@ -18,11 +18,11 @@ FILE = page_file.FILE
 def build(record: SweepRecord) -> Report:
     """Build the page of a sweep, finished or not. Its last line identifies the events that it shows."""
     report = confirmation_page.build(record) if record.started.confirms else sweep_page.build(record)
-    return report._replace(html=f"{report.html.rstrip()}\n{_mark(record)}\n")
+    return report._replace(html=f"{report.html.rstrip()}\n{_mark(record, linked=bool(record.links.addresses))}\n")
 
 
 def write(record: SweepRecord, path: Path, *, figures: Path | None = None) -> Report:
-    """Write the page to `path`, and its figures into the folder `figures` if one is given."""
+    """Write the page to `path`, and its figures with their data into the folder `figures` if one is given."""
     report = build(record)
     path.parent.mkdir(parents=True, exist_ok=True)
     files.write_text(path, report.html)
@@ -30,6 +30,7 @@ def write(record: SweepRecord, path: Path, *, figures: Path | None = None) -> Re
         figures.mkdir(parents=True, exist_ok=True)
         for figure in report.figures:
             (figures / f"{figure.name}.png").write_bytes(figure.png)
+            (figures / f"{figure.name}.csv").write_bytes(figure.csv)
     return report
 
 
@@ -51,8 +52,10 @@ def ensure_written(record: SweepRecord) -> Path | None:
 
 
 def _shows(path: Path, record: SweepRecord) -> bool:
-    return path.exists() and path.read_bytes().rstrip().endswith(_mark(record).encode())
+    """Say whether a page shows the same events, and links to the runs as far as these are known."""
+    last = path.read_bytes().rstrip().rpartition(b"\n")[2].decode(errors="replace") if path.exists() else ""
+    return last in (_mark(record, linked=True), _mark(record, linked=bool(record.links.addresses)))
 
 
-def _mark(record: SweepRecord) -> str:
-    return f"<!-- journal {record.fingerprint} -->"
+def _mark(record: SweepRecord, *, linked: bool) -> str:
+    return f"<!-- journal {record.fingerprint}{', with links' if linked else ''} -->"

@@ -15,8 +15,8 @@ from mlflow.entities import Run
 from conf.schema import ConfigError, did_you_mean
 from sweeps import journal
 from sweeps.errors import SweepError
-from sweeps.journal import SweepRecord
-from sweeps.tracking import driver_process, failures, filters, store
+from sweeps.journal import RunLinks, SweepRecord
+from sweeps.tracking import driver_process, failures, filters, store, trial_runs
 from sweeps.tracking.client import NO_SUCH_RUN, UNAVAILABLE, connect, search_runs
 from sweeps.tracking.naming import PARENT
 
@@ -86,7 +86,17 @@ class StoredSweeps:
         record = SweepRecord.of(Path("outputs") / sweep.name, events)
         if not is_name(record.started.sweep):
             raise SweepError(f"{sweep.name}: its {journal.FILE} names the sweep {record.started.sweep}")
+        record.links = self._links(sweep, record)
         return record
+
+    def _links(self, sweep: StoredSweep, record: SweepRecord) -> RunLinks:
+        """Return the pages of the trials' runs: the children of the sweep's run."""
+        runs = search_runs(self._client, filters.equals(f"tags.`{PARENT}`", sweep.run))
+        trials = {run.data.tags.get("trial", ""): run.info for run in reversed(runs)}  # the older of two counts
+        numbers = {str(number): number for number in record.trials}
+        known = {numbers[trial]: info for trial, info in trials.items() if trial in numbers}
+        experiment = next((info.experiment_id for info in known.values()), "")
+        return trial_runs.links(self.uri, experiment, {trial: info.run_id for trial, info in known.items()})
 
     def _refuse_large(self, sweep: StoredSweep) -> None:
         files = self._client.list_artifacts(sweep.run)

@@ -229,6 +229,7 @@ class SweepRuns:
         ended, best = self._record.ended, self._record.best
         if ended is None or parent.has_ended(ended.status, ended.time):
             return
+        self._record.links = self._trials.links(client.tracking_uri, self._experiment)
         extras = self._extras(self._record, None)
         if best is not None:
             client.log_batch(parent.id, at_step_0(naming.scores(best), ended.time), tags=naming.best_tags(best))

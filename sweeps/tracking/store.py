@@ -4,11 +4,13 @@ from __future__ import annotations
 
 import os
 import re
+import shlex
 from pathlib import Path
 from urllib.parse import quote, unquote, urlsplit
 
 from conf import secrets
 from conf.schema import ConfigError, check_address
+from sweeps import invocation
 
 SCHEMES = ("sqlite", "http", "https", "postgresql", "mysql", "mssql")
 SQLITE = re.compile(r"sqlite(\+\w+)?:///")
@@ -81,6 +83,18 @@ def database(uri: str) -> Path:
 def server(uri: str) -> str:
     """Return the address that shows a store in a browser; `pipelines.ui` and `mlflow ui` serve a database there."""
     return without_password(uri).rstrip("/") if uri.startswith("http") else "http://127.0.0.1:5000"
+
+
+def ui_command(uri: str, *, anywhere: bool = False) -> str:
+    """Return the command that shows a store in a browser, in this folder or `anywhere`; empty if a server does."""
+    if uri.startswith("http"):
+        return ""
+    command = invocation.command("ui")
+    return (
+        command
+        if uri == local() and not anywhere
+        else f"{command} {shlex.quote(f'tracking.uri={without_password(uri)}')}"
+    )
 
 
 def without_password(uri: str) -> str:

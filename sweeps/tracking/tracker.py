@@ -10,7 +10,6 @@ import logging
 import math
 import os
 import queue
-import shlex
 import threading
 import time
 from collections.abc import Callable, Sequence
@@ -19,7 +18,6 @@ from pathlib import Path
 from mlflow import MlflowClient
 
 from conf.schema import ConfigError
-from sweeps import invocation
 from sweeps.journal import Event, SweepRecord, SweepStarted
 from sweeps.tracking import abandoned_runs, database_file, failures, store
 from sweeps.tracking.client import UNAVAILABLE, connect
@@ -106,11 +104,7 @@ class Tracker:
 
     def ui_command(self) -> str | None:
         """Return the command that shows this store in a browser; None if a server does already."""
-        if self.uri.startswith("http"):
-            return None
-        command = invocation.command("ui")
-        uri = shlex.quote(f"tracking.uri={store.without_password(self.uri)}")
-        return command if self.uri == store.local() else f"{command} {uri}"
+        return store.ui_command(self.uri) or None
 
     def _run(self) -> None:
         client = self._open()

@@ -7,9 +7,9 @@ from collections.abc import Mapping, Sequence
 from mlflow import MlflowClient
 from mlflow.entities import Metric, Param, RunTag
 
-from sweeps.journal import INTERRUPTED, SweepRecord, TrialRecord
+from sweeps.journal import INTERRUPTED, RunLinks, SweepRecord, TrialRecord
 from sweeps.metrics import CURVES
-from sweeps.tracking import naming
+from sweeps.tracking import naming, store
 from sweeps.tracking.client import at_step_0, log_file, milliseconds
 from sweeps.tracking.extras import Extras, ExtrasOf
 from sweeps.tracking.stored_run import StoredRun
@@ -30,6 +30,10 @@ class TrialRuns:
     def adopt(self, trial: int, run: StoredRun) -> bool:
         """Take a run of the store as a trial's; returns whether it is the first one."""
         return self._runs.setdefault(trial, run) is run
+
+    def links(self, uri: str, experiment: str) -> RunLinks:
+        """Return the pages of the runs in the store of this address."""
+        return links(uri, experiment, {trial: run.id for trial, run in self._runs.items()})
 
     def find_lost_files(self, client: MlflowClient, *, ask: bool) -> None:
         """Count as unfinished each run that has lost its files; a place on a server is only looked at with `ask`.
@@ -89,6 +93,12 @@ class TrialRuns:
         run.attempt = (trial.attempt, trial.epochs)
         for point in points:  # after those of earlier attempts, which stay in the store
             run.curves.setdefault(point.key, []).append(point.value)
+
+
+def links(uri: str, experiment: str, runs: Mapping[int, str]) -> RunLinks:
+    """Return the pages of trials' runs, whose ids these are, and the command that serves them."""
+    pages = f"{store.server(uri)}/#/experiments/{experiment}/runs"
+    return RunLinks({trial: f"{pages}/{run}" for trial, run in runs.items()}, store.ui_command(uri, anywhere=True))
 
 
 def _end(client: MlflowClient, run: StoredRun, trial: TrialRecord, extras: Extras) -> None:

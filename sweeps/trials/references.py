@@ -124,7 +124,7 @@ def _run(spec: TrialSpec) -> list[Reference]:
         validation = _Counted(held_out, np.asarray(data.validation.y))
     counting = time.perf_counter() - began
     models, failures = _learn_all(methods, train, validation)
-    final = _retrained(models, train, validation) if models and validation and not is_whole else {}
+    final = _retrained(methods, models, train, validation) if models and validation else {}
     began = time.perf_counter()
     answers = _answers([*models.values(), *final.values()], vocabulary, documents.of(data.test.x))
     labels = np.asarray(data.test.y)
@@ -170,12 +170,14 @@ def _learn(method: _Method, train: _Counted, validation: _Counted | None) -> _Le
     return best._replace(seconds=time.perf_counter() - began)
 
 
-def _retrained(models: Mapping[str, _Learned], train: _Counted, validation: _Counted) -> dict[str, _Learned]:
+def _retrained(
+    methods: Mapping[str, _Method], models: Mapping[str, _Learned], train: _Counted, validation: _Counted
+) -> dict[str, _Learned]:
     """Train the model that is best on validation again, with its penalty, on train and validation together."""
     from scipy.sparse import vstack
 
     best = max(models, key=lambda name: models[name].validation["val/accuracy"])
-    method = METHODS[best]
+    method = methods[best]
     together = vstack([train.counts, validation.counts], format="csr")
     counts, y = _affordable(method, _Counted(together, np.concatenate([train.y, validation.y])))
     transform = method.learn(counts)

@@ -12,6 +12,7 @@ from sweeps.analysis.classes import PerClass
 from sweeps.analysis.confirmation import Outcome
 from sweeps.analysis.summary import SweepSummary
 from sweeps.analysis.wording import count
+from sweeps.report import csv_table
 from sweeps.report.figures import style
 from sweeps.report.html import Figure
 
@@ -54,7 +55,17 @@ def matrix(classes: PerClass) -> Figure:
     part = f", the {size} most frequent of {len(classes.labels)} labels" if size < len(classes.labels) else ""
     most = "; ".join(map(str, classes.mistakes()[:1])) or "none"
     alt = f"Confusion matrix{part}; the most frequent confusion: {most}"
-    return Figure("confusion", f"Labels and answers{part}", alt, style.png(figure))
+    cells = [
+        (classes.labels[label].name, classes.labels[answer].name, times) for label, answer, times in _cells(classes)
+    ]
+    csv = csv_table.table(("label", "answer", "test texts"), cells)
+    return Figure("confusion", f"Labels and answers{part}", alt, style.png(figure), csv)
+
+
+def _cells(classes: PerClass) -> Iterator[tuple[int, int, float]]:
+    """Yield the cells of the whole matrix that are not empty."""
+    labels, predicted, counts = classes.answers
+    return zip(labels.tolist(), predicted.tolist(), counts.tolist(), strict=True)
 
 
 def _write_numbers(axes: Axes, counts: NDArray[np.float64], shares: NDArray[np.float64]) -> None:

@@ -4,10 +4,11 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
-from matplotlib.ticker import FuncFormatter
+from matplotlib.ticker import FuncFormatter, MaxNLocator
 
 from sweeps.analysis.summary import SweepSummary
 from sweeps.audit import QUANTILES
+from sweeps.report import csv_table
 from sweeps.report.figures import style
 from sweeps.report.html import Figure
 
@@ -22,12 +23,13 @@ def lengths(sweep: SweepSummary) -> Iterator[Figure]:
     figure, axes = style.canvas()
     axes.plot(audit.lengths, QUANTILES, color=style.BLUE, marker="o", markersize=4)
     axes.axvline(audit.maxlen, color=style.VERMILION, linestyle="--", label=f"maxlen={audit.maxlen}")
-    axes.set(xlabel="tokens of a text", ylabel="texts that are not longer (%)", xscale="log")
+    axes.set(xlabel="tokens of a text (number, logarithmic)", ylabel="texts that are not longer (%)", xscale="log")
     axes.xaxis.set_major_formatter(FuncFormatter(_whole))
     style.legend(axes)
     longest = dict(zip(QUANTILES, audit.lengths, strict=True))
     alt = f"Lengths of the train texts: half have at most {longest[50]} tokens, 95 % at most {longest[95]}"
-    yield Figure("data-lengths", "Length of the texts", alt, style.png(figure))
+    csv = csv_table.table(("texts that are not longer (%)", "tokens"), zip(QUANTILES, audit.lengths, strict=True))
+    yield Figure("data-lengths", "Length of the texts", alt, style.png(figure), csv)
 
 
 def labels(sweep: SweepSummary) -> Iterator[Figure]:
@@ -41,12 +43,19 @@ def labels(sweep: SweepSummary) -> Iterator[Figure]:
     axes.barh(names, train, color=style.BLUE, label="train and validation")
     axes.barh(names, test, color=style.ORANGE, height=0.4, label="test")
     axes.invert_yaxis()
-    axes.set(xlabel="texts", xscale="log" if max(train) > 100 * max(1, min(train)) else "linear")
+    is_logarithmic = max(train) > 100 * max(1, min(train))
+    axes.set(
+        xlabel=f"texts (number{', logarithmic' if is_logarithmic else ''})",
+        xscale="log" if is_logarithmic else "linear",
+    )
+    if not is_logarithmic:
+        axes.xaxis.set_major_locator(MaxNLocator(integer=True, min_n_ticks=1))
     axes.xaxis.set_major_formatter(FuncFormatter(_whole))
     axes.tick_params(axis="y", labelsize=6 if len(names) > 20 else 9)
     style.legend(axes)
     alt = f"Texts of each label: {names[0]} has the most in train, {train[0]}, and {names[-1]} has {train[-1]}"
-    yield Figure("data-labels", "Size of the labels", alt, style.png(figure))
+    csv = csv_table.table(("label", "train and validation", "test"), zip(names, train, test, strict=True))
+    yield Figure("data-labels", "Size of the labels", alt, style.png(figure), csv)
 
 
 def _whole(value: float, _: int) -> str:

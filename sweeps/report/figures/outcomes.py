@@ -12,8 +12,10 @@ from matplotlib.ticker import MaxNLocator
 from sweeps.analysis import references
 from sweeps.analysis.confirmation import Outcome
 from sweeps.analysis.summary import Score, SweepSummary
+from sweeps.analysis.wording import number
 from sweeps.journal import TrialRecord
 from sweeps.metrics import axis_label, row
+from sweeps.report import csv_table
 from sweeps.report.figures import style
 from sweeps.report.html import Figure
 
@@ -54,8 +56,13 @@ def validation_against_test(sweep: SweepSummary) -> Iterator[Figure]:
     axes.set_xlim(low, high)
     axes.set(xlabel=axis_label("val/accuracy"), ylabel=axis_label("test/accuracy"))
     style.legend(axes)
-    alt = f"Test against validation accuracy; the best trial has {y} and {x}"
-    yield Figure("validation-test", "Validation against test", alt, style.png(figure))
+    alt = (
+        f"Test against validation accuracy of {len(scored)} trials; the best one by {sweep.objective} has {y} on the "
+        f"test set and {x} on validation"
+    )
+    rows = [(trial.trial, x.value, x.error, y.value, y.error) for trial, x, y in scored]
+    names = ("trial", "val/accuracy", "its standard error", "test/accuracy", "its standard error")
+    yield Figure("validation-test", "Validation against test", alt, style.png(figure), csv_table.table(names, rows))
 
 
 def cost_in_seconds(sweep: SweepSummary) -> Iterator[Figure]:
@@ -80,7 +87,8 @@ def between(sweep: SweepSummary) -> Iterator[Figure]:
     axes.set_ylim(-0.6, len(levels) - 0.4)
     axes.set_xlabel(axis_label("test/accuracy"))
     alt = "Test accuracy; " + ", ".join(f"{level.name}: {level.accuracy:.4f}" for level in levels)
-    yield Figure("between", "Between floor and ceiling, ± two standard errors", alt, style.png(figure))
+    csv = csv_table.table(("model", "kind", "test/accuracy", "standard error"), levels)
+    yield Figure("between", "Between floor and ceiling, ± two standard errors", alt, style.png(figure), csv)
 
 
 def cost_in_predictions(sweep: SweepSummary) -> Iterator[Figure]:
@@ -107,8 +115,15 @@ def confirmed(outcomes: Sequence[Outcome]) -> Iterator[Figure]:
     axes.set_ylim(-0.6, len(tested) - 0.4)
     axes.set_xlabel(axis_label("test/accuracy"))
     style.legend(axes)
-    alt = "; ".join(f"{outcome.name}: {outcome.mean:.4f} ± {outcome.half_width:.4f}" for outcome in tested)
-    yield Figure("confirmed", "Test accuracy, mean and 95 % interval", alt, style.png(figure))
+    alt = "; ".join(f"{outcome.name}: {number(outcome.mean)} ± {number(outcome.half_width)}" for outcome in tested)
+    rows = [
+        (each.name, seed, score, each.mean, each.half_width if np.isfinite(each.half_width) else None)
+        for each in tested
+        for seed, score in enumerate(each.scores, start=1)
+    ]
+    csv = csv_table.table(("configuration", "seed", "test/accuracy", "mean", "half width of 95 %"), rows)
+    alt = f"Test accuracy, mean and 95 % interval: {alt}"
+    yield Figure("confirmed", "Test accuracy, mean and 95 % interval", alt, style.png(figure), csv)
 
 
 def pareto(points: Sequence[tuple[float, float]]) -> list[tuple[float, float]]:
@@ -136,12 +151,20 @@ def _losses(sweep: SweepSummary, metric: str, name: str) -> Iterator[Figure]:
     if sweep.best is not None and sweep.best.curves.get(metric):
         _curve(axes, sweep.best, metric, color=style.VERMILION, marker="*", linewidth=1.8, label="best")
     axes.set_ylim(top=_top([trial.curves[metric] for trial in trials]))
-    axes.xaxis.set_major_locator(MaxNLocator(integer=True))
+    style.whole(axes.xaxis, max(len(trial.curves[metric]) for trial in trials))
     axes.set(xlabel="epoch", ylabel=f"{name} ({row(metric).unit})")
     style.legend(axes)
-    alt = f"{name.capitalize()} per epoch of {len(trials)} trials, the best and the baseline marked"
-    title = f"{name.capitalize()} of every trial"
-    yield Figure(metric.replace("/", "-"), title, alt, style.png(figure))
+    marked = [trial for trial in trials if trial is sweep.best or trial.baseline]
+    alt = f"{name.capitalize()} per epoch of {len(trials)} trials{''.join(_lowest(trial, metric) for trial in marked)}"
+    rows = [(trial.trial, epoch, loss) for trial in trials for epoch, loss in enumerate(trial.curves[metric], start=1)]
+    title, csv = f"{name.capitalize()} of every trial", csv_table.table(("trial", "epoch", metric), rows)
+    yield Figure(metric.replace("/", "-"), title, alt, style.png(figure), csv)
+
+
+def _lowest(trial: TrialRecord, metric: str) -> str:
+    curve = trial.curves[metric]
+    lowest = min(curve)
+    return f"; that of {references.name_of(trial)} is lowest in epoch {curve.index(lowest) + 1}, {lowest:.4f}"
 
 
 def _curve(axes: Axes, trial: TrialRecord, metric: str, **line: Any) -> None:
@@ -176,17 +199,24 @@ def _cost(sweep: SweepSummary, name: str, unit: str) -> Iterator[Figure]:
     axes.plot([x for x, _ in front], [y for _, y in front], drawstyle="steps-post", color=style.GREEN, linewidth=1.5,
               marker="s", markersize=7, markerfacecolor="none", label="Pareto front")  # fmt: skip
     _trials(axes, points, sweep.best)
-    costs = [x for _, x, _ in points]
+    costs, label = [x for _, x, _ in points], unit
     if min(costs) > 0 and max(costs) > 4 * min(costs):
         axes.set_xscale("log")
         style.logarithmic(axes.xaxis)
+        label = f"{unit}, logarithmic"
     elif max(costs) >= 1000:
         axes.xaxis.set_major_locator(MaxNLocator(5))
         style.plain(axes.xaxis)
-    axes.set(xlabel=unit, ylabel=axis_label("val/accuracy"))
+    axes.set(xlabel=label, ylabel=axis_label("val/accuracy"))
     style.legend(axes)
-    alt = f"Accuracy against {unit}; {len(front)} trials are on the Pareto front"
-    yield Figure(f"cost-{name}", f"Accuracy against {unit}", alt, style.png(figure))
+    (cheapest, low), (dearest, high) = front[0], front[-1]
+    alt = (
+        f"Validation accuracy against {unit} of {len(points)} trials, {len(front)} of them on the Pareto front: from "
+        f"{low:.4f} for {cheapest:,.4g} to {high:.4f} for {dearest:,.4g}"
+    )
+    rows = [(trial.trial, x, y, (x, y) in front) for trial, x, y in points]
+    csv = csv_table.table(("trial", unit, "val/accuracy", "on the Pareto front"), rows)
+    yield Figure(f"cost-{name}", f"Accuracy against {unit}", alt, style.png(figure), csv)
 
 
 def _trials(axes: Axes, points: Sequence[Point], best: TrialRecord) -> None:

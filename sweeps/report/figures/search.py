@@ -6,29 +6,26 @@ import itertools
 from collections.abc import Iterator, Sequence
 from typing import Any
 
-from matplotlib.axes import Axes
-from matplotlib.ticker import MaxNLocator
-
-from conf.schema import Value
+from conf.schema import NETWORK
 from sweeps import metrics
+from sweeps.analysis import networks, references
 from sweeps.analysis.summary import SweepSummary
 from sweeps.journal import TrialRecord
-from sweeps.report.figures import style
+from sweeps.report import csv_table
+from sweeps.report.figures import scale, style
 from sweeps.report.html import Figure
-from sweeps.search.space import Hyperparameter
+from sweeps.search.space import Hyperparameter, searched_values
 
 LABEL = {"facecolor": "white", "edgecolor": "none", "alpha": 0.85, "pad": 0.8}
-KINDS = {"Int": "whole number", "Float": "number", "Choice": "choice", "Boolean": "yes or no"}
+ROOM = 44  # letters of names that have room below an axis
 
 
 def best_by_trial(sweep: SweepSummary) -> Iterator[Figure]:
     """The best objective so far after each completed trial."""
     if sweep.best is None:
         return
-    png = _best_so_far(
-        sweep, [float(n + 1) for n in range(len(sweep.ranking))], "completed trials (number)", whole=True
-    )
-    yield Figure("best-by-trial", "Best so far, trial by trial", _best_at_the_end(sweep), png)
+    steps = [float(n + 1) for n in range(len(sweep.ranking))]
+    yield _best_so_far(sweep, "best-by-trial", "Best so far, trial by trial", steps, "completed trials (number)")
 
 
 def best_by_time(sweep: SweepSummary) -> Iterator[Figure]:
@@ -36,38 +33,23 @@ def best_by_time(sweep: SweepSummary) -> Iterator[Figure]:
     if sweep.best is None:
         return
     minutes = [sweep.running_seconds(trial.last_event) / 60 for trial in _in_order(sweep)]
-    png = _best_so_far(sweep, minutes, "time of running (minutes)")
-    alt = f"{_best_at_the_end(sweep)}, over minutes of running"
-    yield Figure("best-by-time", "Best so far over time", alt, png)
+    yield _best_so_far(sweep, "best-by-time", "Best so far over time", minutes, "time of running (minutes)")
 
 
 def parallel(sweep: SweepSummary) -> Iterator[Figure]:
-    """Parallel coordinates: a line for each completed trial, the darker the better its rank.
-
-    The axes lie below each other, so that names can be read and the figure fits a phone.
-    """
+    """Parallel coordinates: of several networks, what all have, and then all hyperparameters of each."""
     if len(sweep.ranking) < 2 or not sweep.searched:
         return
-    rows = [*(hp.label for hp in sweep.searched), sweep.objective]
-    figure, axes = style.canvas(height=1.0 + 0.48 * len(rows))
-    scores = [trial.objective or 0.0 for trial in sweep.ranking]
-    columns: list[Sequence[float | None]] = [*(_places(hp, sweep.ranking) for hp in sweep.searched), _scaled(scores)]
-    for number, trial in enumerate(sweep.ranking):
-        line = _parallel_line(sweep, trial, number)
-        points = [(x, row) for row, column in enumerate(columns) if (x := column[number]) is not None]
-        axes.plot([x for x, _ in points], [row for _, row in points], **line)
-    axes.plot([], [], color=style.BLUE, linewidth=0.8, label="trial, darker is better")
-    ends = [*(_ends(hp) for hp in sweep.searched), (f"{min(scores):.4g}", f"{max(scores):.4g}")]
-    for row, (low, high) in enumerate(ends):
-        for x, side, end in ((-0.01, "left", low), (1.01, "right", high)):
-            axes.text(x, row + 0.12, end, ha=side, va="top", fontsize=7, zorder=5, bbox=LABEL)
-    axes.set_yticks(range(len(rows)), rows)
-    axes.set(ylim=(len(rows) - 0.4, -0.35), xlim=(-0.02, 1.02), xticks=[])
-    axes.set_xlabel("smallest to largest value, on the scale it is sampled on")
-    axes.grid(visible=True, axis="y", alpha=0.8)
-    style.legend(axes)
-    alt = f"A line per trial through {len(sweep.searched)} hyperparameters down to its {sweep.objective}"
-    yield Figure("parallel", "All hyperparameters at once", alt, style.png(figure))
+    several = networks.outcomes(sweep.record)
+    if not several:
+        yield _parallel(sweep, "parallel", "All hyperparameters at once", sweep.searched, sweep.ranking)
+        return
+    shared = [hp for hp in sweep.searched if not hp.network]
+    yield _parallel(sweep, "parallel", "What all networks have", shared, sweep.ranking)
+    for name, trials in several:
+        own = [hp for hp in sweep.searched if hp.network == name or (hp in shared and hp.name != NETWORK)]
+        if own and trials:
+            yield _parallel(sweep, f"parallel-{_file_name(name)}", f"All hyperparameters of {name}", own, trials)
 
 
 def importance(sweep: SweepSummary) -> Iterator[Figure]:
@@ -84,23 +66,16 @@ def importance(sweep: SweepSummary) -> Iterator[Figure]:
     axes.set_ylim(-0.6, len(ranked) - 0.4)
     axes.set_xlabel("error added by shuffling it\n(share of the objective's variance)")
     shares = ", ".join(f"{each.name} {each.mean:.2f} ({each.low:.2f} to {each.high:.2f})" for each in ranked)
-    yield Figure("importance", "Importance of each hyperparameter", f"Importance: {shares}", style.png(figure))
+    csv = csv_table.table(("hyperparameter", "importance", "low", "high"), ranked)
+    yield Figure("importance", "Importance of each hyperparameter", f"Importance: {shares}", style.png(figure), csv)
 
 
 def slices(sweep: SweepSummary) -> Iterator[Figure]:
-    """The objective of all completed trials against each hyperparameter, a figure each."""
-    if sweep.best is None:
-        return
+    """The objective of all completed trials that have a hyperparameter against its value, a figure each."""
     for hp in sweep.searched:
-        name = "".join(letter if letter.isalnum() else "_" for letter in hp.label)
-        best = hp.value(sweep.best.values)
-        alt = f"{sweep.objective} against {hp.label}; the best trial has {'another network' if best is None else best}"
-        if any(hp.value(trial.values) is not None for trial in sweep.ranking):
-            yield Figure(f"slice-{name}", hp.label, alt, _slice(sweep, sweep.best, hp))
-
-
-def _best_at_the_end(sweep: SweepSummary) -> str:
-    return f"Best {sweep.objective} so far: {sweep.best.objective:.4f} at the end" if sweep.best else ""
+        trials = [trial for trial in sweep.ranking if hp.value(trial.values) is not None]
+        if trials:
+            yield _slice(sweep, trials, hp)
 
 
 def _in_order(sweep: SweepSummary) -> list[TrialRecord]:
@@ -108,92 +83,123 @@ def _in_order(sweep: SweepSummary) -> list[TrialRecord]:
     return sorted(sweep.ranking, key=lambda trial: trial.last_event)
 
 
-def _best_so_far(sweep: SweepSummary, steps: Sequence[float], unit: str, *, whole: bool = False) -> bytes:
+def _best_so_far(sweep: SweepSummary, name: str, title: str, steps: Sequence[float], unit: str) -> Figure:
     """Draw the best objective until each step; a step says when, in `unit`, a completed trial ended."""
     figure, axes = style.canvas()
-    values = [trial.objective or 0.0 for trial in _in_order(sweep)]
+    trials = _in_order(sweep)
+    values = [trial.objective or 0.0 for trial in trials]
     best = list(itertools.accumulate(values, lambda so_far, value: metrics.best(sweep.objective, (so_far, value))))
     axes.plot(steps, values, label="trial", **style.TRIAL)
     axes.plot(steps, best, drawstyle="steps-post", color=style.VERMILION, label="best so far")
-    for step, trial in zip(steps, _in_order(sweep), strict=True):
+    for step, trial in zip(steps, trials, strict=True):
         if trial.baseline and trial.objective is not None:
             axes.plot([step], [trial.objective], label="baseline", **style.BASELINE)
             axes.axhline(trial.objective, color=style.BLACK, linestyle="--", linewidth=0.8)
-    if whole:
-        axes.xaxis.set_major_locator(MaxNLocator(integer=True))
+    if unit.endswith("(number)"):
+        style.whole(axes.xaxis, len(steps))
     axes.set(xlabel=unit, ylabel=metrics.axis_label(sweep.objective))
     style.legend(axes)
-    return style.png(figure)
+    since = steps[values.index(best[-1])]
+    alt = f"Best {sweep.objective} so far: {best[0]:.4f} at first, {best[-1]:.4f} from {since:.4g} {unit} on"
+    rows = zip([trial.trial for trial in trials], steps, values, best, strict=True)
+    csv = csv_table.table(("trial", unit, sweep.objective, "best so far"), rows)
+    return Figure(name, title, alt, style.png(figure), csv)
 
 
-def _parallel_line(sweep: SweepSummary, trial: TrialRecord, rank: int) -> dict[str, Any]:
-    trials = len(sweep.ranking)
-    if trial is sweep.best:
-        return {"color": style.VERMILION, "linewidth": 2.0, "zorder": 4, "label": "best"}
+def _parallel(
+    sweep: SweepSummary, name: str, title: str, searched: Sequence[Hyperparameter], trials: Sequence[TrialRecord]
+) -> Figure:
+    """Draw a line for each of these trials, which are ranked, the darker the better its rank.
+
+    The axes lie below each other, so that names can be read and the figure fits a phone.
+    """
+    rows = [*(f"{hp.label}{' (log)' if scale.is_logarithmic(hp) else ''}" for hp in searched), sweep.objective]
+    figure, axes = style.canvas(height=1.0 + 0.48 * len(rows))
+    scores = [trial.objective or 0.0 for trial in trials]
+    columns: list[Sequence[float | None]] = [*(_places(hp, trials) for hp in searched), _scaled(scores)]
+    for number, trial in enumerate(trials):
+        points = [(x, row) for row, column in enumerate(columns) if (x := column[number]) is not None]
+        axes.plot([x for x, _ in points], [row for _, row in points], **_parallel_line(trial, number, len(trials)))
+    axes.plot([], [], color=style.BLUE, linewidth=0.8, label="trial, darker is better")
+    marks = [*(_marks(hp) for hp in searched), [(0.0, f"{min(scores):.4g}"), (1.0, f"{max(scores):.4g}")]]
+    for row, texts in enumerate(marks):
+        for x, text in texts:
+            side = "left" if x == 0 else "right" if x == 1 else "center"
+            axes.text(x + 0.02 * x - 0.01, row + 0.12, text, ha=side, va="top", fontsize=7, zorder=5, bbox=LABEL)
+    axes.set_yticks(range(len(rows)), rows)
+    axes.set(ylim=(len(rows) - 0.4, -0.35), xlim=(-0.02, 1.02), xticks=[])
+    axes.set_xlabel("smallest to largest value,\non the scale it is sampled on")
+    axes.grid(visible=True, axis="y", alpha=0.8)
+    style.legend(axes)
+    best = ", ".join(f"{each}={value}" for each, value in searched_values(searched, trials[0].values).items())
+    alt = (
+        f"A line for each of {len(trials)} trials through {len(searched)} hyperparameters down to its "
+        f"{sweep.objective}, which goes from {min(scores):.4f} to {max(scores):.4f}; the best has {best}"
+    )
+    values = [[trial.trial, *(hp.value(trial.values) for hp in searched), trial.objective] for trial in trials]
+    csv = csv_table.table(("trial", *(hp.label for hp in searched), sweep.objective), values)
+    return Figure(name, title, alt, style.png(figure), csv)
+
+
+def _parallel_line(trial: TrialRecord, rank: int, trials: int) -> dict[str, Any]:
+    if rank == 0:
+        return {"color": style.VERMILION, "linewidth": 2.0, "zorder": 4, "label": "best", "marker": "*"}
     if trial.baseline:
         return {"color": style.BLACK, "linestyle": "--", "linewidth": 1.6, "zorder": 3, "label": "baseline"}
     shade = 0.12 + 0.6 * (1 - rank / trials)
     return {"color": style.BLUE, "alpha": shade * min(1.0, 40 / trials) ** 0.5, "linewidth": 0.8, "zorder": 2}
 
 
-def _slice(sweep: SweepSummary, best: TrialRecord, hp: Hyperparameter) -> bytes:
+def _slice(sweep: SweepSummary, trials: Sequence[TrialRecord], hp: Hyperparameter) -> Figure:
+    """Draw the trials, which are ranked, that have the hyperparameter."""
     figure, axes = style.canvas(height=2.7)
-    names = None if _numeric(hp) else _names(hp)
-    others = [trial for trial in sweep.ranking if trial is not best and not trial.baseline]
-    baseline = [sweep.baseline] if sweep.baseline else []
+    scale.prepare(axes, hp)
+    best = trials[0]
+    others = [trial for trial in trials[1:] if not trial.baseline]
+    baseline = [trial for trial in trials[1:] if trial.baseline]
     groups = ("trial", others, style.TRIAL), ("baseline", baseline, style.BASELINE), ("best", [best], style.BEST)
-    for label, trials, mark in groups:
-        points = [(_x(x, names), each.objective or 0.0) for each in trials if (x := hp.value(each.values)) is not None]
+    for label, group, mark in groups:
+        points = [(_x(hp, each, label), each.objective or 0.0) for each in group]
         axes.plot([x for x, _ in points], [y for _, y in points], label=label if points else None, **mark)
-    axes.set(xlabel=f"{hp.label} ({_scale(axes, hp, names)})", ylabel=metrics.axis_label(sweep.objective))
+    axes.set(xlabel=f"{hp.label} ({scale.in_words(hp)})", ylabel=metrics.axis_label(sweep.objective))
     style.legend(axes)
-    return style.png(figure)
+    worst = trials[-1]
+    alt = (
+        f"{sweep.objective} of {len(trials)} trials against {hp.label}: the best, {references.name_of(best)}, has "
+        f"{best.objective:.4f} with {hp.value(best.values)}, the worst {worst.objective:.4f} with "
+        f"{hp.value(worst.values)}"
+    )
+    rows = [(trial.trial, hp.value(trial.values), trial.objective) for trial in trials]
+    csv = csv_table.table(("trial", hp.label, sweep.objective), rows)
+    return Figure(f"slice-{_file_name(hp.label)}", hp.label, alt, style.png(figure), csv)
 
 
-def _scale(axes: Axes, hp: Hyperparameter, names: list[str] | None) -> str:
-    """Scale the x axis as the hyperparameter is sampled; return the words for it."""
-    if hp.logarithmic:
-        axes.set_xscale("log")
-        style.logarithmic(axes.xaxis)
-        return f"{KINDS[hp.kind]}, logarithmic"
-    if names is not None:
-        axes.set_xticks(range(len(names)), names)
-    elif hp.kind == "Int":
-        axes.xaxis.set_major_locator(MaxNLocator(integer=True))
-    return KINDS[hp.kind]
-
-
-def _numeric(hp: Hyperparameter) -> bool:
-    return hp.kind != "Boolean" and not isinstance(hp.bounds[0], str)
-
-
-def _names(hp: Hyperparameter) -> list[str]:
-    return [str(value) for value in hp.arguments.get("values", [False, True])]
-
-
-def _x(value: Value, names: list[str] | None) -> float:
-    return float(value) if names is None else float(names.index(str(value)))
+def _x(hp: Hyperparameter, trial: TrialRecord, mark: str) -> float:
+    """Return where a trial stands; the best one and the baseline stand exactly at their values."""
+    value = hp.value(trial.values)
+    assert value is not None
+    return scale.position(hp, value, trial.trial if mark == "trial" else 0)
 
 
 def _places(hp: Hyperparameter, trials: Sequence[TrialRecord]) -> list[float | None]:
     """Return the places of the trials' values from 0 to 1; None for a trial of a network without the hyperparameter."""
-    return [None if (value := hp.value(trial.values)) is None else _place(hp, value) for trial in trials]
+    return [None if (value := hp.value(trial.values)) is None else scale.place(hp, value) for trial in trials]
 
 
-def _place(hp: Hyperparameter, value: Value) -> float:
-    if not _numeric(hp):
-        names = _names(hp)
-        return names.index(str(value)) / max(1, len(names) - 1)
-    return hp.place(value)
-
-
-def _ends(hp: Hyperparameter) -> tuple[str, str]:
-    if not _numeric(hp):
-        names = _names(hp)
-        return names[0], names[-1]
-    return f"{hp.bounds[0]:g}", f"{hp.bounds[1]:g}"
+def _marks(hp: Hyperparameter) -> list[tuple[float, str]]:
+    """Return the places and the texts below an axis: all names of a choice if they have room, otherwise the ends."""
+    names = scale.names(hp)
+    if not names:
+        return [(0.0, f"{hp.bounds[0]:g}"), (1.0, f"{hp.bounds[1]:g}")]
+    places = [place / max(1, len(names) - 1) for place in range(len(names))]
+    marks = list(zip(places, names, strict=True))
+    return marks if max(map(len, names)) * len(names) <= ROOM else [marks[0], marks[-1]]
 
 
 def _scaled(values: Sequence[float]) -> list[float]:
     low, high = min(values), max(values)
     return [(value - low) / (high - low) if high > low else 0.5 for value in values]
+
+
+def _file_name(label: str) -> str:
+    return "".join(letter if letter.isalnum() else "_" for letter in label)

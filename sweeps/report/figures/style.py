@@ -16,7 +16,7 @@ from matplotlib import font_manager
 from matplotlib.axes import Axes
 from matplotlib.axis import Axis
 from matplotlib.figure import Figure
-from matplotlib.ticker import LogLocator, NullLocator
+from matplotlib.ticker import LogLocator, MaxNLocator, NullLocator
 
 DPI = 160
 WIDTH, HEIGHT = 4.8, 3.3  # inches
@@ -84,6 +84,13 @@ def logarithmic(axis: Axis) -> None:
     axis.set_major_locator(LogLocator(subs=(1.0, 2.0, 5.0)))
     axis.set_minor_locator(NullLocator())
     plain(axis)
+
+
+def whole(axis: Axis, last: int) -> None:
+    """Set ticks at whole numbers from 1 to the last one only, even if that is the first."""
+    axis.set_major_locator(MaxNLocator(integer=True, min_n_ticks=1))
+    margin = max(0.5, 0.02 * last)
+    axis.set_view_interval(0.5, last + margin, ignore=True)
 
 
 def plain(axis: Axis) -> None:

@@ -2,12 +2,13 @@
 
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
 
 from sweeps.analysis import against_reference
-from sweeps.journal import SweepRecord
+from sweeps.journal import ReferenceEnded, SweepRecord
 from sweeps.trials import predictions
 from sweeps.trials.spec import Predictions
 from tests import confirmations, records
@@ -66,3 +67,63 @@ def test_without_a_reference_that_was_trained_on_the_same_texts_nothing_is_said(
     record.add(records.reference("svm", 0.9))
     assert list(against_reference.sentences(against_reference.of(record))) == []
     assert against_reference.metrics(against_reference.of(record)) == {}
+
+
+def data(maxlen: int = 100) -> str:
+    return records.configuration() + f"datasets: {{imdb: {{maxlen: {maxlen}, num_words: 5000, tokens: words}}}}\n"
+
+
+def longer(record: SweepRecord, words: int, **options: Any) -> SweepRecord:
+    """Let the trials read so many words where the references read 100."""
+    record.started = replace(record.started, config=data())
+    for trial in record.trials.values():
+        trial.values = {**trial.values, "maxlen": words, **options}
+    return record
+
+
+def whole(folder: Path, accuracy: float, *, retrained: bool = True) -> ReferenceEnded:
+    labels = np.zeros(EXAMPLES, np.uint8)
+    predicted = (np.arange(EXAMPLES) >= accuracy * EXAMPLES).astype(np.uint8)
+    digest = predictions.save(folder, "svm_whole_final", Predictions(predicted, labels))
+    final: dict[str, Any] = {"final": {"test/accuracy": accuracy}, "final_predictions": digest} if retrained else {}
+    return records.reference("svm_whole", accuracy, whole=True, **final)
+
+
+def test_a_choice_that_reads_more_is_compared_with_the_reference_on_whole_texts(tmp_path: Path) -> None:
+    record = longer(confirmed(tmp_path, 0.80), 400)
+    record.add(whole(tmp_path, 0.88))
+    (sentence,) = against_reference.sentences(against_reference.of(record))
+    assert "(TF-IDF with a linear SVM on the whole texts, C=0.3), trained on the same texts, which it reads" in sentence
+    assert "whole where the search's choice reads at most 400 words of each, reaches 88.0 %" in sentence
+    assert "the search's choice is worse by 5.1 ± " in sentence
+
+
+def test_a_whole_reference_that_lacks_the_texts_of_validation_is_said_to(tmp_path: Path) -> None:
+    record = longer(confirmed(tmp_path, 0.80), 400)
+    record.add(whole(tmp_path, 0.88, retrained=False))
+    (sentence,) = against_reference.sentences(against_reference.of(record))
+    assert "trained on the same texts but those of validation, which it reads whole" in sentence
+
+
+def test_without_whole_texts_it_is_said_how_many_words_each_reads(tmp_path: Path) -> None:
+    (sentence,) = against_reference.sentences(against_reference.of(longer(confirmed(tmp_path, 0.80), 400)))
+    assert "the same texts, of which it reads at most 100 words of each and the search's choice 400 words" in sentence
+
+
+@pytest.mark.parametrize(("words", "reads"), [(100, "both read at most 100 words"), (50, "it reads at most 100 words")])
+def test_a_choice_that_reads_no_more_compares_with_the_best_reference(words: int, reads: str, tmp_path: Path) -> None:
+    record = longer(confirmed(tmp_path, 0.80), words)
+    record.add(whole(tmp_path, 0.88))
+    (sentence,) = against_reference.sentences(against_reference.of(record))
+    assert f"(TF-IDF with a linear SVM, C=0.3), trained on the same texts, of which {reads} of each" in sentence
+    assert "is better by 2.9 ± " in sentence
+
+
+def test_more_known_words_are_more_to_read_too_and_more_characters_are_not(tmp_path: Path) -> None:
+    record = longer(confirmed(tmp_path, 0.80), 100, num_words=20_000)
+    record.add(whole(tmp_path, 0.88))
+    (sentence,) = against_reference.sentences(against_reference.of(record))
+    assert "reads at most 100 words of each, with a vocabulary of 20,000, reaches 88.0 %" in sentence
+    spelled = longer(record, 400, tokens="characters")
+    (sentence,) = against_reference.sentences(against_reference.of(spelled))
+    assert "and the search's choice 400 characters of each, with a vocabulary of 20,000" in sentence

@@ -96,11 +96,13 @@ def test_the_networks_are_compared_in_a_sentence() -> None:
         trial.cost = {**trial.cost, "seconds": [70.0, 20.0, 90.0, 21.0][number]}
         trial.objective = 0.7 + number / 100
     (sentence,) = networks.sentences(record)
-    expected = "bag 0.7200, 80 s (2 trials); lstm 0.7300, 20 s (2 trials)."
+    expected = "bag 0.7200, 80 s (2 trials); lstm 0.7300, 20 s (2 trials). "
+    expected += "These are too few trials to say which network is the better one."
     assert sentence == f"The best val/accuracy of each network, and the time of its median trial: {expected}"
     assert any(sentence in line for line in sentences.verdict(record))
     record.trials[1].status = record.trials[3].status = "failed"
     assert "lstm completed no trial" in next(iter(networks.sentences(record)))
+    assert "too few" not in next(iter(networks.sentences(records.several(trials=20, accuracy=by_network))))
     assert list(networks.sentences(records.record())) == []
 
 

@@ -35,7 +35,7 @@ def test_many_labels_are_folded_and_the_most_frequent_confusions_named() -> None
 @pytest.mark.usefixtures("no_figures")
 def test_names_are_text_and_what_was_not_recorded_is_said() -> None:
     shown = page(["<script>", "a&b"], [[0, 1, 3], [1, 1, 1]])
-    assert not shown.attributes("script")
+    assert len(shown.attributes("script")) == 1  # the page's own
     assert "<script>" in shown.text
     assert "not recorded label by label" in Page(sweep_page.build(records.record(trials=1)).html).text
 

@@ -1,3 +1,4 @@
+import base64
 import itertools
 import os
 import random
@@ -7,14 +8,14 @@ from pathlib import Path
 import pytest
 
 from conf.schema import Value
-from sweeps.journal import SweepEnded
+from sweeps.journal import RunLinks, SweepEnded
 from sweeps.report import write
 from sweeps.report.figures import style
 from tests import records
 from tests.pages import Page
 
 
-def test_the_page_needs_no_other_file_and_no_script_and_its_figures_are_written_beside_it(
+def test_the_page_needs_no_other_file_and_its_figures_are_written_beside_it_with_their_data(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     pngs = (b"PNG %d" % number for number in itertools.count())
@@ -23,9 +24,18 @@ def test_the_page_needs_no_other_file_and_no_script_and_its_figures_are_written_
     assert (tmp_path / "a" / "report.html").read_text(encoding="utf-8") == report.html
     for figure in report.figures:
         assert (tmp_path / "a" / f"{figure.name}.png").read_bytes() == figure.png
-    assert len(list((tmp_path / "a").iterdir())) == 1 + len(report.figures)
+        assert (tmp_path / "a" / f"{figure.name}.csv").read_bytes() == figure.csv
+        assert figure.csv.count(b"\n") > 1, figure.name
+    assert len(list((tmp_path / "a").iterdir())) == 1 + 2 * len(report.figures)
     shown = Page(report.html)
-    assert not {tag for tag, _ in shown.tags} & {"script", "link", "iframe"}
+    assert not {tag for tag, _ in shown.tags} & {"link", "iframe"}
+    assert shown.attributes("script") == [{}]
+    downloads = {link["download"]: link["href"] or "" for link in shown.attributes("a") if "download" in link}
+    assert [*downloads] == [f"{figure.name}.csv" for figure in report.figures]
+    for figure in report.figures:
+        start, _, content = downloads[f"{figure.name}.csv"].partition("base64,")
+        assert start == "data:text/csv;charset=utf-8;"
+        assert base64.b64decode(content) == figure.csv
     images = shown.attributes("img")
     assert len(images) == len(report.figures) > 10
     assert all((image["src"] or "").startswith("data:image/png;base64,") for image in images)
@@ -72,3 +82,27 @@ def test_a_page_that_cannot_be_written_holds_up_nothing(tmp_path: Path, caplog: 
     (tmp_path / "sweep").write_text("a file in the directory's place")
     assert write.ensure_written(records.record(directory=tmp_path / "sweep", trials=1)) is None
     assert "could not be written" in caplog.text
+
+
+@pytest.mark.usefixtures("no_figures")
+def test_a_page_without_links_is_written_again_when_the_runs_are_known_and_not_the_other_way(tmp_path: Path) -> None:
+    record = records.record(directory=tmp_path, trials=2)
+    path = write.ensure_written(record)
+    assert path is not None
+    assert Page(path.read_text()).attributes("a") == [{"class": "skip", "href": "#main"}]
+    record.links = RunLinks({1: "http://host/#/experiments/1/runs/ab"})
+    write.ensure_written(record)
+    linked = path.read_text()
+    assert {"href": "http://host/#/experiments/1/runs/ab"} in Page(linked).attributes("a")
+    assert "link to their runs in MLflow." in Page(linked).text
+    record.links = RunLinks()
+    write.ensure_written(record)
+    assert path.read_text() == linked
+
+
+@pytest.mark.usefixtures("no_figures")
+def test_links_into_a_database_come_with_the_command_that_serves_it() -> None:
+    record = records.record(trials=2)
+    record.links = RunLinks({0: "http://127.0.0.1:5000/#/experiments/1/runs/ab"}, "text-sweeps ui")
+    text = " ".join(Page(write.build(record).html).text.split())
+    assert "which open on this machine while this runs: text-sweeps ui The best trials" in text

@@ -11,7 +11,7 @@ from mlflow.exceptions import MlflowException
 from conf.schema import ConfigError
 from sweeps import journal
 from sweeps.errors import SweepError
-from sweeps.journal import SweepRecord, TrialRecord
+from sweeps.journal import RunLinks, SweepRecord, TrialRecord
 from sweeps.tracking import reader
 from sweeps.tracking.client import search_runs
 from sweeps.tracking.extras import Extras
@@ -138,3 +138,27 @@ def test_a_journal_of_any_size_is_not_downloaded(uri: str, monkeypatch: pytest.M
     stored = StoredSweeps(uri)
     with pytest.raises(SweepError, match=r"^a/imdb: its journal\.jsonl has [\d,]+ bytes, more than 100$"):
         stored.record(stored.chosen("a/imdb", "sweep")[0])
+
+
+def test_the_trials_of_a_record_link_to_their_runs_both_when_it_is_read_and_when_its_page_is_made(
+    tmp_path: Path, empty_store: Path
+) -> None:
+    made: dict[str, RunLinks] = {}
+
+    def keep(record: SweepRecord, trial: TrialRecord | None) -> Extras:
+        if trial is None and record.ended:
+            made[record.started.sweep] = record.links
+        return Extras()
+
+    uri = fill_store(tmp_path, empty_store, small(2, 2), keep)
+    stored = StoredSweeps(uri)
+    (sweep,) = stored.chosen("a/imdb", "sweep")
+    links = stored.record(sweep).links
+    assert made["a/imdb"] == links
+    assert links.command.endswith(f"ui tracking.uri={uri}")
+    assert sorted(links.addresses) == [0, 1]
+    for number, address in links.addresses.items():
+        page, _, run = address.rpartition("/")
+        found = MlflowClient(uri).get_run(run)
+        assert page == f"http://127.0.0.1:5000/#/experiments/{found.info.experiment_id}/runs"
+        assert (found.data.tags["trial"], found.data.tags["sweep"]) == (str(number), "a/imdb")
