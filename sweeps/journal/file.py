@@ -11,9 +11,11 @@ import json
 import os
 import re
 import socket
+import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
+from typing import IO
 
 import psutil
 
@@ -56,14 +58,24 @@ def locked(directory: Path) -> Iterator[None]:
         owner = lock.read(LONGEST_OWNER).strip()
         if owner and not OWNER.match(owner):
             raise JournalError(f"{path}: not the lock of a sweep; move it away")
-        try:
-            fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except BlockingIOError as error:
-            raise JournalError(f"{directory} is in use by {owner or 'another process'}") from error
+        if not _taken(lock):
+            raise JournalError(f"{directory} is in use by {owner or 'another process'}")
         lock.truncate(0)
         lock.write(f"process {os.getpid()} on {socket.gethostname()}")
         lock.flush()
         yield
+
+
+def _taken(lock: IO[str]) -> bool:
+    """Take a lock, unless another process has it for longer than `in_use` does to see whether it is free."""
+    for _ in range(5):
+        try:
+            fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            time.sleep(0.05)
+        else:
+            return True
+    return False
 
 
 def in_use(directory: Path) -> bool:

@@ -1,7 +1,9 @@
+import fcntl
 import json
 import os
 import re
 import resource
+import threading
 from dataclasses import replace
 from pathlib import Path
 from tempfile import TemporaryDirectory
@@ -26,6 +28,7 @@ from sweeps.journal import (
 )
 from sweeps.journal.clock import Clock
 from sweeps.journal.events import FORMAT, LAST, Environment
+from sweeps.journal.file import LOCK
 from tests import records
 from tests.records import BEFORE_FORMATS
 
@@ -229,6 +232,15 @@ def test_a_line_that_does_not_follow_from_those_before_is_named(tmp_path: Path) 
 
 def test_where_nothing_began_there_are_no_events(tmp_path: Path) -> None:
     assert journal.read(tmp_path / "nowhere") == []
+
+
+def test_a_look_whether_a_directory_is_held_keeps_nobody_from_holding_it(tmp_path: Path) -> None:
+    (tmp_path / LOCK).touch()
+    with (tmp_path / LOCK).open("rb") as look:
+        fcntl.flock(look, fcntl.LOCK_SH)
+        threading.Timer(0.1, fcntl.flock, (look, fcntl.LOCK_UN)).start()
+        with journal.locked(tmp_path):
+            assert journal.in_use(tmp_path)
 
 
 def test_a_directory_is_held_by_one_process(tmp_path: Path) -> None:
