@@ -5,6 +5,9 @@ from __future__ import annotations
 import atexit
 import gc
 import os
+import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
 from functools import cache
 
 # MLflow reads these when it is imported. Without them it reports its use to its makers, writes what a server says to
@@ -45,3 +48,15 @@ def prepare() -> None:
     os.environ.update(KERAS_SETTINGS)
     for name in NOT_FOR_US:
         os.environ.pop(name, None)
+
+
+@contextmanager
+def without(*packages: str) -> Iterator[None]:
+    """Let the imports in this block find none of these packages, which they only take if they are there."""
+    hidden = [name for name in packages if name not in sys.modules]
+    sys.modules.update(dict.fromkeys(hidden))  # type: ignore[arg-type]  # Python's own way to say that one is missing
+    try:
+        yield
+    finally:
+        for name in hidden:
+            del sys.modules[name]

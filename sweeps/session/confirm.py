@@ -17,7 +17,7 @@ from sweeps.plan import Confirmation, Plan
 from sweeps.session import outputs, trust
 from sweeps.session.checks import check, refuse_other_data
 from sweeps.session.plans import plans_of
-from sweeps.session.session import Session, Sweep, workers
+from sweeps.session.session import Session, Sweep, load_tracker, workers
 from sweeps.tracking import store
 
 if TYPE_CHECKING:
@@ -60,7 +60,7 @@ def confirm(request: Request, session: Session) -> list[SweepRecord]:
         sweeps = [Sweep(plan, _oracle(plan), journal.read(plan.directory)) for plan in plans]
         outputs.write_config(directory, job.yaml)
         files.write_text(directory / outputs.COMMAND, json.dumps(_options(request)))
-        with workers(config.engine, plans) as engine:
+        with workers(config.engine, plans, load_tracker) as engine:
             confirmed, tracker, logged = session.conduct(sweeps, engine, sweeps[0].oracle.description)
         for plan, record in zip(plans, confirmed, strict=True):
             _print(record, session.console)

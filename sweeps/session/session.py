@@ -6,6 +6,7 @@ import shlex
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import replace
+from functools import partial
 from importlib import import_module
 from pathlib import Path
 from typing import TYPE_CHECKING, NamedTuple
@@ -16,6 +17,7 @@ from sweeps.errors import SweepError
 from sweeps.journal import Event, SweepRecord
 from sweeps.plan import CACHE, Plan
 from sweeps.references import References
+from sweeps.search import oracles_alone
 from sweeps.search.ask_tell import AskTell
 from sweeps.search.space import Space
 from sweeps.session import extras, first_build, outputs
@@ -47,8 +49,10 @@ class Sweep(NamedTuple):
 
 
 @contextmanager
-def workers(config: Engine, plans: Sequence[Plan]) -> Iterator[DaskEngine]:
-    """Open the engine for the trials of some plans; its workers load TensorFlow while this process does."""
+def workers(
+    config: Engine, plans: Sequence[Plan], meanwhile: Callable[[], object] = lambda: None
+) -> Iterator[DaskEngine]:
+    """Open the engine for the trials of some plans; `meanwhile` is called while its workers load TensorFlow."""
     try:
         from sweeps.trials.dask_engine.opening import open_engine
     except ValueError as error:  # Dask reads the user's files of settings when it is imported
@@ -58,13 +62,25 @@ def workers(config: Engine, plans: Sequence[Plan]) -> Iterator[DaskEngine]:
     functions = tuple(dict.fromkeys(name for plan in plans for name in plan.trial_functions))
     with open_engine(config, functions) as engine:
         engine.warm_up("sweeps.trials.building.prepare")
-        with without_native_logs():
-            import_module("sweeps.search.oracle")
+        meanwhile()
         if config.name == "cluster":
             gpus.correct([])  # this machine's own are not used
         elif gpus.gpus().ids:
             gpus.correct(engine.warmed_up())
         yield engine
+
+
+def load_oracle(function: str) -> None:
+    """Import all that proposes trials, for an oracle by its dotted name."""
+    oracles_alone.load(function)
+    with without_native_logs():  # of TensorFlow, which an oracle of the user's may import
+        for module in ("sweeps.search.oracle", function.rpartition(".")[0]):
+            import_module(module)
+
+
+def load_tracker() -> None:
+    """Import MLflow."""
+    import_module("sweeps.tracking.tracker")
 
 
 class Session:
@@ -98,16 +114,22 @@ class Session:
                 if past:
                     refuse_another_sweep(plan, first_event(past))
             outputs.write_config(directory, job.yaml)
-            with workers(config.engine, plans) as engine:
+
+            def meanwhile() -> None:
+                load_oracle(config.tuner["oracle"])
+                load_tracker()
+
+            with workers(config.engine, plans, meanwhile) as engine:
                 return self._search(plans, pasts, engine)
 
     def dry_run(self, job: Job, spaces: Mapping[str, Space]) -> None:
         """Print what a job's sweeps would run, and how long that would take."""
-        from sweeps.estimate import estimates
         from sweeps.terminal import tables
 
         plans = plans_of(job, spaces, outputs.OUTPUTS / "dry-run", self.console)
-        with workers(job.config.engine, plans) as engine:
+        with workers(job.config.engine, plans, partial(load_oracle, job.config.tuner["oracle"])) as engine:
+            from sweeps.estimate import estimates
+
             for plan, estimate in zip(plans, estimates(plans, engine), strict=True):
                 self.console.print(tables.estimate_table(plan, estimate))
 
