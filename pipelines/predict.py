@@ -25,6 +25,7 @@ from rich.table import Table
 from conf.schema import ConfigError, did_you_mean
 from pipelines.command import execute, show_help
 from pipelines.data.texts import read_texts
+from sweeps import runtime
 from sweeps.terminal.console import escaped
 from sweeps.tracking import store
 from sweeps.trials.native_logs import without_native_logs
@@ -76,7 +77,7 @@ def predict(arguments: Arguments, console: Console) -> bool:
     from sweeps.tracking import predictor
 
     version = predictor.choose(arguments.uri, arguments.model)
-    with without_native_logs():
+    with without_native_logs(), runtime.without(*runtime.UNUSED_BY_KERAS):
         predictions = predictor.classify(arguments.uri, version, arguments.texts)
     if arguments.format == "json":
         for text, prediction in zip(arguments.texts, predictions, strict=True):

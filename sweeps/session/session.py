@@ -20,11 +20,12 @@ from sweeps.references import References
 from sweeps.search import oracles_alone
 from sweeps.search.ask_tell import AskTell
 from sweeps.search.space import Space
-from sweeps.session import extras, first_build, outputs
+from sweeps.session import extras, first_build, outputs, registering
 from sweeps.session.checks import first_event, refuse_another_sweep
 from sweeps.session.plans import plans_of
 from sweeps.tracking import store
 from sweeps.trials import gpus
+from sweeps.trials.engine import Caller
 from sweeps.trials.native_logs import without_native_logs
 from sweeps.trials.spec import Serving
 
@@ -186,8 +187,11 @@ class Session:
             self.console.print(message, soft_wrap=True, style="red")
         return [search.record for search in searches], tracker, logged
 
-    def register(self, uri: str, plan: Plan, record: SweepRecord) -> bool:
-        """Register the model that a sweep or a confirmation chose, once; returns whether nothing is left to do."""
+    def register(self, uri: str, plan: Plan, record: SweepRecord, engine: Caller | None = None) -> bool:
+        """Register the model that a sweep or a confirmation chose, once; returns whether nothing is left to do.
+
+        A worker of `engine` does so, if there is one.
+        """
         from sweeps.analysis import confirmation
         from sweeps.tracking import registration
 
@@ -205,10 +209,13 @@ class Session:
             trial=trial,
             spec=plan.spec(trial.trial, trial.values, 0, trial.epochs),
             why=choice.why,
-            serving=lambda: self._serving(plan.dataset, settings),
+            serving=partial(self._serving, plan.dataset, settings),
         )
         try:
-            version = registration.register(uri, record, candidate)
+            if engine is None:
+                version = registration.register(uri, record, candidate)
+            else:
+                version = engine.call(registering.REGISTER, uri, record, candidate)
         except (registration.NotRegisteredError, ConfigError) as error:
             message = f"not registered, {invocation.command('sync')} tries again: {error}"
             self.console.print(message, soft_wrap=True, style="red")
@@ -235,6 +242,8 @@ class Session:
             for plan, past in zip(plans, pasts, strict=True)
         ]
         first_build.check(plans, engine)
+        if any(plan.source == "archive" for plan in plans):
+            engine.call_when_idle(registering.PREPARE)
         sweeps = [Sweep(*each) for each in zip(plans, oracles, pasts, strict=True)]
         description = f"{config.tuner['name']}: {Oracle(config, plans[0].space).description}"
         records, tracker, logged = self.conduct(sweeps, engine, description)
@@ -248,7 +257,7 @@ class Session:
         if logged:
             self._print_comparison(plans, tracker)
             for plan, record in zip(plans, records, strict=True):
-                self.register(tracker.uri, plan, record)
+                self.register(tracker.uri, plan, record, engine)
         return records
 
     def _tracker(self, sweeps: Sequence[Sweep]) -> Tracker:

@@ -130,6 +130,15 @@ def test_threads_are_set_before_tensorflow_could_load(local: DaskEngine) -> None
     assert "tensorflow" not in environment["loaded"].split()
 
 
+def test_a_function_is_called_on_a_worker_and_here_if_that_dies(local: DaskEngine) -> None:
+    local.call_when_idle("tests.specs.worker")
+    assert local.next(0.1) is None
+    assert local.call("tests.specs.worker") != os.getpid()
+    with pytest.raises(ConfigError, match=r"^a=b: no$"):
+        local.call("tests.specs.refuse", "a=b: no")
+    assert local.call("tests.specs.die_on_a_worker", os.getpid()) == os.getpid()
+
+
 MAIN = """
 from conf.schema import Engine
 from sweeps.trials.dask_engine.opening import open_engine
@@ -154,7 +163,7 @@ def test_a_worker_imports_neither_the_running_module_nor_what_keras_does_without
     )
     loaded = set(ended.stdout.split())
     assert "keras" in loaded
-    assert not loaded & {"wave", "own_main", "__mp_main__", "matplotlib", "pandas", "sklearn"}
+    assert not loaded & {"wave", "own_main", "matplotlib", "pandas", "sklearn"}
 
 
 def test_a_clusters_worker_uses_one_thread_unless_its_environment_says_otherwise(cluster: str) -> None:

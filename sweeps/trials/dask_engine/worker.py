@@ -22,8 +22,6 @@ from sweeps.trials.spec import EpochReport, TrialSpec
 
 # TensorFlow and the libraries below it read these when they are first used.
 THREADS = ("TF_NUM_INTRAOP_THREADS", "TF_NUM_INTEROP_THREADS", "OMP_NUM_THREADS")
-# Keras takes these if they are there, for what no trial uses: a third of the processor time of its import (2026-11-30).
-UNUSED = ("IPython", "matplotlib", "pandas", "sklearn")
 WAIT_FOR_DATA = 600  # seconds for the driver to send a piece of the data
 
 
@@ -61,7 +59,7 @@ def _imported(function: str) -> Callable[..., Any]:
         os.environ.setdefault(name, "1")
     module, _, name = function.rpartition(".")
     if module not in sys.modules:
-        with without_native_logs(), runtime.without(*UNUSED):
+        with without_native_logs(), runtime.without(*runtime.UNUSED_BY_KERAS):
             importlib.import_module(module)
         # All that exists now stays. Keras runs the collector at every trial, which would go through it: some 0.2 s of
         # each trial (2026-11-25). The model of a trial before, were it still there, would never be freed.
@@ -73,6 +71,18 @@ def _imported(function: str) -> Callable[..., Any]:
 
 def warm_up(function: str) -> Any:
     return _imported(function)()
+
+
+def answer(function: str, arguments: tuple[Any, ...]) -> Any:
+    """Call a function, and return what it returns or the error that it raises: Dask would log that with the arguments.
+
+    It is called as if this process had trained, which it need not have.
+    """
+    try:
+        warm_up("sweeps.trials.building.prepare")
+        return _imported(function)(*arguments)
+    except Exception as error:
+        return error
 
 
 class TrialError(Exception):
