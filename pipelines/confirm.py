@@ -2,7 +2,9 @@
 
     python -m pipelines.confirm sweep=<name>                  conv_lstm-…/imdb, or conv_lstm-… for all its datasets
     python -m pipelines.confirm sweep=<name> top=3 seeds=5    how many configurations, and seeds for each
+    python -m pipelines.confirm sweep=<name> top=each         the best of each of several networks
     python -m pipelines.confirm sweep=<name> order=false      without what the order of the words is worth
+    python -m pipelines.confirm sweep=<name> order=each       with what it is worth to each configuration
     python -m pipelines.confirm resume=outputs/<dir>          continue where it stopped; the same command does so too
     … engine.workers=2 tracking.uri=http://…                  as for a sweep
     … model.build=mine.gru.build                              the function that a sweep in the store names is trusted
@@ -26,12 +28,14 @@ from conf.schema import ConfigError
 from pipelines.command import execute, read_options, show_help, whole_number
 from pipelines.data import serving
 from sweeps import invocation
+from sweeps.finalists import EACH, Order
 from sweeps.session import trust
 from sweeps.session.confirm import Request, confirm
 from sweeps.session.outputs import COMMAND
 from sweeps.session.session import Session
 from sweeps.tracking import store
 
+ORDERS: dict[str, Order] = {"true": True, "false": False, EACH: EACH}
 OPTIONS = ("sweep", "top", "seeds", "order", "resume", "tracking.uri", "engine.workers")
 
 
@@ -59,14 +63,14 @@ def read_arguments(arguments: Sequence[str]) -> Request:
         options = {"order": "false"} | _stored_options(Path(options["resume"])) | options  # older ones lack it
     if "sweep" not in options:
         raise ConfigError(f"sweep: has no value; give the name of a sweep, as {invocation.command('report')} prints it")
-    order = options.get("order", "true")
-    if order not in ("true", "false"):
-        raise ConfigError(f"order={order}: allowed: true, false")
+    order = ORDERS.get(options.get("order", "true"))
+    if order is None:
+        raise ConfigError(f"order={options['order']}: allowed: {', '.join(ORDERS)}")
     return Request(
         sweep=options["sweep"],
-        top=whole_number(options, "top", 1, 3),
+        top=EACH if options.get("top") == EACH else whole_number(options, "top", 1, 3),
         seeds=whole_number(options, "seeds", 2, 5),
-        order=order == "true",
+        order=order,
         uri=store.uri(options["tracking.uri"]) if "tracking.uri" in options else None,
         workers=whole_number(options, "engine.workers", 1) if "engine.workers" in options else None,
         directory=Path(options["resume"]) if "resume" in options else None,

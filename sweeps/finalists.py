@@ -11,23 +11,27 @@ import itertools
 import json
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import replace
+from typing import Literal
 
 import numpy as np
 
 from conf import stored
-from conf.schema import Config, Value
+from conf.schema import NETWORK, Config, Value
 from sweeps.errors import SweepError
 from sweeps.journal import SweepRecord, TrialRecord
 from sweeps.plan import Confirmation, Retraining
 from sweeps.search.ask_tell import Proposal
 
+EACH: Literal["each"] = "each"  # the best of each of several networks
+Top = int | Literal["each"]
+Order = bool | Literal["each"]  # whether the worth of the words' order is measured, and of which finalists
 STREAM = 0x5EED  # keeps these seeds apart from a sweep's, which are drawn from (seed, trial)
 
 
-def confirmation_of(record: SweepRecord, top: int, seeds: int, *, order: bool = False) -> Confirmation:
+def confirmation_of(record: SweepRecord, top: Top, seeds: int, *, order: Order = False) -> Confirmation:
     """Plan the retraining of the baseline and of the `top` configurations by validation.
 
-    With `order` the best of them is trained on shuffled words too: what it loses is what their order is worth.
+    With `order` the best of them, or each, is trained on shuffled words too: what it loses is what order is worth.
     Raises `SweepError` where there is nothing to compare.
     """
     name, ranking, baseline = record.started.sweep, record.ranking(), record.baseline
@@ -35,18 +39,25 @@ def confirmation_of(record: SweepRecord, top: int, seeds: int, *, order: bool = 
         raise SweepError(f"{name}: its baseline has not completed, so there is nothing to compare with")
     if len(ranking) < 2 and not order:
         raise SweepError(f"{name}: only its baseline has completed, so there is nothing to confirm")
-    best = ranking[:top]
+    best = _best_of_each(record, ranking) if top == EACH else ranking[:top]
     if best == [baseline] and not order:
         raise SweepError(f"{name}: the baseline itself is best on validation; top=2 compares the next one with it")
     finalists = best if baseline in best else [*best, baseline]
     each = [(trial, False) for trial in sorted(finalists, key=lambda trial: not trial.baseline)]  # the baseline first
-    each += [(best[0], True)] if order else []
+    each += [(trial, True) for trial in (best if order == EACH else best[: int(order)])]
     trials = [
         Retraining(trial.trial, trial.values, seed, trial.best_epoch or trial.epochs_run, shuffled)
         for seed in itertools.islice(fresh_seeds(record), seeds)
         for trial, shuffled in each
     ]
     return Confirmation(name, {str(trial.trial): _validation_accuracy(trial) for trial in finalists}, tuple(trials))
+
+
+def _best_of_each(record: SweepRecord, ranking: Sequence[TrialRecord]) -> list[TrialRecord]:
+    if len(stored.models(record.started.config)) < 2:
+        raise SweepError(f"{record.started.sweep}: top={EACH}: it searched one network; the best three: top=3")
+    firsts = {trial.values[NETWORK]: trial for trial in reversed(ranking)}
+    return [trial for trial in ranking if trial is firsts[trial.values[NETWORK]]]
 
 
 def fresh_seeds(record: SweepRecord) -> Iterator[int]:
@@ -73,11 +84,16 @@ def configuration(records: Sequence[SweepRecord], trials: int) -> Config:
 def directory_name(records: Sequence[SweepRecord], confirmations: Sequence[Confirmation]) -> str:
     """Name the directory of a confirmation: the same for the same finalists, so that more seeds can be added."""
     finalists = [
-        [record.started.dataset, *confirmation.finalists, *(["shuffled"] if confirmation.trials[-1].shuffled else [])]
+        [record.started.dataset, *confirmation.finalists, *(["shuffled"] * len(_shuffled(confirmation)))]
         for record, confirmation in zip(records, confirmations, strict=True)
     ]
     digest = hashlib.sha256(json.dumps(finalists).encode()).hexdigest()[:4]
     return f"{records[0].started.sweep.partition('/')[0]}-confirm-{digest}"
+
+
+def _shuffled(confirmation: Confirmation) -> set[int]:
+    """Return the sweep's trials that are trained on shuffled words too."""
+    return {trial.origin for trial in confirmation.trials if trial.shuffled}
 
 
 class FixedList:
@@ -88,7 +104,9 @@ class FixedList:
         self._asked = 0
         self._failed: set[int] = set()
         seeds = len({retraining.seed for retraining in self._trials})
-        also = ", and the first on shuffled words" if self._trials[-1].shuffled else ""
+        also = ["", ", and the first on shuffled words", ", and on shuffled words"][
+            min(2, len(_shuffled(confirmation)))
+        ]
         self.description = f"{len(confirmation.finalists)} configurations with {seeds} fresh seeds each{also}"
 
     def ask(self) -> Proposal | None:

@@ -24,13 +24,15 @@ def record(
     finalists: Mapping[str, float] = FINALISTS,
     failed: tuple[int, ...] = (),
     shuffled: float | None = None,
+    order_of_each: bool = False,
 ) -> SweepRecord:
     """A confirmation whose test accuracies are 0.8, what a configuration adds (`gains`), and the noise of its seed.
 
-    The trials in `failed` have failed. `shuffled` is what the first finalist adds on shuffled words.
+    The trials in `failed` have failed. `shuffled` is what the first finalist, or each, adds on shuffled words.
     """
     each = [(origin, False) for origin in sorted(map(int, finalists))]
-    each += [(int(next(iter(finalists))), True)] if shuffled is not None else []
+    mixed_too = [int(name) for name in finalists][: len(finalists) if order_of_each else 1]
+    each += [(origin, True) for origin in mixed_too] if shuffled is not None else []
     numbered = [(seed, *one) for seed in range(100, 100 + seeds) for one in each]
     events: list[Event] = [
         records.started(sweep="again/imdb", trials=len(numbered), confirms=SWEEP, finalists=dict(finalists),

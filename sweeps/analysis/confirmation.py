@@ -3,17 +3,21 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from typing import NamedTuple
 
 import numpy as np
 
+from conf import stored
+from conf.schema import NETWORK
 from sweeps.analysis import paired, statistics
 from sweeps.analysis.classes import PerClass, per_class
 from sweeps.analysis.paired import NO_DIFFERENCE, Difference
 from sweeps.analysis.statistics import LEVEL
 from sweeps.analysis.wording import points
 from sweeps.journal import SweepRecord, TrialRecord
+
+SHUFFLED = ", words shuffled"
 
 
 class Outcome(NamedTuple):
@@ -31,6 +35,7 @@ class Outcome(NamedTuple):
     lost_lead: float  # the part of its lead over the baseline on the search's validation that was not found again
     classes: PerClass | None = None  # the mean over its seeds, label by label; None where the answers were not recorded
     order: Difference | None = None  # the worth of the words' order; None unless they are shuffled here
+    network: str = ""  # of several
 
     @property
     def baseline(self) -> bool:
@@ -39,7 +44,8 @@ class Outcome(NamedTuple):
     @property
     def name(self) -> str:
         name = "baseline" if self.origin == 0 else f"trial {self.origin}"
-        return name if self.order is None else f"{name}, words shuffled"
+        name += f" ({self.network})" if self.network else ""
+        return name if self.order is None else name + SHUFFLED
 
     @property
     def mean(self) -> float:
@@ -64,7 +70,7 @@ class Choice(NamedTuple):
 
 
 def outcomes(record: SweepRecord) -> list[Outcome]:
-    """The outcome of each finalist, in the order of the search's validation; then that of the first, words shuffled."""
+    """The outcome of each finalist, in the order of the search's validation; then of those whose words are shuffled."""
     finalists = record.started.finalists
     baseline = paired.completed(record, 0)
     others = statistics.level_of_each(sum(name != "0" for name in [*finalists][1:]))
@@ -74,9 +80,9 @@ def outcomes(record: SweepRecord) -> list[Outcome]:
         )
         for place, (name, accuracy) in enumerate(finalists.items())
     ]
-    if results and paired.completed(record, results[0].origin, shuffled=True):
-        results.append(_shuffled(record, results[0]))
-    return results
+    mixed = [ordered for ordered in results if paired.completed(record, ordered.origin, shuffled=True)]
+    others = statistics.level_of_each(len(mixed) - 1)
+    return results + [_shuffled(record, each, LEVEL if each is results[0] else others) for each in mixed]
 
 
 def winner(outcomes: Sequence[Outcome]) -> Outcome | None:
@@ -113,7 +119,7 @@ def metrics(outcomes: Sequence[Outcome]) -> dict[str, float]:
         return {}
     first = outcomes[0]
     values = {"test/accuracy": first.mean, "confirm/gain": first.gain.mean, "confirm/half_width": first.gain.half_width}
-    if (order := outcomes[-1].order) is not None:
+    if (order := next((each.order for each in _mixed(outcomes) if each.origin == first.origin), None)) is not None:
         values |= {"confirm/word_order": order.mean, "confirm/word_order_half_width": order.half_width}
     return {name: value for name, value in values.items() if math.isfinite(value)}
 
@@ -132,9 +138,16 @@ def conclusions(outcomes: Sequence[Outcome]) -> list[str]:
         sentences.append(f"Confirmed: {confirmed.name}, the search's choice, is better than the baseline.")
     else:
         sentences.append("Not confirmed: the search's choice is not shown to be better than the baseline.")
-    if outcomes[-1].order is not None:
-        sentences.append(f"{worth_of_order(outcomes[-1])}.")
+    for mixed in _mixed(outcomes):
+        name = mixed.name.removesuffix(SHUFFLED)
+        other = name if mixed.origin else f"the {name}"
+        whom = "the search's choice" if mixed.origin == outcomes[0].origin else other
+        sentences.append(f"{worth_of_order(mixed, whom)}.")
     return [sentence[0].upper() + sentence[1:] for sentence in sentences]
+
+
+def _mixed(outcomes: Sequence[Outcome]) -> list[Outcome]:
+    return [each for each in outcomes if each.order is not None]
 
 
 def comparison(outcome: Outcome) -> str:
@@ -167,7 +180,7 @@ def what_seeds_can_show(outcome: Outcome) -> str:
     return f"{sentence}; an interval half as wide, ± {100 * half_width / 2:.1f} points, takes about seeds={needed}"
 
 
-def worth_of_order(outcome: Outcome) -> str:
+def worth_of_order(outcome: Outcome, whom: str) -> str:
     """Say what the order of the words is worth, as one sentence without its full stop."""
     order = outcome.order
     assert order is not None
@@ -176,10 +189,10 @@ def worth_of_order(outcome: Outcome) -> str:
     if not order.pairs or math.isinf(order.half_width):
         return f"word order: too few seeds to say what it is worth; {where}"
     if not order.is_shown:
-        return f"word order: no worth that {order.pairs} seeds can show ({measured}) to the search's choice; {where}"
+        return f"word order: no worth that {order.pairs} seeds can show ({measured}) to {whom}; {where}"
     if order.mean < 0:
-        return f"word order costs the search's choice {measured[1:]}; {where}"
-    return f"word order is worth {measured[1:]} to the search's choice; {where}"
+        return f"word order costs {whom} {measured[1:]}; {where}"
+    return f"word order is worth {measured[1:]} to {whom}; {where}"
 
 
 def winners_curse(outcome: Outcome) -> str:
@@ -217,10 +230,17 @@ def _outcome(
         gain=gain,
         lost_lead=lead - gain.mean,
         classes=per_class(record.started, list(trials.values())),
+        network=_network(record, trials.values()),
     )
 
 
-def _shuffled(record: SweepRecord, ordered: Outcome) -> Outcome:
+def _network(record: SweepRecord, trials: Iterable[TrialRecord]) -> str:
+    """Return which of several networks the trials have; empty for one."""
+    several = len(stored.models(record.started.config)) > 1
+    return str(next((trial.values[NETWORK] for trial in trials), "")) if several else ""
+
+
+def _shuffled(record: SweepRecord, ordered: Outcome, level: float) -> Outcome:
     """The outcome on shuffled words, which is compared with the same configuration on words in their order."""
     trials = paired.completed(record, ordered.origin, shuffled=True)
     scores = paired.accuracies(trials)
@@ -232,5 +252,6 @@ def _shuffled(record: SweepRecord, ordered: Outcome) -> Outcome:
         gain=NO_DIFFERENCE,
         lost_lead=math.nan,
         classes=per_class(record.started, list(trials.values())),
-        order=paired.difference(record, paired.completed(record, ordered.origin), trials),
+        order=paired.difference(record, paired.completed(record, ordered.origin), trials, level),
+        network=ordered.network,
     )

@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, NamedTuple
 from conf import secrets, stored
 from conf.schema import Config, ConfigError, Engine, Job, Tracking
 from sweeps import files, finalists, invocation, journal
+from sweeps.finalists import Order, Top
 from sweeps.journal import SweepRecord
 from sweeps.plan import Confirmation, Plan
 from sweeps.session import outputs, registering, trust
@@ -28,9 +29,9 @@ class Request(NamedTuple):
     """The sweeps to confirm, and with how many configurations and seeds."""
 
     sweep: str
-    top: int = 3
+    top: Top = 3
     seeds: int = 5
-    order: bool = True  # whether what the order of the words is worth is measured too
+    order: Order = True
     uri: str | None = None
     workers: int | None = None
     directory: Path | None = None  # of a confirmation that is resumed

@@ -107,6 +107,25 @@ def test_the_best_by_validation_is_trained_on_shuffled_words_too_and_its_weights
     assert not {number for number in proposals.candidates() if retraining.trials[number].shuffled}
 
 
+def test_the_best_of_each_network_is_confirmed_and_what_order_is_worth_to_it() -> None:
+    accuracy = {"bag": 0.8, "lstm": 0.7}
+    record = records.several(trials=12, accuracy=lambda values, rng: accuracy[values["model"]] + rng.random() / 100)
+    retraining = confirmation_of(record, "each", 2, order="each")
+    best = {name: next(t for t in record.ranking() if t.values["model"] == name).trial for name in accuracy}
+    assert [int(name) for name in retraining.finalists] == [*best.values(), *([] if best["bag"] == 0 else [0])]
+    mixed = [trial.origin for trial in retraining.trials if trial.shuffled]
+    assert mixed == [*best.values()] * 2
+    first = confirmation_of(record, "each", 2, order=True)
+    assert directory_name([record], [first]) != directory_name([record], [retraining])
+    assert FixedList(first).description.endswith(", and the first on shuffled words")
+    assert FixedList(retraining).description.endswith(", and on shuffled words")
+
+
+def test_one_network_has_no_best_of_each() -> None:
+    with pytest.raises(SweepError, match=r"top=each: it searched one network; the best three: top=3"):
+        confirmation_of(searched(), "each", 5)
+
+
 def test_no_seed_is_one_that_the_sweep_used() -> None:
     record = searched()
     first = list(itertools.islice(fresh_seeds(record), 5))

@@ -89,7 +89,7 @@ WRONG = {
     "engine=cluster": ("engine.scheduler=null: engine=cluster needs",),
     "engine.scheduler=tcp://x": ("engine.scheduler=tcp://x: engine=local does not take it",),
     # One where several are, several where one is.
-    "model=[lstm,conv_lstm]": ("model=", "one option only; for several sweeps: -m model=lstm,conv_lstm"),
+    "optimizer=[adam,sgd]": ("optimizer=", "one option only; for several sweeps: -m optimizer=adam,sgd"),
     "trials=1,2": ("trials=1,2", "--multirun"),
     "data=[]": ("data: at least one dataset is needed, e.g. data=imdb",),
     # Not overrides at all.

@@ -1,11 +1,13 @@
 import math
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
 
-from sweeps.analysis import confirmation
+from sweeps.analysis import confirmation, paired
 from sweeps.analysis.paired import NO_DIFFERENCE, Difference
 from sweeps.analysis.statistics import Interval
+from sweeps.journal import SweepRecord
 from tests import confirmations, records
 
 
@@ -165,6 +167,37 @@ def test_one_seed_does_not_show_what_word_order_is_worth(tmp_path: Path) -> None
     outcomes = confirmation.outcomes(confirmations.record(tmp_path, {3: 0.03}, shuffled=-0.1, seeds=1))
     assert confirmation.conclusions(outcomes)[-1].startswith("Word order: too few seeds to say what it is worth")
     assert "confirm/word_order_half_width" not in confirmation.metrics(outcomes)
+
+
+def test_what_order_is_worth_to_each_finalist_is_said_by_its_name(tmp_path: Path) -> None:
+    record = confirmations.record(tmp_path, {3: 0.03, 5: 0.02}, shuffled=-0.02, order_of_each=True)
+    outcomes = confirmation.outcomes(record)
+    assert [each.name for each in outcomes if each.order] == [
+        f"{name}, words shuffled" for name in ("trial 3", "trial 5", "baseline")
+    ]
+    first, second, third = confirmation.conclusions(outcomes)[-3:]
+    assert " points to the search's choice; " in first
+    assert " points to trial 5; " in second
+    assert " points to the baseline; " in third
+    first_order, second_order, _ = [each.order for each in outcomes if each.order]
+    assert confirmation.metrics(outcomes)["confirm/word_order"] == first_order.mean
+    assert second_order.half_width > 1.2 * paired_half_width(record, 5)
+
+
+def test_a_finalist_of_several_networks_is_named_with_its_own(tmp_path: Path) -> None:
+    record = confirmations.record(tmp_path, {3: 0.03}, shuffled=-0.02)
+    several = records.several(trials=2, accuracy=lambda values, rng: 0.5).started.config
+    record.started = replace(record.started, config=several)
+    for trial in record.trials.values():
+        trial.values = {"model": "lstm" if trial.origin == 3 else "bag"}
+    assert [each.name for each in confirmation.outcomes(record)] == [
+        "trial 3 (lstm)", "trial 5 (bag)", "baseline (bag)", "trial 3 (lstm), words shuffled",
+    ]  # fmt: skip
+
+
+def paired_half_width(record: SweepRecord, origin: int) -> float:
+    ordered, mixed = (paired.completed(record, origin, shuffled=each) for each in (False, True))
+    return paired.difference(record, ordered, mixed).half_width
 
 
 def test_a_baseline_on_shuffled_words_is_no_baseline(tmp_path: Path) -> None:

@@ -2,6 +2,7 @@
 
 import random
 
+import numpy as np
 import pytest
 from matplotlib.figure import Figure
 
@@ -43,6 +44,18 @@ def test_the_network_that_decides_is_the_most_important_hyperparameter() -> None
 def test_a_hyperparameter_of_one_network_that_decides_there_comes_first() -> None:
     record = records.several(trials=80, accuracy=by_units)
     assert importances(record.ranking(), searched(record)).ranked[0].name == "lstm.lstm_units"
+
+
+def test_a_hyperparameter_is_shuffled_among_the_trials_that_have_it() -> None:
+    x = np.arange(40.0).reshape(20, 2)
+    there = np.ones((20, 2), dtype=bool)
+    there[8:, 1] = False
+    plain, *shuffled = importance._shuffled(x, there, np.random.default_rng(0))
+    assert (plain == x).all()
+    for variant in shuffled[importance.SHUFFLES :]:
+        assert (variant[8:, 1] == x[8:, 1]).all()
+        assert (variant[:8, 1] != x[:8, 1]).any()
+        assert sorted(variant[:8, 1]) == sorted(x[:8, 1])
 
 
 def test_advice_is_for_the_network_whose_trials_show_it() -> None:

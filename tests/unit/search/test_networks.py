@@ -122,6 +122,32 @@ def test_hyperparameters_of_other_networks_do_not_move_a_point(composed: Callabl
         assert (search.points(trials)[0][others] == there[others]).all()
 
 
+def test_the_bound_is_that_of_points_that_a_trial_can_have(composed: Callable[..., Job]) -> None:
+    search = oracle(composed(SEVERAL, "tuner=bayesian").config)._oracle
+    assert isinstance(search, BayesianOracle)
+    asked: list[Any] = []
+
+    class Process:
+        def predict(self, points: Any, *, return_std: bool) -> tuple[Any, Any]:
+            asked.append(points)
+            return points.sum(axis=1), np.zeros(len(points))
+
+    process: Any = Process()
+    search._lowest_bound(process, np.random.default_rng(0).uniform(size=(5, len(search.hyperparameters.space))))
+    points = np.vstack(asked)
+    assert (points == search._as_of_trials(points.copy())).all()
+
+
+def test_a_network_that_cannot_be_gone_through_does_not_hide_what_is_left_of_another(
+    composed: Callable[..., Job],
+) -> None:
+    rate = "networks.bag.space.dropout={kind: Float, min_value: 0.0, max_value: 0.3, default: 0.3}"
+    search = oracle(composed(*SMALL, rate).config)._oracle
+    untried = search._first_untried()
+    assert untried is not None
+    assert untried["model"] == "lstm"
+
+
 def test_initial_points_do_not_replace_the_defaults(composed: Callable[..., Job]) -> None:
     config = composed(SEVERAL, "tuner=bayesian", "trials=9", "tuner.initial_points=1").config
     assert [p.values["model"] for p in proposals_of(config)[:3]] == NAMES
