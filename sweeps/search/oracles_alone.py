@@ -26,12 +26,23 @@ UNUSED = {
     "sweeps.search.bayesian.oracle": ("IPython",),
 }
 
+# The modules that have classes or names of Keras Tuner's.
+DERIVED = (
+    "sweeps.estimate",
+    *(f"sweeps.search.{name}" for name in ("bayesian", "grid_search", "hyperband", "random_search")),
+    *(f"sweeps.search.{name}" for name in ("keras_tuner_base", "oracle")),
+)
+
 
 def load(oracle: str) -> None:
     """Import Keras Tuner for an oracle, given by its dotted name: without Keras for this project's own.
 
-    Where Keras is loaded already, it is with it. Whoever imports Keras later gets the real one.
+    Where Keras is loaded already, it is with it. Whoever imports Keras later gets the real one. A command may search
+    with several tuners: what was loaded for one and is too little for the next is imported anew.
     """
+    if not _suffices(oracle):
+        for name in [name for name in sys.modules if name.partition(".")[0] == "keras_tuner" or name in DERIVED]:
+            del sys.modules[name]
     if oracle not in UNUSED or not sys.modules.keys().isdisjoint(("keras", "keras_tuner")):
         return
     finder = _Finder()
@@ -43,6 +54,14 @@ def load(oracle: str) -> None:
         sys.meta_path.remove(finder)
         for name in [name for name in sys.modules if name.partition(".")[0] == "keras"]:
             del sys.modules[name]
+
+
+def _suffices(oracle: str) -> bool:
+    """Whether Keras Tuner, where it is loaded, is enough for an oracle."""
+    if not isinstance(sys.modules.get("keras_tuner.src.backend.keras"), _StandIn):
+        return True
+    has_sklearn = sys.modules["keras_tuner.src.tuners.bayesian"].sklearn is not None
+    return oracle in UNUSED and (has_sklearn or "sklearn" in UNUSED[oracle])
 
 
 def _serialized(instance: Any) -> dict[str, Any]:

@@ -52,6 +52,38 @@ def test_hyperparameters_of_several_networks_are_copied_with_their_conditions(co
     assert proposals == json.loads(json.dumps(proposals_of(config, failing=[4])))
 
 
+SEVERAL = f"""
+import json, sys
+from sweeps.search import oracles_alone
+from tests.conftest import composed_job
+
+def proposals(tuner):
+    config = composed_job("tuner=" + tuner, *{ARGUMENTS}).config
+    oracles_alone.load(config.tuner["oracle"])
+    from sweeps.search.oracle import Oracle
+    from sweeps.search.space import read
+    search = Oracle(config, read(config.parts("imdb")))
+    asked = []
+    while len(asked) < 6 and (proposal := search.ask()) is not None:
+        asked.append(proposal)
+        search.tell(proposal.trial, float(len(asked) % 3))
+    return asked
+
+alone, again, then = map(proposals, ("bayesian", "random", "bayesian"))
+oracles_alone.load("mine.oracle")
+print(alone == then, again != then, "keras_tuner" in sys.modules)
+"""
+
+
+@pytest.mark.parametrize("first", ["random", "bayesian"])
+def test_a_command_with_several_tuners_has_for_each_what_it_needs(first: str) -> None:
+    code = SEVERAL if first == "bayesian" else SEVERAL.replace("alone, again", 'proposals("random"); alone, again', 1)
+    environment = {**os.environ, "PYTHONPATH": str(ROOT)}
+    command = [sys.executable, "-c", code]
+    ended = subprocess.run(command, env=environment, capture_output=True, text=True, check=True)
+    assert ended.stdout == "True True False\n"
+
+
 def test_where_keras_is_loaded_and_for_an_oracle_of_the_users_nothing_is_replaced(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
