@@ -26,7 +26,7 @@ from rich.table import Table
 from conf.schema import ConfigError, did_you_mean
 from pipelines.command import execute, show_help
 from pipelines.data.texts import read_texts
-from sweeps import software
+from sweeps import runtime, software
 from sweeps.terminal.console import Console, escaped
 from sweeps.terminal.waiting import Waiting
 from sweeps.tracking import store
@@ -82,7 +82,8 @@ def predict(arguments: Arguments, console: Console) -> bool:
         from sweeps.tracking import predictor
 
         version = predictor.choose(arguments.uri, arguments.model)
-        predictions = predictor.classify(arguments.uri, version, arguments.texts)
+        with runtime.without(*runtime.UNUSED_BY_KERAS):
+            predictions = predictor.classify(arguments.uri, version, arguments.texts)
     if arguments.format == "json":
         for text, prediction in zip(arguments.texts, predictions, strict=True):
             print(_as_json(text, prediction, version, ascii_only="utf" not in (sys.stdout.encoding or "utf-8").lower()))

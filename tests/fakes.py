@@ -3,6 +3,7 @@
 from collections import deque
 from collections.abc import Callable, Sequence
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 
@@ -14,6 +15,7 @@ from sweeps.plan import Plan
 from sweeps.search import space
 from sweeps.trials import early_stopping
 from sweeps.trials.engine import Failed, Finished, Message, Started
+from sweeps.trials.loading import named
 from sweeps.trials.spec import Checkpoint, Cost, EpochReport, OnEpoch, TrialResult, TrialSpec
 
 Trial = Callable[[TrialSpec, OnEpoch], TrialResult]
@@ -90,6 +92,12 @@ class FakeEngine:
     def kill(self, spec: TrialSpec, reason: str) -> None:
         self.killed.append((spec, reason))
         self._messages.append(Failed(spec, reason, "", lost=False))
+
+    def call_when_idle(self, function: str) -> None:
+        """Do nothing: this is no process of its own."""
+
+    def call(self, function: str, *arguments: Any) -> Any:
+        return named(function)(*arguments)
 
     def next(self, timeout: float) -> Message | None:
         if not self._messages:

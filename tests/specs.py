@@ -8,6 +8,7 @@ import threading
 import time
 from typing import Any
 
+from conf.schema import ConfigError
 from pipelines.data import dataset
 from sweeps.errors import TrialFailedError
 from sweeps.metrics import CURVES
@@ -84,6 +85,20 @@ def loading(spec: TrialSpec, on_epoch: OnEpoch) -> tuple[int, str, list[int], st
     time.sleep(0.5)  # so that no worker gets two
     data = dataset.load(**spec.data)
     return os.getpid(), data.digest, data.test.y.tolist(), os.environ["XDG_CACHE_HOME"]
+
+
+def worker() -> int:
+    return os.getpid()
+
+
+def refuse(message: str) -> None:
+    raise ConfigError(message)
+
+
+def die_on_a_worker(driver: int) -> int:
+    if os.getpid() != driver:
+        os.kill(os.getpid(), signal.SIGKILL)
+    return driver
 
 
 def slow(spec: TrialSpec, on_epoch: OnEpoch) -> str:

@@ -85,7 +85,7 @@ ONLY_IN = {
     "jinja2": {"sweeps.report.html"},
     "rich": {"sweeps.terminal", "sweeps.session", "pipelines"},
     "hydra": {"conf"},
-    "sklearn": {"sweeps.metrics", "sweeps.search.bayesian", "sweeps.analysis", "sweeps.trials.references"},
+    "sklearn": {"sweeps.search.bayesian", "sweeps.analysis", "sweeps.trials.references"},
     "scipy": {
         *("sweeps.search.bayesian", "sweeps.analysis", "pipelines.data.splits"),
         *("sweeps.trials.calibration", "sweeps.trials.references", "sweeps.trials.word_counts"),

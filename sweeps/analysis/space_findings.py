@@ -100,14 +100,18 @@ def _crowded(trials: Sequence[TrialRecord], hp: Hyperparameter, end: int, search
 
     Trials that tie with the best or with the last of the best ones count as they do.
     """
-    from scipy.stats import hypergeom
-
     there = {trial.trial for trial in trials if _at_edge(hp, trial.values[hp.name], end)}
     best = {trial.trial for trial in trials if trial.objective == trials[0].objective}
     close = {trial.trial for trial in trials[:CLOSE]}
     close |= {trial.trial for trial in trials if trial.objective == trials[CLOSE - 1].objective}
-    chance = hypergeom.sf(len(close & there) - 1, len(trials), len(there), len(close))
-    return best <= there and _rare(float(chance), 2 * searched)
+    chance = _chance(len(close & there), len(close), len(there), len(trials))
+    return best <= there and _rare(chance, 2 * searched)
+
+
+def _chance(hits: int, drawn: int, marked: int, n: int) -> float:
+    """Return the probability of at least so many marked ones among `drawn` of `n` (hypergeometric)."""
+    ways = sum(math.comb(marked, k) * math.comb(n - marked, drawn - k) for k in range(hits, min(drawn, marked) + 1))
+    return ways / math.comb(n, drawn)
 
 
 def _rare(chance: float, questions: int) -> bool:

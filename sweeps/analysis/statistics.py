@@ -53,9 +53,7 @@ def half_width(values: Sequence[float], level: float = LEVEL) -> float:
 
 def detectable(half_width: float, n: int) -> float:
     """The difference that `n` pairs with this 95 % interval show with a chance of 80 %; needs at least two pairs."""
-    from scipy.stats import t
-
-    return half_width * (1 + float(t.ppf(POWER, n - 1)) / _quantile(LEVEL, n))
+    return half_width * (1 + _student(POWER, n) / _quantile(LEVEL, n))
 
 
 def pairs_for(wished: float, half_width: float, n: int) -> int:
@@ -65,9 +63,14 @@ def pairs_for(wished: float, half_width: float, n: int) -> int:
 
 
 def _quantile(level: float, n: int) -> float:
-    from scipy.stats import t
+    return _student((1 + level) / 2, n)
 
-    return float(t.ppf((1 + level) / 2, n - 1))
+
+def _student(probability: float, n: int) -> float:
+    """Return a quantile of Student's t for `n` values, as scipy.stats does, which takes a second to be imported."""
+    from scipy.special import stdtrit
+
+    return float(stdtrit(n - 1, probability))
 
 
 def bootstrap_mean(values: NDArray[np.float64], level: float = LEVEL) -> Interval:

@@ -15,10 +15,10 @@ from sweeps import files, finalists, invocation, journal
 from sweeps.finalists import Order, Top
 from sweeps.journal import SweepRecord
 from sweeps.plan import Confirmation, Plan
-from sweeps.session import outputs, recorded, trust
+from sweeps.session import outputs, recorded, registering, trust
 from sweeps.session.checks import check, refuse_other_data
 from sweeps.session.plans import plans_of
-from sweeps.session.session import Session, Sweep, workers
+from sweeps.session.session import Session, Sweep, load_tracker, workers
 from sweeps.terminal.waiting import Waiting
 from sweeps.tracking import store
 
@@ -65,12 +65,14 @@ def confirm(request: Request, session: Session) -> list[SweepRecord]:
             session.check_serving(plan, is_new=False)
         outputs.write_config(directory, job.yaml)
         files.write_text(directory / outputs.COMMAND, json.dumps(_options(request)))
-        with workers(config.engine, plans, session.console) as engine:
+        with workers(config.engine, plans, session.console, load_tracker) as engine:
+            if any(plan.source == "archive" for plan in plans):
+                engine.call_when_idle(registering.PREPARE)
             confirmed, tracker, logged = session.conduct(sweeps, engine, sweeps[0].oracle.description)
-        for plan, record in zip(plans, confirmed, strict=True):
-            _print(record, session.console)
-            if logged:
-                session.register(tracker.uri, plan, record)
+            for plan, record in zip(plans, confirmed, strict=True):
+                _print(record, session.console)
+                if logged:
+                    session.register(tracker.uri, plan, record, engine)
     return confirmed
 
 

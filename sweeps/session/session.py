@@ -6,6 +6,7 @@ import shlex
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import replace
+from functools import partial
 from importlib import import_module
 from pathlib import Path
 from typing import TYPE_CHECKING, NamedTuple
@@ -16,14 +17,16 @@ from sweeps.errors import SweepError
 from sweeps.journal import Event, SweepRecord
 from sweeps.plan import CACHE, Plan
 from sweeps.references import References
+from sweeps.search import oracles_alone
 from sweeps.search.ask_tell import AskTell
 from sweeps.search.space import Space
-from sweeps.session import extras, first_build, outputs
+from sweeps.session import extras, first_build, outputs, registering
 from sweeps.session.checks import first_event, refuse_another_sweep
 from sweeps.session.plans import plans_of
 from sweeps.terminal.waiting import Waiting
 from sweeps.tracking import store
 from sweeps.trials import gpus
+from sweeps.trials.engine import Caller
 from sweeps.trials.native_logs import without_native_logs
 from sweeps.trials.spec import Serving
 
@@ -48,15 +51,17 @@ class Sweep(NamedTuple):
 
 
 @contextmanager
-def workers(config: Engine, plans: Sequence[Plan], console: Console) -> Iterator[DaskEngine]:
-    """Open the engine for the trials of some plans; its workers load TensorFlow while this process does."""
-    with Waiting(console, "starting the workers") as waiting, _opened(config, plans) as engine:
+def workers(
+    config: Engine, plans: Sequence[Plan], console: Console, meanwhile: Callable[[], object] = lambda: None
+) -> Iterator[DaskEngine]:
+    """Open the engine for the trials of some plans; `meanwhile` is called while its workers load TensorFlow."""
+    with Waiting(console, "starting the workers") as waiting, _opened(config, plans, meanwhile) as engine:
         waiting.end()
         yield engine
 
 
 @contextmanager
-def _opened(config: Engine, plans: Sequence[Plan]) -> Iterator[DaskEngine]:
+def _opened(config: Engine, plans: Sequence[Plan], meanwhile: Callable[[], object]) -> Iterator[DaskEngine]:
     try:
         from sweeps.trials.dask_engine.opening import open_engine
     except ValueError as error:  # Dask reads the user's files of settings when it is imported
@@ -66,13 +71,25 @@ def _opened(config: Engine, plans: Sequence[Plan]) -> Iterator[DaskEngine]:
     functions = tuple(dict.fromkeys(name for plan in plans for name in plan.trial_functions))
     with open_engine(config, functions) as engine:
         engine.warm_up("sweeps.trials.building.prepare")
-        with without_native_logs():
-            import_module("sweeps.search.oracle")
+        meanwhile()
         if config.name == "cluster":
             gpus.correct([])  # this machine's own are not used
         elif gpus.gpus().ids:
             gpus.correct(engine.warmed_up())
         yield engine
+
+
+def load_oracle(function: str) -> None:
+    """Import all that proposes trials, for an oracle by its dotted name."""
+    oracles_alone.load(function)
+    with without_native_logs():  # of TensorFlow, which an oracle of the user's may import
+        for module in ("sweeps.search.oracle", function.rpartition(".")[0]):
+            import_module(module)
+
+
+def load_tracker() -> None:
+    """Import MLflow."""
+    import_module("sweeps.tracking.tracker")
 
 
 class Session:
@@ -110,16 +127,23 @@ class Session:
                     refuse_another_sweep(plan, first_event(past))
                 self.check_serving(plan, is_new=not past)
             outputs.write_config(directory, job.yaml)
-            with workers(config.engine, plans, self.console) as engine:
+
+            def meanwhile() -> None:
+                load_oracle(config.tuner["oracle"])
+                load_tracker()
+
+            with workers(config.engine, plans, self.console, meanwhile) as engine:
                 return self._search(plans, pasts, engine)
 
     def dry_run(self, job: Job, spaces: Mapping[str, Space]) -> None:
         """Print what a job's sweeps would run, and how long that would take."""
-        from sweeps.estimate import estimates
         from sweeps.terminal import tables
 
         plans = plans_of(job, spaces, outputs.OUTPUTS / "dry-run", self.console)
-        with workers(job.config.engine, plans, self.console) as engine:
+        load = partial(load_oracle, job.config.tuner["oracle"])
+        with workers(job.config.engine, plans, self.console, load) as engine:
+            from sweeps.estimate import estimates
+
             with Waiting(self.console, "training each size for a few steps"):
                 measured = estimates(plans, engine)
             for plan, estimate in zip(plans, measured, strict=True):
@@ -185,8 +209,11 @@ class Session:
             self.console.print(message, soft_wrap=True, style="red")
         return [search.record for search in searches], tracker, logged
 
-    def register(self, uri: str, plan: Plan, record: SweepRecord) -> bool:
-        """Register the model that a sweep or a confirmation chose, once; returns whether nothing is left to do."""
+    def register(self, uri: str, plan: Plan, record: SweepRecord, engine: Caller | None = None) -> bool:
+        """Register the model that a sweep or a confirmation chose, once; returns whether nothing is left to do.
+
+        A worker of `engine` does so, if there is one.
+        """
         from sweeps.analysis import confirmation
         from sweeps.tracking import registration
 
@@ -206,11 +233,14 @@ class Session:
             trial=trial,
             spec=plan.spec(trial.trial, trial.values, 0, trial.epochs),
             why=choice.why,
-            serving=lambda: self._serving(plan.dataset, settings),
+            serving=partial(self._serving, plan.dataset, settings),
         )
         try:
             with Waiting(self.console, f"registering the model of trial {trial.trial}, and testing it as it is stored"):
-                version = registration.register(uri, record, candidate)
+                if engine is None:
+                    version = registration.register(uri, record, candidate)
+                else:
+                    version = engine.call(registering.REGISTER, uri, record, candidate)
         except (registration.NotRegisteredError, ConfigError) as error:
             self._note_unregistered(record, error, lasting=getattr(error, "lasting", False))
             return False
@@ -269,6 +299,8 @@ class Session:
         ]
         with Waiting(self.console, "building the model once on a worker"):
             first_build.check(plans, engine)
+        if any(plan.source == "archive" for plan in plans):
+            engine.call_when_idle(registering.PREPARE)
         sweeps = [Sweep(*each) for each in zip(plans, oracles, pasts, strict=True)]
         description = f"{config.tuner['name']}: {Oracle(config, plans[0].space).description}"
         records, tracker, logged = self.conduct(sweeps, engine, description)
@@ -282,7 +314,7 @@ class Session:
         if logged:
             self._print_comparison(plans, tracker)
             for plan, record in zip(plans, records, strict=True):
-                self.register(tracker.uri, plan, record)
+                self.register(tracker.uri, plan, record, engine)
         return records
 
     def _tracker(self, sweeps: Sequence[Sweep]) -> Tracker:

@@ -27,7 +27,7 @@ from mlflow.types import ColSpec, DataType, Schema
 from mlflow.types.schema import Map
 from numpy.typing import NDArray
 
-from sweeps import software
+from sweeps import runtime, software
 from sweeps.errors import SweepError
 from sweeps.journal import SweepRecord, TrialRecord
 from sweeps.metrics import is_better
@@ -237,7 +237,8 @@ class _Registration:
             raise NotRegisteredError(f"{directory}: the weights of trial {trial.trial} are gone", lasting=True)
         try:
             with without_native_logs():
-                from sweeps.trials import building
+                with runtime.without(*runtime.UNUSED_BY_KERAS):
+                    from sweeps.trials import building
 
                 return building.rebuild(self._candidate.spec, checkpoint.best_weights)
         # The trial may be old: its archive can be gone, and its builder can be another one by now.

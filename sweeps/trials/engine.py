@@ -60,3 +60,17 @@ class Engine(Protocol):
 
     def next(self, timeout: float) -> Message | None:
         """Wait up to `timeout` seconds for the next message."""
+
+
+class Caller(Protocol):
+    """The part of an engine that calls other functions than trials."""
+
+    def call_when_idle(self, function: str) -> None:
+        """Let a worker call a function without arguments, given by its dotted name, once it has nothing else to do."""
+
+    def call(self, function: str, *arguments: Any) -> Any:
+        """Call a function, given by its dotted name, and return what it returns or raise what it raises.
+
+        A worker of this machine does so, which has TensorFlow loaded and mostly what `call_when_idle` was given; this
+        process where there is none.
+        """

@@ -7,6 +7,7 @@ import signal
 import socket
 import ssl
 import subprocess
+import sys
 import tempfile
 import threading
 import time
@@ -40,6 +41,7 @@ from sweeps.trials.gpus import Gpus
 from sweeps.trials.identity import difference
 from sweeps.trials.spec import Dataset, EpochReport, TrialSpec
 from tests import specs
+from tests.conftest import ROOT
 from tests.specs import spec
 
 
@@ -126,6 +128,42 @@ def test_threads_are_set_before_tensorflow_could_load(local: DaskEngine) -> None
     (environment,) = results(local)
     assert [environment[name] for name in THREADS] == ["3", "3", "3"]
     assert "tensorflow" not in environment["loaded"].split()
+
+
+def test_a_function_is_called_on_a_worker_and_here_if_that_dies(local: DaskEngine) -> None:
+    local.call_when_idle("tests.specs.worker")
+    assert local.next(0.1) is None
+    assert local.call("tests.specs.worker") != os.getpid()
+    with pytest.raises(ConfigError, match=r"^a=b: no$"):
+        local.call("tests.specs.refuse", "a=b: no")
+    assert local.call("tests.specs.die_on_a_worker", os.getpid()) == os.getpid()
+
+
+MAIN = """
+from conf.schema import Engine
+from sweeps.trials.dask_engine.opening import open_engine
+from tests.specs import spec
+
+if __name__ == "__main__":
+    with open_engine(Engine("local", workers=1)) as engine:
+        for function in ("tests.specs.environment", "sweeps.trials.building.check", "tests.specs.environment"):
+            engine.submit(function, spec())
+            while engine.busy:
+                message = engine.next(10)
+        print(message.result["loaded"])
+"""
+
+
+def test_a_worker_imports_neither_the_running_module_nor_what_keras_does_without(tmp_path: Path) -> None:
+    (tmp_path / "own_main.py").write_text(f"import wave\n{MAIN}")
+    path = os.pathsep.join([str(ROOT), str(tmp_path)])
+    command = [sys.executable, "-m", "own_main"]
+    ended = subprocess.run(
+        command, env={**os.environ, "PYTHONPATH": path}, capture_output=True, text=True, check=True, cwd=tmp_path
+    )
+    loaded = set(ended.stdout.split())
+    assert "keras" in loaded
+    assert not loaded & {"wave", "own_main", "matplotlib", "pandas", "sklearn"}
 
 
 def test_a_clusters_worker_uses_one_thread_unless_its_environment_says_otherwise(cluster: str) -> None:

@@ -19,7 +19,7 @@ from mlflow.exceptions import MlflowException
 from rich.console import Console
 
 from conf import stored
-from conf.schema import ConfigError, Job, Text
+from conf.schema import ConfigError, Engine, Job, Text
 from pipelines import sync
 from pipelines.data import dataset
 from sweeps import driver, files, finalists, journal
@@ -27,9 +27,10 @@ from sweeps.driver import Search
 from sweeps.journal import SweepRecord
 from sweeps.plan import LOAD, Plan
 from sweeps.session.session import Session
-from sweeps.tracking import model_files, store
+from sweeps.tracking import model_files, registration, store
 from sweeps.tracking.registration import NotRegisteredError, Version, register
 from sweeps.trials import building, evaluation, training
+from sweeps.trials.dask_engine.opening import open_engine
 from sweeps.trials.spec import EpochReport, OnEpoch, Predictions, TrialResult, TrialSpec
 from tests import tiny
 from tests.fakes import FakeEngine
@@ -213,6 +214,17 @@ def test_a_sweep_that_went_on_and_chose_another_trial_has_a_second_version(compo
         f"version 2 has val/accuracy 2.0000, this one {value:.4f}\n"
     )
     assert client().get_model_version_by_alias("lstm-imdb", "candidate").version == 2
+
+
+def test_a_worker_registers_the_model(trained: Plan, monkeypatch: pytest.MonkeyPatch) -> None:
+    record = logged(trained)
+    monkeypatch.setattr(registration, "register", None)  # of this process
+    console = Console(file=io.StringIO(), width=200)
+    with open_engine(Engine("local", workers=1)) as engine:
+        assert Session(console, serving).register(store.uri(None), trained, record, engine)
+    assert isinstance(console.file, io.StringIO)
+    assert console.file.getvalue().startswith("registered trial ")
+    assert [str(version.version) for version in versions()] == ["1"]
 
 
 def test_sync_registers_what_a_sweep_could_not_and_once(composed: Callable[..., Job]) -> None:

@@ -3,7 +3,7 @@ import json
 import numpy as np
 import pytest
 from numpy.typing import NDArray
-from sklearn.metrics import balanced_accuracy_score, f1_score
+from sklearn.metrics import balanced_accuracy_score, f1_score, recall_score
 
 from sweeps import metrics
 from sweeps.metrics import METRICS, Answers
@@ -24,6 +24,20 @@ def test_each_metric_of_the_cells_is_that_of_the_single_answers() -> None:
         "macro_f1": f1_score(TRUE, PREDICTED, average="macro", zero_division=0),
         "balanced_accuracy": pytest.approx(np.mean([2 / 3, 1, 1 / 2, 0])),
     }
+
+
+@pytest.mark.parametrize("classes", [1, 2, 46, 300])
+def test_the_scores_are_scikit_learns_to_the_last_bit(classes: int) -> None:
+    compute = {metric.name: metric.compute for metric in METRICS if metric.compute}
+    for seed in range(10):
+        random = np.random.default_rng([classes, seed])
+        true, predicted = random.integers(0, classes, (2, 500))
+        predicted = np.where(random.random(500) < seed / 10, true, predicted)
+        given = answers(true, predicted)
+        assert compute["macro_f1"](given) == f1_score(true, predicted, average="macro", zero_division=0)
+        present = np.unique(true)
+        recall = recall_score(true, predicted, labels=present, average="macro", zero_division=0)
+        assert compute["balanced_accuracy"](given) == recall
 
 
 def test_answers_go_into_a_journal_and_come_back() -> None:

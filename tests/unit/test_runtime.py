@@ -1,10 +1,14 @@
 """The settings of a process; each test asks a fresh one."""
 
+import importlib
 import os
 import subprocess
 import sys
 from pathlib import Path
 
+import pytest
+
+from sweeps import runtime
 from tests.conftest import ROOT
 
 CODE = """
@@ -24,6 +28,17 @@ def test_a_prepared_process_collects_less_often_and_nothing_at_its_end() -> None
     environment = {**os.environ, "PYTHONPATH": str(ROOT), "MLFLOW_HTTP_REQUEST_MAX_RETRIES": "7"}
     ended = subprocess.run([sys.executable, "-c", CODE], env=environment, capture_output=True, text=True, check=True)
     assert ended.stdout.splitlines() == ["True", "True", "true 7", "True"]
+
+
+def test_imports_find_no_package_that_is_hidden_from_them_unless_it_was_loaded_before() -> None:
+    loaded = sys.modules["pytest"]
+    sys.modules.pop("wave", None)
+    with runtime.without("wave", "pytest"):
+        with pytest.raises(ImportError):
+            importlib.import_module("wave")
+        assert importlib.import_module("pytest") is loaded
+    assert importlib.import_module("wave").__name__ == "wave"
+    assert sys.modules["pytest"] is loaded
 
 
 def test_a_setting_of_the_users_for_another_backend_does_not_keep_keras_from_being_imported(tmp_path: Path) -> None:

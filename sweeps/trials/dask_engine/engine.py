@@ -17,6 +17,7 @@ from sweeps.trials.dask_engine import worker
 from sweeps.trials.dask_engine.worker import Terms, TrialError, Wanted
 from sweeps.trials.engine import OUT_OF_MEMORY, Failed, Finished, Message, Started
 from sweeps.trials.identity import difference, identity
+from sweeps.trials.loading import named
 from sweeps.trials.spec import EpochReport, StepReport, TrialSpec
 
 WAIT_FOR_WORKERS = 60  # seconds
@@ -58,6 +59,8 @@ class DaskEngine:
         self._in_vain: dict[int, int] = {}  # process -> the same, for workers since a trial last began that had none
         self._kills = memory.kills()
         self._warming_up: list[Future] = []
+        self._when_idle = ""  # a function that one worker calls when it has nothing to do
+        self._called: tuple[str, Future] | None = None  # that worker's address, and the call
         self._most_workers = self.workers
         self._workers_seen = self._all_seen = time.monotonic()
         client.subscribe_topic(self._terms.topic, self._on_message)
@@ -97,6 +100,37 @@ class DaskEngine:
             time.sleep(0.05)
         return [future.result() for future in self._warming_up if future.status == "finished"]
 
+    def call_when_idle(self, function: str) -> None:
+        if not self._calls_here:
+            self._when_idle = function
+
+    def call(self, function: str, *arguments: Any) -> Any:
+        if self._calls_here:
+            return named(function)(*arguments)
+        where = {"workers": [self._called[0]], "allow_other_workers": True} if self._called else {}
+        future = self._client.submit(worker.answer, function, arguments, pure=False, **where)
+        try:
+            answer = future.result()
+        except Exception:  # its worker died, or its answer cannot be sent
+            return named(function)(*arguments)
+        if isinstance(answer, Exception):
+            raise answer
+        return answer
+
+    @property
+    def _calls_here(self) -> bool:
+        """Whether workers are not asked: they are on other machines, or what they load may exceed their memory."""
+        return self._terms.sends_data or bool(self._limit)
+
+    def _use_idle_worker(self) -> None:
+        if not self._when_idle or len(self._where) < len(self._out):  # a trial may be on its way to any of them
+            return
+        workers = self._client.scheduler_info(n_workers=-1)["workers"].keys()
+        idle = workers - set(self._where.values())
+        if idle and (self._called is None or self._called[0] not in workers):
+            address = min(idle)
+            self._called = address, self._client.submit(worker.warm_up, self._when_idle, workers=[address], pure=False)
+
     def submit(self, function: str, spec: TrialSpec) -> None:
         key = f"{spec.sweep}-{spec.trial}-{uuid.uuid4().hex}"
         self._out[key] = spec
@@ -114,6 +148,7 @@ class DaskEngine:
 
     def next(self, timeout: float) -> Message | None:
         self._refuse_memory()
+        self._use_idle_worker()
         try:
             message = self._messages.get(timeout=timeout)
         except queue.Empty:

@@ -7,9 +7,11 @@ import logging
 import multiprocessing
 import os
 import resource
+import sys
 import tempfile
 from collections.abc import Iterator
 from contextlib import contextmanager
+from importlib.machinery import ModuleSpec
 
 import dask
 from distributed import Client, LocalCluster
@@ -55,13 +57,27 @@ EMBEDDED = {
 @contextmanager
 def embedded(config: EngineConfig, functions: tuple[str, ...]) -> Iterator[DaskEngine]:
     identity(functions)  # which is remembered: the code as it is before a worker imports it
-    with dask.config.set(EMBEDDED), _local_cluster(config) as cluster, Client(cluster) as client:
+    with dask.config.set(EMBEDDED), _main_left_alone(), _local_cluster(config) as cluster, Client(cluster) as client:
 
         def starting() -> bool:
             return any(nanny.is_alive() for nanny in list(cluster.workers.values()))
 
         limit = config.memory or ""
         yield DaskEngine(client, limit=limit, starting=starting, functions=functions, otherwise=CHANGED)
+
+
+@contextmanager
+def _main_left_alone() -> Iterator[None]:
+    """Keep workers from importing the module that this process runs, which takes each a second: they need none of it.
+
+    Python's multiprocessing imports it in every process that it starts, unless it is the `__main__` of a package.
+    """
+    main = sys.modules["__main__"]
+    spec, main.__spec__ = main.__spec__, ModuleSpec("text_sweeps.__main__", None)
+    try:
+        yield
+    finally:
+        main.__spec__ = spec
 
 
 def _local_cluster(config: EngineConfig) -> LocalCluster:

@@ -59,7 +59,7 @@ def _imported(function: str) -> Callable[..., Any]:
         os.environ.setdefault(name, "1")
     module, _, name = function.rpartition(".")
     if module not in sys.modules:
-        with without_native_logs():
+        with without_native_logs(), runtime.without(*runtime.UNUSED_BY_KERAS):
             importlib.import_module(module)
         # All that exists now stays. Keras runs the collector at every trial, which would go through it: some 0.2 s of
         # each trial (2026-11-25). The model of a trial before, were it still there, would never be freed.
@@ -71,6 +71,18 @@ def _imported(function: str) -> Callable[..., Any]:
 
 def warm_up(function: str) -> Any:
     return _imported(function)()
+
+
+def answer(function: str, arguments: tuple[Any, ...]) -> Any:
+    """Call a function, and return what it returns or the error that it raises: Dask would log that with the arguments.
+
+    It is called as if this process had trained, which it need not have.
+    """
+    try:
+        warm_up("sweeps.trials.building.prepare")
+        return _imported(function)(*arguments)
+    except Exception as error:
+        return error
 
 
 class TrialError(Exception):

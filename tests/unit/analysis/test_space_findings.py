@@ -7,6 +7,7 @@ import pytest
 from hydra.core.override_parser.overrides_parser import OverridesParser
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from scipy.stats import hypergeom
 
 from conf.schema import Buildable, Job, Value
 from sweeps.analysis import space_findings
@@ -246,3 +247,9 @@ def test_a_setting_that_does_not_matter_is_fixed_by_its_own_key(composed: Callab
     assert finding.kind == "irrelevant"
     changed = composed(*line, *shlex.split(finding.override)).config.datasets["imdb"]
     assert (changed.maxlen, changed.space) == (record.ranking()[0].values["maxlen"], {})
+
+
+@pytest.mark.parametrize(("hits", "drawn", "marked", "n"), [(0, 5, 3, 20), (3, 5, 3, 20), (5, 6, 9, 40), (5, 5, 5, 5)])
+def test_the_chance_of_a_crowd_is_that_of_fishers_exact_test(hits: int, drawn: int, marked: int, n: int) -> None:
+    chance = space_findings._chance(hits, drawn, marked, n)
+    assert chance == pytest.approx(float(hypergeom.sf(hits - 1, n, marked, drawn)), rel=1e-12)

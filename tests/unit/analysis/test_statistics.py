@@ -2,6 +2,7 @@ import math
 
 import numpy as np
 import pytest
+from scipy.stats import t
 
 from sweeps.analysis import statistics
 
@@ -60,3 +61,10 @@ def test_intervals_that_are_to_hold_together_are_wider() -> None:
     assert statistics.half_width(values, 0.99) == pytest.approx(4.604 * math.sqrt(2.5 / 5), rel=1e-3)
     wide, narrow = (statistics.bootstrap_mean(np.array(values * 20), level) for level in (0.99, 0.95))
     assert wide.low < narrow.low < narrow.high < wide.high
+
+
+@pytest.mark.parametrize("n", [2, 3, 5, 12, 100])
+def test_students_quantiles_are_those_of_scipy_stats_to_the_last_bit(n: int) -> None:
+    values = list(range(n))
+    expected = float(t.ppf(0.975, n - 1)) * float(np.std(values, ddof=1)) / math.sqrt(n)
+    assert statistics.half_width(values) == pytest.approx(expected, rel=0, abs=0)
