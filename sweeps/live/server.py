@@ -20,6 +20,7 @@ from threading import Thread
 from urllib.parse import parse_qsl
 
 from sweeps.live.feed import Feed
+from sweeps.report import page_file
 
 log = logging.getLogger(__name__)
 
@@ -33,7 +34,7 @@ FILES = {
 }
 NOTHING_ELSE = "base-uri 'none'; form-action 'none'; frame-ancestors 'none'"
 POLICY = f"default-src 'none'; script-src 'self'; style-src 'self'; connect-src 'self'; img-src data:; {NOTHING_ELSE}"
-REPORT_POLICY = f"default-src 'none'; style-src 'unsafe-inline'; img-src data:; {NOTHING_ELSE}"
+REPORT_POLICY = f"default-src 'none'; script-src {{}}; style-src 'unsafe-inline'; img-src data:; {NOTHING_ELSE}"
 HEADERS = {
     "X-Content-Type-Options": "nosniff",
     "Referrer-Policy": "no-referrer",
@@ -97,7 +98,7 @@ class Handler(BaseHTTPRequestHandler):
             answer = json.dumps(self.server.feed.answer(dict(parse_qsl(query))), allow_nan=False)
             self._send(HTTPStatus.OK, answer.encode(), "application/json")
         elif path.startswith("/report/") and (page := self.server.feed.report(path.removeprefix("/report/"))):
-            self._send(HTTPStatus.OK, page, "text/html", REPORT_POLICY)
+            self._send(HTTPStatus.OK, page, "text/html", REPORT_POLICY.format(page_file.script()))
         else:
             self._refuse(HTTPStatus.NOT_FOUND, "there is no such page")
 
