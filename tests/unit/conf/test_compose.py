@@ -287,7 +287,9 @@ def test_a_configuration_in_a_folder_of_the_users_own_is_composed(tmp_path: Path
 
 def test_flags_leave_the_logging_of_the_process_as_it_is(tmp_path: Path) -> None:
     handler = logging.FileHandler(tmp_path / "log")
-    jobs(f"--config-dir={tmp_path}", "model=lstm")
+    (job,) = jobs("model=lstm")
+    (tmp_path / "config.yaml").write_text(job.yaml)
+    jobs("--config-path", str(tmp_path), "--config-name", "config")
     assert handler.stream is not None
     handler.close()
 
