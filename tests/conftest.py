@@ -71,6 +71,12 @@ def composed() -> Callable[..., Job]:
 
 
 @pytest.fixture(autouse=True)
+def no_waits(monkeypatch: pytest.MonkeyPatch) -> None:
+    """What a test waits for long enough to be named depends on the machine's other work."""
+    monkeypatch.setattr("sweeps.terminal.waiting.QUIET", 600.0)
+
+
+@pytest.fixture(autouse=True)
 def own_folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """Each test works in a folder and with caches of its own."""
     monkeypatch.chdir(tmp_path)

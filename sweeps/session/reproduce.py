@@ -17,13 +17,14 @@ from sweeps.session.session import workers
 from sweeps.terminal.waiting import Waiting
 from sweeps.tracking import store
 from sweeps.trials.engine import Failed, Finished
+from sweeps.trials.spec import StepReport
 
 if TYPE_CHECKING:
     from rich.console import Console
 
     from sweeps.journal import SweepRecord
     from sweeps.trials.dask_engine.engine import DaskEngine
-    from sweeps.trials.spec import StepReport, TrialResult, TrialSpec
+    from sweeps.trials.spec import TrialResult, TrialSpec
 
 
 def reproduce(request: Config, console: Console, named: Mapping[str, str]) -> bool:
