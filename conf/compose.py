@@ -57,6 +57,9 @@ MEANINGS = {
     "dict is not a subclass of Data": "data= names no such dataset",
     "dict is not a subclass of Buildable": "model= lists no such network",
     r"^Cannot assign \w+ to Dict|is not a subclass of": "must be a mapping, {key: value}",
+    r"^Value ('.*') of type .* could not be converted to Integer$": r"\1 is not a whole number",
+    r"^Value ('.*') of type .* could not be converted to Float$": r"\1 is not a number",
+    r"^Value ('.*') is not a valid bool": r"\1 is neither true nor false",
     "is not Optional$": "must have a value, not null",
     "does not support deletion$": "must be there; to change it, give its keys other values",
 }
@@ -340,8 +343,8 @@ def explain(error: Exception) -> str:
 def _reason(cause: OmegaConfBaseException) -> str:
     reason = str(cause.msg or cause).splitlines()[0]
     for pattern, meaning in MEANINGS.items():
-        if re.search(pattern, reason):
-            return meaning
+        if found := re.search(pattern, reason):
+            return found.expand(meaning)
     failed = re.fullmatch(r"\w+ raised while resolving interpolation: \W?(.*?)\W?", reason)
     return failed[1] if failed else reason
 

@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import re
 from collections.abc import Sequence
+from dataclasses import fields
 
-from conf.schema import ConfigError
+from conf.schema import Config, ConfigError
 
 PLACE = "a sweep makes its own directory in outputs/, below the folder in which the command is started"
 LOGS = "the terminal shows what happens, and the journal in outputs/ keeps it"
@@ -27,6 +28,7 @@ INSTEAD_OF_FLAG = {
     ("--version",): "text-sweeps --version",
     ("--experimental-rerun",): "resume=outputs/<sweep> goes on, reproduce=<run id> repeats a trial",
 }
+KEYS = {field.name for field in fields(Config)} | {"experiment"}
 COMPOSING = "hydra.searchpath"  # has its effect while Hydra composes
 
 
@@ -42,6 +44,17 @@ def refuse(arguments: Sequence[str]) -> None:
         for flags, instead in INSTEAD_OF_FLAG.items():
             if key in flags:
                 raise ConfigError(f"{argument}: not here; {instead}")
+    _refuse_dashes(arguments)
     names = [argument.partition("=")[0] for argument in arguments]
     if {"-p", "--package"} & {*names} and not {"-c", "--cfg"} & {*names}:
         raise ConfigError("--package: has no effect without --cfg, which it narrows: --cfg job --package model")
+
+
+def _refuse_dashes(arguments: Sequence[str]) -> None:
+    """Refuse `--trials=3` and `--trials 3`, as other programs write them, with the form that is read here."""
+    for argument, following in zip(arguments, [*arguments[1:], ""], strict=True):
+        flag, equals, value = argument.partition("=")
+        key = flag.removeprefix("--").replace("-", "_")
+        if flag.startswith("--") and key.partition(".")[0] in KEYS:
+            separate = following if not equals and not re.search("^-|=", following) else value
+            raise ConfigError(f"{argument}: a key is written without dashes: {key}={separate or '…'}")

@@ -18,9 +18,12 @@ def main() -> None:
     standard_streams.outlive_readers()
     prepare_streams()
     name, *arguments = sys.argv[1:] or ["--help"]
+    if name in ("-h", "--help") and arguments:  # words that keys of a sweep have, or `all`
+        name, arguments = "sweep", sys.argv[1:]
     if name in ("-h", "--help"):
         print("usage: text-sweeps COMMAND …, and --help behind a command\n")
         print("\n".join(f"  {command:<10} {purpose}" for command, purpose in COMMANDS.items()))
+        print("\nthe keys of a sweep: text-sweeps --help all, or --help WORD, such as --help maxlen")
     elif name == "--version":
         print(f"text-sweeps {version('text-sweeps')}")
     elif name in COMMANDS:

@@ -93,11 +93,11 @@ def run_with_progress(command: list[str], folder: str, count: int) -> None:
             output.seek(0)
             line = f"  {progress(output.read(), len(installed(folder)) - before, count)}, {seconds:.0f} s"
             if sys.stdout.isatty():
-                print(f"\r{line:<70}", end="", flush=True)
+                print(f"{line:<70}\r", end="", flush=True)  # pip's own warnings are written over it
             elif seconds - spoken > LINES:
                 spoken = seconds
                 print(line, flush=True)
-        print("\r" + " " * 70 + "\r" if sys.stdout.isatty() else "", end="")
+        print(" " * 70 + "\r" if sys.stdout.isatty() else "", end="")
     if process.returncode:
         sys.exit(f"error: pip could not install the packages, see above; {sys.executable} -m pip --version names it")
 

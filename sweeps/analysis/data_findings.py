@@ -10,6 +10,7 @@ from sweeps.audit import FEW, QUANTILES, Audit
 NAMED = 5  # labels in a sentence
 SCRIPT = 0.05  # share of the letters from which a script is named
 MANY_CUT, MANY_UNKNOWN, LARGE = 0.2, 0.1, 0.5  # shares from which a change is suggested
+UNEVEN = 0.6  # share of the most frequent label from which accuracy says little; of two labels, one has half or more
 LONGEST = 1000  # tokens that are suggested at most: a step's time grows with them
 
 
@@ -114,7 +115,7 @@ def _suggestions(audit: Audit, dataset: str) -> Iterator[Suggestion]:
     elif most[99] + 1 < audit.maxlen / 2:
         why = f"99 % of the documents have at most {most[99]} tokens; training gets quicker"
         yield Suggestion(f"{key}.maxlen={_rounded(most[99] + 1)}", why)
-    if max(audit.of_label["train"]) > LARGE * sum(audit.of_label["train"]) and len(audit.labels) > 1:
+    if max(audit.of_label["train"]) > UNEVEN * sum(audit.of_label["train"]) and len(audit.labels) > 1:
         why = f"always answering {audit.largest} is right in {_share(audit.floor)} of the cases"
         yield Suggestion("objective=val/macro_f1", why)
 

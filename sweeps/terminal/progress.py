@@ -180,7 +180,9 @@ class Terminal:
         self._update_sweep(record)
 
     def _print(self, line: Text) -> None:
-        self._bars.console.print(line, soft_wrap=True)
+        # Each drawing moves up by the height of the one before: drawn by Rich's thread meanwhile, it would erase lines.
+        with self._bars.live._lock:
+            self._bars.console.print(line, soft_wrap=True)
 
     def _add(
         self, bar: tuple[str, int | None], text: str, *, total: int, unit: str, done: int, values: str = ""

@@ -70,10 +70,20 @@ def test_one_name_leads_to_every_command(
     assert f"python -m pipelines.{name}" in capsys.readouterr().out
 
 
+def test_words_behind_the_help_of_all_commands_find_keys(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setattr(sys, "argv", ["text-sweeps", "--help", "maxlen"])
+    with pytest.raises(SystemExit) as ended:
+        main()
+    assert not ended.value.code
+    assert "datasets.<name>.maxlen=" in capsys.readouterr().out
+
+
 def test_the_script_lists_the_commands_and_names_the_one_that_was_meant() -> None:
     script = str(BIN / invocation.SCRIPT)
     listed = subprocess.run([script], capture_output=True, text=True, check=True)
-    assert [line.split()[0] for line in listed.stdout.splitlines()[2:]] == list(COMMANDS)
+    assert [line.split()[0] for line in listed.stdout.splitlines()[2:-2]] == list(COMMANDS)
     mistaken = subprocess.run([script, "swep"], capture_output=True, text=True, check=False)
     assert mistaken.returncode == 1
     assert mistaken.stderr.startswith("error: swep: allowed: sweep, ")

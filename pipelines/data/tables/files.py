@@ -11,14 +11,14 @@ import re
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from fnmatch import fnmatchcase
-from pathlib import PurePosixPath
+from pathlib import Path, PurePosixPath
 from typing import Any, NamedTuple
 
 import fsspec
 import pyarrow as pa
 from pyarrow import fs
 
-from conf.schema import ConfigError
+from conf.schema import ConfigError, did_you_mean
 
 TRAIN, VALIDATION, TEST = 0, 1, 2
 PARTS = {
@@ -185,13 +185,19 @@ def _unusable(option: str, entry: str, error: Exception) -> ConfigError:
     )
 
 
+def _near_names(path: str) -> str:
+    """Return a hint if a file or folder beside the path has nearly its name."""
+    return visible(did_you_mean(Path(path).name, glob.glob("*", root_dir=Path(path).parent)))
+
+
 def _expanded(place: _Place, path: str) -> list[str]:
     """Return the path itself, or what it matches as a glob; a file whose name has such characters is itself."""
     if place.kind(path) != fs.FileType.NotFound:
         return [path]
     if not glob.has_magic(path):
-        silent = "" if isinstance(place.filesystem, fs.LocalFileSystem) else ", or no answer"
-        raise ConfigError(f"{place.setting}: no such file or folder{silent}")
+        is_here = isinstance(place.filesystem, fs.LocalFileSystem)
+        hint = _near_names(path) if is_here else ", or no answer"
+        raise ConfigError(f"{place.setting}: no such file or folder{hint}")
     if isinstance(place.filesystem, fs.LocalFileSystem):
         matches = sorted(glob.glob(path, recursive=True))
     else:

@@ -50,6 +50,8 @@ def example(**changes: object) -> Audit:
         ({"unknown": 0.2, "covering": 4000}, []),
         ({"scripts": {"CJK": 0.7, "LATIN": 0.3}, "cut": 0.4}, ["datasets.x.tokens=characters"]),
         ({"of_label": {"train": (90, 10), "test": (20, 5)}}, ["objective=val/macro_f1"]),
+        # As even as two labels are.
+        ({"of_label": {"train": (52, 48), "test": (13, 12)}}, []),
     ],
 )
 def test_suggestions(changes: dict[str, object], overrides: list[str]) -> None:

@@ -360,7 +360,7 @@ def test_a_fixed_entry_of_a_dataset_is_the_setting_itself(composed: Callable[...
         ),
         ("datasets.imbd.space.maxlen=100", "datasets.imbd.space.maxlen=100: data= names no such dataset"),
         ("datasets.imdb.space=3", "datasets.imdb.space=3: must be a mapping, {key: value}"),
-        ("datasets.imdb.space.maxlen=long", "datasets.imdb.maxlen: Value 'long' of type 'str' could not be converted"),
+        ("datasets.imdb.space.maxlen=long", "datasets.imdb.maxlen: 'long' is not a whole number"),
         ("datasets.imdb.space.tokens=bpe", "datasets.imdb.tokens=bpe: a dataset without files does not take it"),
     ],
 )

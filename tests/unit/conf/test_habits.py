@@ -62,6 +62,22 @@ def test_a_flag_without_effect_is_refused(arguments: list[str], instead: str) ->
     assert instead in refusal(*arguments)
 
 
+@pytest.mark.parametrize(
+    ("arguments", "meant"),
+    [
+        (["--trials=3"], "trials=3"),
+        (["--trials", "3"], "trials=3"),
+        (["model=lstm", "--batch-size", "3", "epochs=1"], "batch_size=3"),
+        (["--model", "lstm"], "model=lstm"),
+        (["--engine.workers=2"], "engine.workers=2"),
+        (["--dry-run"], "dry_run=…"),
+        (["--trials", "epochs=3"], "trials=…"),
+    ],
+)
+def test_a_key_is_written_without_dashes(arguments: list[str], meant: str) -> None:
+    assert refusal(*arguments).endswith(f": a key is written without dashes: {meant}")
+
+
 def test_what_has_an_effect_while_hydra_composes_is_taken(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:

@@ -35,8 +35,9 @@ def test_what_is_not_there_is_refused() -> None:
     assert refusal("x.csv") == "datasets.toy.files=x.csv: no such file or folder"
     assert refusal("data/*.csv") == "datasets.toy.files=data/*.csv: no file matches"
     assert refusal([]) == "datasets.toy.files=[]: no file is named"
-    assert refusal(put_csv("y.csv", ROWS), test=["z.csv"]) == "datasets.toy.test=z.csv: no such file or folder"
-    assert refusal("\x1bc.csv") == "datasets.toy.files=\\x1bc.csv: no such file or folder"
+    assert refusal(put_csv("y.csv", ROWS), test=["unlike"]) == "datasets.toy.test=unlike: no such file or folder"
+    assert refusal("y.cvs") == "datasets.toy.files=y.cvs: no such file or folder; did you mean 'y.csv'?"
+    assert refusal("\x1bunlike") == "datasets.toy.files=\\x1bunlike: no such file or folder"
 
 
 @pytest.mark.parametrize("suffix", [".gz", ".zst"])

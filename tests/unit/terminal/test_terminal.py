@@ -1,5 +1,6 @@
 import io
 import re
+import threading
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import replace
 from pathlib import Path
@@ -10,6 +11,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 from rich.table import Table
+from rich.text import Text
 
 from conf.schema import Job, Value
 from sweeps.analysis import confirmation
@@ -458,3 +460,23 @@ def test_one_table_has_the_choice_of_every_sweep_of_a_command() -> None:
     console.print(table)
     assert isinstance(console.file, io.StringIO)
     assert max(map(len, console.file.getvalue().splitlines())) <= 80
+
+
+def test_bars_are_not_drawn_while_a_line_is_printed(monkeypatch: pytest.MonkeyPatch) -> None:
+    # Each drawing moves the cursor up by the height of the one before; out of order, it erases lines.
+    with Terminal(Console(file=io.StringIO(), width=80, terminal=True)) as listener:
+        bars = listener._bars
+        drawn: list[bool] = []
+
+        def printing(*_: object, **__: object) -> None:
+            if threading.current_thread() is not threading.main_thread():
+                return  # the drawing itself
+            drawing = threading.Thread(target=bars.refresh)
+            drawing.start()
+            drawing.join(0.2)
+            drawn.append(not drawing.is_alive())
+
+        with monkeypatch.context() as patched:
+            patched.setattr(bars.console, "print", printing)
+            listener._print(Text("imdb trial 0: val/accuracy 0.9"))
+        assert drawn[0] is False
