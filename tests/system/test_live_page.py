@@ -179,7 +179,9 @@ def test_a_curve_of_one_epoch_is_a_dot_that_can_be_seen(browser: WebDriver, page
     write(Path("outputs/a/imdb"), records.events(trials=4, epochs=1))
     browser.get(page.address)
     until(lambda: "4 of 4 trials" in text_of(browser), browser)
-    widths = "return [...document.querySelectorAll('#curves polyline')].map(line => getComputedStyle(line).strokeWidth);"
+    widths = (
+        "return [...document.querySelectorAll('#curves polyline')].map(line => getComputedStyle(line).strokeWidth);"
+    )
     assert browser.execute_script(widths) == ["6px"] * 4  # type: ignore[no-untyped-call]
 
 
