@@ -16,6 +16,8 @@ from sweeps.journal.events import to_entry
 from sweeps.live import server
 from sweeps.live.feed import Feed
 from sweeps.live.server import Server
+from sweeps.report import sweep_page
+from sweeps.report.figures import style
 from tests import browsing, records
 from tests.browsing import text_of, until
 from tests.servers import Start, free_port
@@ -159,6 +161,23 @@ def test_the_page_is_no_wider_than_its_window(browser: WebDriver, page: Server, 
     browser.get(page.address)
     until(lambda: "What failed" in text_of(browser), browser)
     assert browser.execute_script("return document.documentElement.scrollWidth") <= width  # type: ignore[no-untyped-call]
+    browser.execute_cdp_cmd("Emulation.clearDeviceMetricsOverride", {})  # type: ignore[attr-defined]
+
+
+def test_a_report_is_no_wider_than_its_window_and_cuts_nothing_off(
+    browser: WebDriver, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(style, "png", lambda figure: b"png")
+    environment = journal.events.Environment(versions={"keras": "3"}, git_commit="c0ffee" * 8, git_dirty=False)
+    sweep = records.several(4, accuracy=lambda values, rng: rng.random(), environment=environment)
+    (tmp_path / "report.html").write_text(sweep_page.build(sweep).html)
+    for width in (390, 1440):
+        size = {"width": width, "height": 1000, "deviceScaleFactor": 1, "mobile": False}
+        browser.execute_cdp_cmd("Emulation.setDeviceMetricsOverride", size)  # type: ignore[attr-defined]
+        browser.get((tmp_path / "report.html").as_uri())
+        assert browser.execute_script("return document.documentElement.scrollWidth") <= width  # type: ignore[no-untyped-call]
+        cut = "return [...document.querySelectorAll('.scroll')].filter(part => part.scrollWidth > part.clientWidth + 1)"
+        assert browser.execute_script(cut) == []  # type: ignore[no-untyped-call]
     browser.execute_cdp_cmd("Emulation.clearDeviceMetricsOverride", {})  # type: ignore[attr-defined]
 
 
