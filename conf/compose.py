@@ -46,6 +46,9 @@ FREE_KEYS = re.compile(rf"^\+{{0,2}}(?=({SPACE}|tuner\.))")
 HYPERPARAMETER = re.compile(rf"^{SPACE}[^.=]+")
 LISTED = re.compile(rf"^\+\+{SPACE}[^.=]+=\[.*\]$")
 
+# Hydra's main function would close the handlers of all loggers of this process, and with them another's streams.
+NO_LOGGING = ("hydra/job_logging=none", "hydra/hydra_logging=none")
+
 # What OmegaConf says -> what that means on a command line.
 MEANINGS = {
     "^Cannot merge (DictConfig|ListConfig)": (
@@ -147,7 +150,7 @@ def _jobs_with_flags(config_name: str, line: list[str]) -> list[Job]:
     os.environ["HYDRA_FULL_ERROR"] = "1"
     before = sys.argv
     with tempfile.TemporaryDirectory() as scratch:  # for the files that Hydra writes about a multirun
-        sys.argv = [before[0], f"hydra.sweep.dir={scratch}", *kept, *flags]
+        sys.argv = [before[0], f"hydra.sweep.dir={scratch}", *NO_LOGGING, *kept, *flags]
         try:
             with _usage_in_one_line():
                 collect()

@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, NamedTuple
 
 from conf.schema import ConfigError
-from sweeps import journal
+from sweeps import invocation, journal
 from sweeps.errors import SweepError
 from sweeps.journal import SweepRecord
 from sweeps.trials.native_logs import without_native_logs
@@ -128,6 +128,9 @@ class Results:
     @cached_property
     def _saved(self) -> SavedModel:
         record = self._only()
+        if not (record.directory / journal.FILE).is_file():
+            asking = invocation.command("predict")
+            raise SweepError(f"{record.started.sweep}: its weights are not here; {asking} asks its registered model")
         with without_native_logs():
             from text_sweeps import saved_model
         return saved_model.of(record)

@@ -11,7 +11,6 @@ from typing import NamedTuple
 import keras
 
 from conf.schema import ConfigError
-from sweeps import invocation, journal
 from sweeps.errors import SweepError, reason_of
 from sweeps.journal import SweepRecord
 from sweeps.text_encoder import TextEncoder
@@ -50,8 +49,6 @@ class SavedModel(NamedTuple):
 def of(record: SweepRecord) -> SavedModel:
     """Load what the process of `text_sweeps.child.save_model` saves of a sweep; raises `SweepError` where it cannot."""
     name = record.started.sweep
-    if not (record.directory / journal.FILE).is_file():
-        raise SweepError(f"{name}: its weights are not here; {invocation.command('predict')} asks its registered model")
     with tempfile.TemporaryDirectory() as scratch:
         reason = process.call("save_model", [str(record.directory), scratch])["without_texts"]
         folder = Path(scratch)

@@ -6,7 +6,7 @@ import numpy as np
 import psutil
 import pytest
 
-from pipelines.data import cache, keras_cache
+from pipelines.data import keras_cache
 from sweeps import files
 
 
@@ -34,7 +34,7 @@ def test_a_user_without_a_home_directory_is_told_what_to_set(monkeypatch: pytest
 
     monkeypatch.delenv("HOME")
     monkeypatch.setattr("pwd.getpwuid", unknown)
-    for variable, directory in (("KERAS_HOME", keras_cache._directory), ("XDG_CACHE_HOME", cache._directory)):
+    for variable, directory in (("KERAS_HOME", keras_cache._directory), ("XDG_CACHE_HOME", files.cache)):
         monkeypatch.delenv(variable)
         with pytest.raises(OSError, match=r"^HOME: it is not set, and this user has no home directory; set HOME$"):
             directory()

@@ -116,8 +116,13 @@ def test_every_page_and_table_takes_trials_of_several_networks(trials: int, monk
     assert len({figure.name for figure in report.figures}) == len(report.figures)
     figures = dict(zip([figure.name for figure in report.figures], drawn, strict=True))
     if trials > 1:
-        rows = [label.get_text() for label in figures["parallel"].axes[0].get_yticklabels()]
-        assert rows == [hp.label for hp in SweepSummary.of(record).searched] + ["val/accuracy"]
+        names = ("parallel", "parallel-bag", "parallel-lstm")
+        shared, *own = [[row.get_text() for row in figures[name].axes[0].get_yticklabels()] for name in names]
+        assert shared == ["model", "learning_rate (log)", "val/accuracy"]
+        labels = {hp.label for hp in SweepSummary.of(record).searched}
+        for network, rows in zip(NAMES, own, strict=True):
+            assert {row for row in rows if "." in row} == {label for label in labels if label.startswith(f"{network}.")}
+            assert rows[-2:] == shared[1:]
         assert {"slice-bag_dropout", "slice-lstm_dropout", "slice-model"} <= figures.keys()
         assert "lstm_units" not in run_note.note(record).splitlines()[3]  # the baseline's line
     tables.results(record)

@@ -1,4 +1,5 @@
 import gc
+import logging
 import sys
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -282,6 +283,15 @@ def test_a_configuration_in_a_folder_of_the_users_own_is_composed(tmp_path: Path
     (tmp_path / "own" / "experiment" / "mine.yaml").write_text(experiment)
     (job,) = jobs(f"--config-dir={tmp_path / 'own'}", "experiment=mine", "epochs=7")
     assert (job.config.model.name, job.config.trials, job.config.epochs) == ("lstm", 3, 7)
+
+
+def test_flags_leave_the_logging_of_the_process_as_it_is(tmp_path: Path) -> None:
+    handler = logging.FileHandler(tmp_path / "log")
+    (job,) = jobs("model=lstm")
+    (tmp_path / "config.yaml").write_text(job.yaml)
+    jobs("--config-path", str(tmp_path), "--config-name", "config")
+    assert handler.stream is not None
+    handler.close()
 
 
 @pytest.mark.parametrize("flag", [["--config-dir={}"], ["--config-dir", "{}"], ["-cd", "{}"]])

@@ -137,13 +137,14 @@ def test_no_command_calls_a_function_of_others(key: str, yaml: str, monkeypatch:
     monkeypatch.setattr(confirm.finalists, "confirmation_of", called)
     message = rf"^{key}={FOREIGN[key]}: recorded by"
     monkeypatch.setattr("sys.argv", ["reproduce", RUN])
+    session: Any = SimpleNamespace(console=Console())
     with pytest.raises(ConfigError, match=message):
         reproduce_command.reproduce(Console())
     with pytest.raises(ConfigError, match=message):
-        confirm.confirm(confirm_command.read_arguments(["sweep=s/imdb"]), SimpleNamespace())  # type: ignore[arg-type]
+        confirm.confirm(confirm_command.read_arguments(["sweep=s/imdb"]), session)
     named = f"{key}={FOREIGN[key]}"
     with pytest.raises(AssertionError, match="it went on"):
-        confirm.confirm(confirm_command.read_arguments(["sweep=s/imdb", named]), SimpleNamespace())  # type: ignore[arg-type]
+        confirm.confirm(confirm_command.read_arguments(["sweep=s/imdb", named]), session)
     if not key.startswith("datasets"):  # the composed default has other datasets
         monkeypatch.setattr("sys.argv", ["reproduce", RUN, named])
         with pytest.raises(AssertionError, match="it went on"):
