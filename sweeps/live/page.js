@@ -101,12 +101,14 @@ function draw(changed) {
   at("fault").hidden = !sweep.fault;
   at("standin").hidden = !sweep.standin;
   at("no-references").hidden = sweep.references.length > 0;
+  text(at("no-references"), sweep.state === "running" ? "None has ended yet." : "There are none.");
   at("failures-title").hidden = sweep.failures.length === 0;
   for (const part of ["verdict", "references", "failures"]) items(at(part), sweep[part]);
   const facts = Object.entries(sweep.facts);
   items(at("facts"), facts.map(() => ""), "div");
   facts.forEach((fact, index) => at("facts").children[index].append(element("dt", fact[0]), element("dd", fact[1])));
   const metric = at("metric"), wanted = metric.value || sweep.score;
+  metric.parentElement.hidden = sweep.curves.length === 0;
   if ([...metric.options].map(option => option.value).join() !== sweep.curves.join()) {
     metric.replaceChildren(...sweep.curves.map(name => element("option", name, { value: name })));
     metric.value = sweep.curves.includes(wanted) ? wanted : sweep.curves[0] ?? "";
@@ -152,7 +154,8 @@ function charts() {
   const metric = at("metric").value, all = [...trials.values()].sort((one, two) => one.trial - two.trial);
   const curved = all.filter(trial => trial.curves[metric]?.length);
   const others = curved.filter(trial => !kind(trial));
-  const drawn = [...others.slice(-DRAWN), ...curved.filter(kind)];
+  const marked = curved.filter(kind).sort((one, two) => (one.trial === sweep.best) - (two.trial === sweep.best));
+  const drawn = [...others.slice(-DRAWN), ...marked]; // the best one above all others
   text(at("drawn"), others.length > DRAWN ? `the latest ${DRAWN} of ${others.length} others` : "");
   plot(at("curves"), "epoch", `${metric} after each epoch; its numbers are in the table below`, drawn.map(trial => (
     { kind: kind(trial), name: kind(trial) && trial.trial, points: trial.curves[metric].map((y, x) => [x + 1, y]) }
@@ -170,14 +173,17 @@ function charts() {
   if (steps.length) lines.push({ kind: "best", points: steps });
   const baseline = trials.get(sweep.baseline), ends = [scored[0], scored.at(-1)];
   if (baseline) lines.push({ kind: "baseline", points: ends.map(trial => [trial.trial, baseline.score]) });
-  at("so-far").hidden = !searches;
+  for (const name of ["best", "baseline"]) {
+    for (const entry of document.querySelectorAll(`.legend .${name}`)) entry.hidden = sweep[name] === null;
+  }
   text(at("scores-title"), `${sweep.score} of each trial`);
   plot(at("scores"), "trial", `${sweep.score} of each trial; its numbers are in the table of trials`, lines);
 }
 
 function plot(box, unit, description, lines) {
   const points = lines.flatMap(line => line.points), width = box.clientWidth, height = box.clientHeight;
-  if (!points.length) box.replaceChildren(element("p", "Nothing to draw yet.", { className: "soft" }));
+  const nothing = `Nothing to draw${sweep.state === "running" ? " yet" : ": no trial has a value"}.`;
+  if (!points.length) box.replaceChildren(element("p", nothing, { className: "soft" }));
   if (!points.length || !width) return;
   const limit = (axis, of) => points.map(point => point[axis]).reduce((one, two) => of(one, two));
   const [left, right] = [limit(0, Math.min), limit(0, Math.max)];
@@ -195,11 +201,14 @@ function plot(box, unit, description, lines) {
     svg.append(shape("text", { x: x(value), y: bottom + 16, "text-anchor": "middle" }, value));
   }
   svg.append(shape("text", { x: (start + end) / 2, y: height - 2, "text-anchor": "middle" }, unit));
-  const named = []; // heights; a name that would cover another one is left out
   for (const line of lines) {
     const places = line.points.map(point => `${x(point[0]).toFixed(1)},${y(point[1]).toFixed(1)}`);
-    if (places.length === 1) places.push(places[0]); // a line of no length is a dot
-    svg.append(shape("polyline", { class: `curve ${line.kind}`, points: places.join(" ") }));
+    const single = places.length === 1 ? "single" : "";
+    if (single) places.push(places[0]); // a line of no length is a dot
+    svg.append(shape("polyline", { class: `curve ${line.kind} ${single}`, points: places.join(" ") }));
+  }
+  const named = []; // heights; a name that would cover that of a line above it is left out
+  for (const line of [...lines].reverse()) {
     const [last, level] = [x(line.points.at(-1)[0]), y(line.points.at(-1)[1])];
     if (!["", undefined].includes(line.name) && named.every(other => Math.abs(other - level) > 11)) {
       svg.append(shape("text", { class: "name", x: last + 5, y: level + 4 }, line.name));

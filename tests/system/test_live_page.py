@@ -16,6 +16,8 @@ from sweeps.journal.events import to_entry
 from sweeps.live import server
 from sweeps.live.feed import Feed
 from sweeps.live.server import Server
+from sweeps.report import sweep_page
+from sweeps.report.figures import style
 from tests import browsing, records
 from tests.browsing import text_of, until
 from tests.servers import Start, free_port
@@ -162,6 +164,23 @@ def test_the_page_is_no_wider_than_its_window(browser: WebDriver, page: Server, 
     browser.execute_cdp_cmd("Emulation.clearDeviceMetricsOverride", {})  # type: ignore[attr-defined]
 
 
+def test_a_report_is_no_wider_than_its_window_and_cuts_nothing_off(
+    browser: WebDriver, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(style, "png", lambda figure: b"png")
+    environment = journal.events.Environment(versions={"keras": "3"}, git_commit="c0ffee" * 8, git_dirty=False)
+    sweep = records.several(4, accuracy=lambda values, rng: rng.random(), environment=environment)
+    (tmp_path / "report.html").write_text(sweep_page.build(sweep).html)
+    for width in (390, 1440):
+        size = {"width": width, "height": 1000, "deviceScaleFactor": 1, "mobile": False}
+        browser.execute_cdp_cmd("Emulation.setDeviceMetricsOverride", size)  # type: ignore[attr-defined]
+        browser.get((tmp_path / "report.html").as_uri())
+        assert browser.execute_script("return document.documentElement.scrollWidth") <= width  # type: ignore[no-untyped-call]
+        cut = "return [...document.querySelectorAll('.scroll')].filter(part => part.scrollWidth > part.clientWidth + 1)"
+        assert browser.execute_script(cut) == []  # type: ignore[no-untyped-call]
+    browser.execute_cdp_cmd("Emulation.clearDeviceMetricsOverride", {})  # type: ignore[attr-defined]
+
+
 def test_an_interrupted_sweep_says_so_and_how_it_goes_on(browser: WebDriver, start: Start) -> None:
     write(Path("outputs/a/imdb"), records.events(trials=4, end=False)[:-2])
     ui = start([sys.executable, "-m", "pipelines.ui", "open=false", "tracking.uri=http://127.0.0.1:9"])
@@ -173,3 +192,36 @@ def test_an_interrupted_sweep_says_so_and_how_it_goes_on(browser: WebDriver, sta
         assert "resume=outputs/a" in text_of(browser)
         assert "cut off" in text_of(browser)
         page.feed.asked = 0.0
+
+
+def test_a_curve_of_one_epoch_is_a_dot_that_can_be_seen(browser: WebDriver, page: Server) -> None:
+    write(Path("outputs/a/imdb"), records.events(trials=4, epochs=1))
+    browser.get(page.address)
+    until(lambda: "4 of 4 trials" in text_of(browser), browser)
+    widths = (
+        "return [...document.querySelectorAll('#curves polyline')].map(line => getComputedStyle(line).strokeWidth);"
+    )
+    assert browser.execute_script(widths) == ["6px"] * 4  # type: ignore[no-untyped-call]
+
+
+def test_the_best_curve_has_its_name_where_that_of_the_baseline_would_cover_it(
+    browser: WebDriver, page: Server
+) -> None:
+    rising = iter((0.7, 0.701, 0.702))
+    write(Path("outputs/a/imdb"), records.events(trials=3, accuracy=lambda values, rng: next(rising)))
+    browser.get(page.address)
+    until(lambda: "3 of 3 trials" in text_of(browser), browser)
+    names = "return [...document.querySelectorAll('#curves .name')].map(name => name.textContent);"
+    assert browser.execute_script(names) == ["2"]  # type: ignore[no-untyped-call]
+
+
+def test_a_sweep_that_has_ended_promises_nothing_more(browser: WebDriver, page: Server) -> None:
+    write(Path("outputs/a/imdb"), records.events(trials=2, failing=lambda trial: True))
+    browser.get(page.address)
+    until(lambda: "What failed" in text_of(browser), browser)
+    text = text_of(browser)
+    assert text.count("Nothing to draw: no trial has a value.") == 2
+    assert "There are none." in text
+    assert "yet" not in text
+    assert "After each epoch" not in text  # a menu without entries
+    assert "baseline" not in [entry.text for entry in browser.find_elements("css selector", ".legend span")]

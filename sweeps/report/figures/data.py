@@ -24,6 +24,7 @@ def lengths(sweep: SweepSummary) -> Iterator[Figure]:
     axes.plot(audit.lengths, QUANTILES, color=style.BLUE, marker="o", markersize=4)
     axes.axvline(audit.maxlen, color=style.VERMILION, linestyle="--", label=f"maxlen={audit.maxlen}")
     axes.set(xlabel="tokens of a text (number, logarithmic)", ylabel="texts that are not longer (%)", xscale="log")
+    style.logarithmic(axes.xaxis)
     axes.xaxis.set_major_formatter(FuncFormatter(_whole))
     style.legend(axes)
     longest = dict(zip(QUANTILES, audit.lengths, strict=True))
@@ -48,7 +49,9 @@ def labels(sweep: SweepSummary) -> Iterator[Figure]:
         xlabel=f"texts (number{', logarithmic' if is_logarithmic else ''})",
         xscale="log" if is_logarithmic else "linear",
     )
-    if not is_logarithmic:
+    if is_logarithmic:
+        style.logarithmic(axes.xaxis)
+    else:
         axes.xaxis.set_major_locator(MaxNLocator(integer=True, min_n_ticks=1))
     axes.xaxis.set_major_formatter(FuncFormatter(_whole))
     axes.tick_params(axis="y", labelsize=6 if len(names) > 20 else 9)
