@@ -117,8 +117,10 @@ class Terminal:
 
     def catch_up(self, directory: Path, events: Sequence[Event]) -> None:
         """Print that a sweep goes on. Its bar appears with its next event."""
-        progress = progress_so_far(SweepRecord.of(directory, events))
-        self._console.print(f"resumed {progress}", soft_wrap=True)
+        record = SweepRecord.of(directory, events)
+        if plan := self._plans.get(record.started.sweep):
+            record.budget = plan.config.trials  # which may be another one than before
+        self._console.print(f"resumed {progress_so_far(record)}", soft_wrap=True)
 
     def on_event(self, record: SweepRecord, event: Event) -> None:
         started = record.started

@@ -279,6 +279,12 @@ def test_a_sweep_that_goes_on_is_announced_with_its_progress() -> None:
     assert file.getvalue().count("\n") == 1
 
 
+def test_a_sweep_that_goes_on_with_more_trials_is_announced_with_them(composed: Callable[..., Job]) -> None:
+    file, more = io.StringIO(), planned(composed, "trials=9")
+    Terminal(Console(file=file, width=100), [more]).catch_up(Path(), [started(sweep=more.sweep), *completed(0, 0.5)])
+    assert file.getvalue() == "resumed imdb: 1 of 9 trials finished\n"
+
+
 def test_the_reason_of_an_early_end_is_given() -> None:
     def ending(reason: str, *events: Event) -> str | None:
         text = sentences.ending(record(*events, SweepEnded("failed", None, reason)))
