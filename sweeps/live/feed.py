@@ -35,7 +35,7 @@ class Listed(NamedTuple):
 
     @property
     def entry(self) -> dict[str, Any]:
-        has_report = self.state != status.RUNNING and (self.directory / page_file.FILE).is_file()
+        has_report = self.state != status.RUNNING and page_file.is_ours(self.directory / page_file.FILE)
         return {**self._asdict(), "directory": str(self.directory), "report": has_report}
 
 

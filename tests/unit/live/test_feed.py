@@ -147,5 +147,6 @@ def test_a_report_is_served_only_if_it_is_this_projects() -> None:
     assert shown.report(entry["key"]) == b"<style>" + page_file.SIGN + b"</style>"
     (directory / page_file.FILE).unlink()
     (directory / page_file.FILE).symlink_to("/etc/passwd")
+    assert not shown.answer({})["sweeps"][0]["report"]  # nor is it offered
     assert shown.report(entry["key"]) is None
     assert shown.report("../a") is None
