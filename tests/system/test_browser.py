@@ -5,7 +5,6 @@ import re
 import signal
 import sys
 from collections.abc import Iterator
-from contextlib import suppress
 from pathlib import Path
 from typing import NamedTuple
 
@@ -16,21 +15,15 @@ from selenium.webdriver.remote.webdriver import WebDriver
 from sweeps.tracking import comparison_page
 from sweeps.tracking.client import search_runs
 from tests import browsing
-from tests.browsing import text_of, until
+from tests.browsing import CARD, CHAT_CLOSED, SECTIONS, text_of, until, wait_for_saved_view
 from tests.conftest import ROOT
 from tests.servers import free_port, processes
 from tests.system.conftest import Searched
 
 TRIALS = 3
 SEARCHED = ("embedding_dim", "lstm_units", "dropout", "learning_rate")
-# MLflow 3.17 opens a chat beside the page on the first visit; as if it had been closed once.
-CHAT_CLOSED = """
-localStorage.setItem("mlflow.assistant.fab.autoOpenedOnFirstLoad_v1", "true");
-localStorage.setItem("mlflow.assistant.panelOpen_v1", "false");
-"""
 # The number of different shapes (a CSS selector) that are visible in the chart with this title. MLflow draws each line
 # twice, the second time smoothed, and may give two runs the same colour.
-CARD = "[data-testid='experiment-view-compare-runs-card']"
 DRAWN = (
     f"const CARD = {CARD!r};"
     + """
@@ -42,7 +35,6 @@ return new Set(drawn.map(shape => shape.getAttribute("d") + getComputedStyle(sha
 """
 )
 HEADERS = "return [...document.querySelectorAll('[role=columnheader]')].map(header => header.innerText.trim())"
-SECTIONS = ("From hyperparameters to test accuracy", "Test accuracy", "Loss", "Accuracy")
 LINE, POINT = ".scatterlayer .trace path.js-line", ".scatterlayer .points path.point"
 
 pytestmark = browsing.NEEDED
@@ -93,21 +85,6 @@ def picture(browser: WebDriver, request: pytest.FixtureRequest, tmp_path: Path) 
     folder = Path(os.environ.get("SCREENSHOTS") or tmp_path)
     folder.mkdir(parents=True, exist_ok=True)
     browser.save_screenshot(str(folder / f"{request.node.name}.png"))
-
-
-def wait_for_saved_view(browser: WebDriver, link: str) -> None:
-    """Wait for the view of a link that was just opened; open it again if MLflow has drawn its own charts instead.
-
-    The page of MLflow 3.17 ignores the view in a link if its own filters reach the address before the experiment's tags
-    have arrived, as they now and then do on a busy machine.
-    """
-    for _ in range(3):
-        until(lambda: browser.find_elements("css selector", CARD), browser)
-        with suppress(AssertionError):
-            until(lambda: SECTIONS[0] in text_of(browser), browser, patience=10)
-            return
-        browser.get("about:blank")
-        browser.get(link)
 
 
 @pytest.mark.usefixtures("picture")
