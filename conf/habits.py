@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 from collections.abc import Sequence
 from dataclasses import fields
+from itertools import pairwise
 
 from conf.schema import Config, ConfigError
 
@@ -52,7 +53,7 @@ def refuse(arguments: Sequence[str]) -> None:
 
 def _refuse_dashes(arguments: Sequence[str]) -> None:
     """Refuse `--trials=3` and `--trials 3`, as other programs write them, with the form that is read here."""
-    for argument, following in zip(arguments, [*arguments[1:], ""], strict=True):
+    for argument, following in pairwise([*arguments, ""]):
         flag, equals, value = argument.partition("=")
         key = flag.removeprefix("--").replace("-", "_")
         if flag.startswith("--") and key.partition(".")[0] in KEYS:
