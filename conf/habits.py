@@ -1,4 +1,4 @@
-"""What works in other programs that are built on Hydra, and would do nothing here: Hydra only composes."""
+"""Refuse what works in other programs that are built on Hydra and would do nothing here: Hydra only composes."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What lets bash or zsh complete commands, keys, options, datasets and sweeps after the Tab key.
+"""Print what lets bash or zsh complete commands, keys, options, datasets and sweeps after the Tab key.
 
     eval "$(python -m pipelines.completion bash)"      a line for ~/.bashrc
     eval "$(python -m pipelines.completion zsh)"       a line for ~/.zshrc, after compinit

@@ -72,7 +72,7 @@ def composed() -> Callable[..., Job]:
 
 @pytest.fixture(autouse=True)
 def no_waits(monkeypatch: pytest.MonkeyPatch) -> None:
-    """What a test waits for long enough to be named depends on the machine's other work."""
+    """Name no waits: whether one is long enough to be named depends on the machine's other work."""
     monkeypatch.setattr("sweeps.terminal.waiting.QUIET", 600.0)
 
 

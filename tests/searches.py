@@ -1,6 +1,6 @@
 """Searches with invented objectives, and sweeps of fake trials."""
 
-from collections.abc import Collection
+from collections.abc import Callable, Collection
 from dataclasses import replace
 from pathlib import Path
 
@@ -32,7 +32,9 @@ def score(proposal: Proposal) -> float:
     return units / 1000 - abs(dropout - 0.3) / 10 + 0.01 * proposal.epochs
 
 
-def proposals_of(config: Config, workers: int = 2, failing: Collection[int] = ()) -> list[Proposal]:
+def proposals_of(
+    config: Config, workers: int = 2, failing: Collection[int] = (), score: Callable[[Proposal], float] = score
+) -> list[Proposal]:
     """Every proposal of a search in which `workers` trials are out at a time and the oldest ends first."""
     search, out, proposals = oracle(config), list[Proposal](), list[Proposal]()
     while True:

@@ -45,10 +45,11 @@ def searched(record: SweepRecord) -> set[str]:
 
 def sentences(record: SweepRecord) -> Iterator[str]:
     """Compare the networks by their best objective and by their time; none where the model is one."""
-    parts = [_in_words(outcome) for outcome in outcomes(record)]
-    if parts and record.completed:
+    compared = outcomes(record)
+    if compared and record.completed:
         objective = record.started.objective
-        few = "" if all(len(each.trials) >= FEWEST for each in outcomes(record)) else FEW
+        few = "" if all(len(each.trials) >= FEWEST for each in compared) else FEW
+        parts = map(_in_words, compared)
         yield f"The best {objective} of each network, and the time of its median trial: {'; '.join(parts)}{few}."
 
 

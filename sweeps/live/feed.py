@@ -1,4 +1,4 @@
-"""What the live page asks for: the sweeps that there are, and what is new in one of them."""
+"""Answers to the live page: the sweeps that there are, and what is new in one of them."""
 
 from __future__ import annotations
 

@@ -66,8 +66,7 @@ def confirm(request: Request, session: Session) -> list[SweepRecord]:
         outputs.write_config(directory, job.yaml)
         files.write_text(directory / outputs.COMMAND, json.dumps(_options(request)))
         with workers(config.engine, plans, session.console, load_tracker) as engine:
-            if any(plan.source == "archive" for plan in plans):
-                engine.call_when_idle(registering.PREPARE)
+            registering.expect(plans, engine)
             confirmed, tracker, logged = session.conduct(sweeps, engine, sweeps[0].oracle.description)
             for plan, record in zip(plans, confirmed, strict=True):
                 _print(record, session.console)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+from collections.abc import Iterable
 from importlib import import_module
 from typing import TYPE_CHECKING
 
@@ -11,9 +12,17 @@ from sweeps.journal import SweepRecord
 from sweeps.terminal.console import Lines, prepare_streams
 
 if TYPE_CHECKING:
+    from sweeps.plan import Plan
     from sweeps.tracking.registration import Candidate, Version
+    from sweeps.trials.engine import Caller
 
 PREPARE, REGISTER = f"{__name__}.prepare", f"{__name__}.register"
+
+
+def expect(plans: Iterable[Plan], engine: Caller) -> None:
+    """Let an idle worker import what registers a model, where one of the sweeps may have one to register."""
+    if any(plan.source == "archive" for plan in plans):
+        engine.call_when_idle(PREPARE)
 
 
 def prepare() -> None:

@@ -299,8 +299,7 @@ class Session:
         ]
         with Waiting(self.console, "building the model once on a worker"):
             first_build.check(plans, engine)
-        if any(plan.source == "archive" for plan in plans):
-            engine.call_when_idle(registering.PREPARE)
+        registering.expect(plans, engine)
         sweeps = [Sweep(*each) for each in zip(plans, oracles, pasts, strict=True)]
         description = f"{config.tuner['name']}: {Oracle(config, plans[0].space).description}"
         records, tracker, logged = self.conduct(sweeps, engine, description)

@@ -1,4 +1,4 @@
-"""What is heard of a trial within its epochs: nothing depends on it, so it has a way of its own beside `on_epoch`."""
+"""Reports of a trial within its epochs: nothing depends on them, so they have a way of their own beside `on_epoch`."""
 
 from __future__ import annotations
 

@@ -10,6 +10,7 @@ from conf.schema import Buildable, Config, ConfigError, Data, Job
 from sweeps.search import space
 from sweeps.search.ask_tell import Proposal
 from sweeps.search.bayesian import BayesianOracle
+from tests import searches
 from tests.searches import TUNERS, oracle
 
 NAMES = ["bag", "cnn", "lstm"]
@@ -32,15 +33,7 @@ def score(proposal: Proposal) -> float:
 
 
 def proposals_of(config: Config, workers: int = 1, failing: Collection[int] = ()) -> list[Proposal]:
-    search, out, proposals = oracle(config), list[Proposal](), list[Proposal]()
-    while True:
-        while len(out) < workers and (proposal := search.ask()) is not None:
-            out.append(proposal)
-            proposals.append(proposal)
-        if not out:
-            return proposals
-        ended = out.pop(0)
-        search.tell(ended.trial, None if ended.trial in failing else score(ended))
+    return searches.proposals_of(config, workers, failing, score)
 
 
 @pytest.mark.parametrize("tuner", TUNERS)
