@@ -127,7 +127,7 @@ def test_both_datasets_are_one_job_and_two_sweeps_and_a_resume_begins_the_one_th
 
     (directory / "imdb" / journal.FILE).write_bytes(b'{"event": "sweep_st')  # the power went off
     again, output = run_job(composed(f"resume={directory}", "trials=2"))
-    assert "resumed reuters: 1 of 1 trials finished" in output
+    assert "resumed reuters: 1 of 2 trials finished" in output
     assert "resumed imdb" not in output
     assert [len(record.trials) for record in again] == [2, 2]
     assert statuses("sweep") == ["FINISHED"] * 2
