@@ -65,6 +65,7 @@ def run(searches: Sequence[Search], engine: Engine) -> None:
         left = deadline - time.monotonic()
         for search in searches:
             search.enforce_limits(engine, left)
+        engine.expect(sum(search.to_come for search in searches))
         while engine.free and (spec := _next_spec(searches, left)):
             engine.submit(references.RUN if spec.reference else by_name[spec.sweep].plan.function, spec)
         if all(search.over for search in searches):
@@ -187,6 +188,14 @@ class Search:
                 self._out[task.spec.trial] = task.spec
                 return task.spec
         return None
+
+    @property
+    def to_come(self) -> int:
+        """The number of trials, at most, that are out or have yet to begin."""
+        if self.over:
+            return 0
+        more = 0 if self._reason_to_end() else self.plan.config.trials - len(self.record.trials)
+        return len(self._out) + len(self._to_repeat) + max(0, more)
 
     def handle(self, message: Message) -> None:
         """Take in a worker's message about one of this sweep's trials, or its references."""

@@ -84,6 +84,9 @@ class DaskEngine:
         away = time.monotonic() - self._all_seen > WAIT_FOR_WORKERS
         return max(0, self._most_workers - self.workers) if away else 0
 
+    def expect(self, trials: int) -> None:
+        """Leave the workers as they are: their number is not this engine's to choose."""
+
     def warm_up(self, function: str) -> None:
         """Call a function without arguments, given by its dotted name, on every worker in the background."""
         addresses = self._client.scheduler_info(n_workers=-1)["workers"]
