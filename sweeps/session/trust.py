@@ -41,7 +41,7 @@ def recorded_config(yaml: str, named: Mapping[str, str], owner: str, *, with_sch
     if with_scheduler and config.engine.name in ELASTIC:
         raise ConfigError(
             f"engine={config.engine.name}: recorded by {owner}, whose account and image may be anybody's; "
-            "add workers=N to train on this machine"
+            "add engine.workers=N to train on this machine"
         )
     for key, value in named.items():
         if value != recorded.get(key):

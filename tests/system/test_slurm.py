@@ -147,10 +147,11 @@ def test_a_job_that_would_wait_for_ever_ends_the_sweep(here: Path) -> None:
         pass
 
 
-def test_without_a_slurm_that_answers_the_sweep_ends_in_one_line(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setenv("PATH", "/nowhere")
-    with pytest.raises(ConfigError, match=r"^engine=slurm: sbatch is not here"), open_engine(CONFIG):
-        pass
+def test_where_no_job_can_be_submitted_the_sweep_ends_in_one_line(monkeypatch: pytest.MonkeyPatch) -> None:
+    with monkeypatch.context() as elsewhere:
+        elsewhere.setenv("PATH", "/nowhere")
+        with pytest.raises(ConfigError, match=r"^engine=slurm: sbatch is not here"), open_engine(CONFIG):
+            pass
 
 
 COMMAND = [
