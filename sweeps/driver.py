@@ -221,8 +221,10 @@ class Search:
             engine.stop(self.plan.sweep, IN_WORDS[reason])
             self._stopped_trials = True
         limit = self.plan.config.trial_minutes
+        if limit is None:
+            return
         for trial, since in list(self._on_worker.items()):
-            if limit is not None and time.monotonic() - since > limit * 60:
+            if time.monotonic() - since > limit * 60:
                 del self._on_worker[trial]
                 engine.kill(self._out[trial], "time limit")
 

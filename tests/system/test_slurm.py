@@ -155,17 +155,17 @@ def test_where_no_job_can_be_submitted_the_sweep_ends_in_one_line(monkeypatch: p
 
 
 COMMAND = [
-    *(sys.executable, "-m", "pipelines.sweep", "experiment=smoke", "data=imdb", "model=bag", "trials=4", "epochs=1"),
+    *(sys.executable, "-m", "pipelines.sweep", "experiment=smoke", "data=imdb", "model=bag", "trials=4"),
     *("engine=slurm", "engine.max=2", "engine.memory=2GiB", "engine.walltime=00:10:00"),
 ]
 
 
 def test_a_whole_sweep_runs_in_jobs_and_leaves_none(here: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("DASK_JOBQUEUE__SLURM__INTERFACE", "lo")
-    shown = subprocess.run([*COMMAND, "dry_run=true"], capture_output=True, text=True, check=True).stdout
+    shown = subprocess.run([*COMMAND, "epochs=1", "dry_run=true"], capture_output=True, text=True, check=True).stdout
     assert "\n#SBATCH -t 00:10:00\n" in shown
     assert (jobs(here), Path("outputs").exists()) == ([], False)
-    swept = subprocess.run(COMMAND, capture_output=True, text=True, check=True).stdout
+    swept = subprocess.run([*COMMAND, "epochs=1"], capture_output=True, text=True, check=True).stdout
     assert "bag on imdb, 1 to 2 workers of SLURM" in swept
     assert "4 trials completed, 0 failed" in swept
 
@@ -175,10 +175,13 @@ def test_jobs_end_with_their_driver_however_that_ends(
     how: signal.Signals, here: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setenv("DASK_JOBQUEUE__SLURM__INTERFACE", "lo")
-    monkeypatch.setenv("DASK_JOBQUEUE__SLURM__DEATH_TIMEOUT", "3")
-    with subprocess.Popen([*COMMAND, "epochs=10000"], stdout=subprocess.PIPE, text=True) as process:
+    monkeypatch.setenv("DASK_JOBQUEUE__SLURM__DEATH_TIMEOUT", "20")
+    with subprocess.Popen(
+        [*COMMAND, "epochs=10000"], stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True
+    ) as process:
         assert process.stdout is not None
-        next(line for line in process.stdout if "workers of SLURM; " in line)
+        lines = iter(process.stdout.readline, "")
+        assert any("workers of SLURM; " in line for line in lines)
         assert jobs(here)
         process.send_signal(how)
         rest = process.stdout.read()

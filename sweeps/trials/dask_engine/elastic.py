@@ -78,7 +78,8 @@ class ElasticEngine(DaskEngine):
             self._cluster.shrink(target, idle)
 
     def _look_for_workers(self) -> None:
-        """Leave that to `Workers.grow`, which knows whether any can be expected."""
+        """Leave it to `Workers.grow` to say whether any can be expected."""
+        self._present = self._addresses()
 
 
 @contextmanager
