@@ -69,6 +69,10 @@ class DaskEngine:
         client.subscribe_topic(self._terms.topic, self._on_message)
         client.subscribe_topic("worker-restart-memory", self._on_memory)  # from a nanny, before it ends its worker
 
+    def close(self) -> None:
+        """Hear no more of workers: Dask would complain that it cannot tell this client of its own end."""
+        self._client.unsubscribe_topic("all")
+
     @property
     def workers(self) -> int:
         return len(self._present)

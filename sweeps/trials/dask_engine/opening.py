@@ -30,7 +30,10 @@ def open_engine(config: EngineConfig, functions: tuple[str, ...] = ()) -> Iterat
     # A spec holds the checkpoint from which a promoted trial goes on: some 20 MB, of which Dask would warn.
     settings = {"distributed.admin.large-graph-warning-threshold": "1GB"}
     with dask.config.set(settings), OPENED[config.name](config, functions) as engine:
-        yield engine
+        try:
+            yield engine
+        finally:
+            engine.close()
 
 
 def submission(config: EngineConfig) -> str:

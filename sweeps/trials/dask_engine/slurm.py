@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import logging
 import os
+import signal
 import subprocess
 import tempfile
 import time
@@ -117,10 +118,12 @@ class Jobs:
 
 
 def _class() -> Any:
+    interrupt = signal.getsignal(signal.SIGINT)
     try:
         from dask_jobqueue.slurm import SLURMJob
     except ModuleNotFoundError as error:
         raise ConfigError(MISSING) from error
+    signal.signal(signal.SIGINT, interrupt)  # dask-jobqueue 0.9 lets Ctrl-C end its importer, with the exit status 0
     return SLURMJob
 
 

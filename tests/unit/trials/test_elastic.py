@@ -1,6 +1,8 @@
 """The number of workers that an elastic engine asks for; Dask and the cluster are played."""
 
 import builtins
+import subprocess
+import sys
 from collections.abc import Collection
 from typing import Any
 
@@ -9,6 +11,7 @@ import pytest
 from conf.schema import ConfigError, Engine
 from sweeps.trials.dask_engine import elastic, opening
 from sweeps.trials.dask_engine.elastic import ElasticEngine
+from tests.conftest import ROOT
 
 CONFIG = Engine("slurm", memory="1GiB", min=2, max=5)
 
@@ -95,3 +98,13 @@ def test_without_its_package_an_engine_names_the_extra(
         opening.submission(config)
     with pytest.raises(ConfigError, match=remedy), opening.open_engine(config):
         pass
+
+
+def test_dask_jobqueue_leaves_ctrl_c_to_the_command() -> None:
+    pytest.importorskip("dask_jobqueue", reason="needs the extra slurm")
+    code = (
+        "import signal; from conf.schema import Engine; from sweeps.trials.dask_engine import opening; "
+        "before = signal.getsignal(signal.SIGINT); opening.submission(Engine('slurm', memory='1GiB')); "
+        "assert signal.getsignal(signal.SIGINT) is before"
+    )
+    subprocess.run([sys.executable, "-c", code], cwd=ROOT, check=True)
