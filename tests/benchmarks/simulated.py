@@ -109,6 +109,7 @@ def main() -> None:
         if options["profile"]:
             profile.enable()
         driver.run([search], engine)
+        engine.close()
         profile.disable()
         if options["profile"]:
             profile.dump_stats(options["profile"])
