@@ -14,9 +14,7 @@ import sys
 
 from rich.table import Table
 
-from conf.compose import compose
 from pipelines.command import execute, show_help
-from pipelines.data import dataset
 from sweeps.analysis import data_findings
 from sweeps.audit import Audit
 from sweeps.terminal.console import Console
@@ -32,6 +30,9 @@ def main() -> None:
 
 def show(console: Console) -> bool:
     """Print the audit of each dataset that the command line names, and return True."""
+    from conf.compose import compose
+    from pipelines.data import dataset
+
     for job in compose():
         for name, settings in job.config.datasets.items():
             with Reading(console, name) as on_progress:

@@ -21,8 +21,8 @@ from sweeps.search import oracles_alone
 from sweeps.search.ask_tell import AskTell
 from sweeps.search.space import Space
 from sweeps.session import extras, first_build, outputs, registering
-from sweeps.session.checks import first_event, refuse_another_sweep
 from sweeps.session.plans import plans_of
+from sweeps.session.sameness import first_event, refuse_another_sweep
 from sweeps.terminal.waiting import Waiting
 from sweeps.tracking import store
 from sweeps.trials import gpus
@@ -339,10 +339,9 @@ class Session:
         return tracker
 
     def _introduce(self, plans: Sequence[Plan], tracker: Tracker, engine: DaskEngine, description: str) -> None:
-        config, datasets = plans[0].config, " and ".join(plan.dataset for plan in plans)
         command = tracker.ui_command()
-        where, unused = places(config.engine, engine.workers)
-        self.console.print(f"{config.model.name} on {datasets}, {where}; {description}", soft_wrap=True)
+        where, unused = places(plans[0].config.engine, engine.workers)
+        self.console.print(f"{description}, on {where}", soft_wrap=True)
         self.console.print(
             f"journals in {plans[0].directory.parent}, runs in {store.without_password(tracker.uri)}"
             f"{f', shown by {command}' if command else ''}",
