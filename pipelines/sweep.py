@@ -33,9 +33,11 @@ def sweep(console: Console) -> bool:
     if asks_for_help(sys.argv[1:]):
         print(keys.text(sys.argv[1:], invocation.command("sweep")))
         return True
+    from conf import tables
     from conf.compose import compose
 
     jobs = compose()
+    tables.refuse_missing(sys.argv[1:])
     if len(jobs) == 1 and jobs[0].config.reproduce is not None:
         return _reproduce(jobs[0], console)
     return all(record.ended and record.ended.status == "completed" for record in run(jobs, console))
