@@ -75,7 +75,9 @@ _text_sweeps_candidates() {
             rest=${value##*[[,]}
             start=${value%"$rest"}
             [ "$1.$key" != predict.model ] || return 0  # those of a registry, which could take seconds to answer
-            _text_sweeps_values "$1" "$key" "$rest" | while IFS= read -r each; do printf '%s\\n' "$key=$start$each"; done ;;
+            _text_sweeps_values "$1" "$key" "$rest" | while IFS= read -r each; do
+                printf '%s\\n' "$key=$start$each"
+            done ;;
         *)
             [ "$1" != sync ] || _text_sweeps_sweeps
             _text_sweeps_keys "$1" | while IFS= read -r each; do
