@@ -124,6 +124,7 @@ _text_sweeps() {
     compadd -a whole
 }
 compdef _text_sweeps text-sweeps
+alias text-sweeps='noglob text-sweeps'  # otherwise zsh looks for files in model=[bag,cnn]
 """
 
 
@@ -175,3 +176,7 @@ def _values() -> Iterator[tuple[str, Sequence[str]]]:
     for key in keys.all_keys():
         if " | " in key.values:
             yield key.name.replace("<name>", "*"), key.values.split(" | ")
+
+
+if __name__ == "__main__":
+    main()

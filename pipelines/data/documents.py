@@ -81,7 +81,8 @@ def _write(folder: Path, documents: object, source: str, name: str, settings: Da
         given = _encoded("train", documents.x_train, documents.y_train, settings)
         test = _encoded("test", documents.x_test, documents.y_test, settings)
         counted = _counts(documents.x_train, settings.num_words)
-    train, validation, division = given, test, ()
+    train, validation = given, test
+    division: Sequence[NDArray[np.intp]] = ()
     if settings.validation != "test":
         division = divided(given.y, name, settings)
         train, validation = (Split(given.x[part], given.y[part]) for part in division)

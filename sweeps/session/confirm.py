@@ -59,7 +59,7 @@ def confirm(request: Request, session: Session) -> list[SweepRecord]:
             f"resume={request.directory}: the sweep has had more trials since, and other finalists; "
             f"for a new confirmation: sweep={request.sweep}"
         )
-    with session.held(directory, invocation.command("confirm")):
+    with session.held(directory, confirms=True):
         job = Job(config, stored.as_yaml(config))
         searched = plans_of(job, spaces, directory, session.console)
         plans = [_plan(*each) for each in zip(searched, records, confirmations, strict=True)]

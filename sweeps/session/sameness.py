@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import shlex
 from collections.abc import Sequence
 
 from conf import stored
@@ -17,8 +16,7 @@ def refuse_another_sweep(plan: Plan, started: SweepStarted) -> None:
     directory = plan.directory.parent
     if started.confirms:
         raise ConfigError(
-            f"resume={directory}: this is a confirmation; to resume it: "
-            f"{invocation.command('confirm')} {shlex.quote(f'resume={directory}')}"
+            f"resume={directory}: this is a confirmation; to resume it: {invocation.resume(directory, confirms=True)}"
         )
     stored.refuse_changes(directory, started.config, plan.yaml)
     refuse_other_data(plan.dataset, plan.digest, started.digest, str(directory))

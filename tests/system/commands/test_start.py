@@ -11,13 +11,13 @@ from tests.conftest import ROOT
 SLOW = "{'numpy', 'pyarrow', 'fsspec', 'sqlalchemy', 'mlflow', 'scipy', 'sklearn', 'tensorflow', 'keras_tuner', 'dask'}"
 
 HELP = f"""
-import contextlib, importlib, io, sys
+import contextlib, io, runpy, sys
 from pipelines.command import COMMANDS
 
 for command in COMMANDS:
     sys.argv = [command, "--help"]
     with contextlib.redirect_stdout(io.StringIO()) as help, contextlib.suppress(SystemExit):
-        importlib.import_module("pipelines.data.__main__" if command == "data" else f"pipelines.{{command}}").main()
+        runpy.run_module(f"pipelines.{{command}}", run_name="__main__")
     assert help.getvalue().strip(), command
     print(command, sorted({SLOW} & {{*sys.modules}}))
 """
