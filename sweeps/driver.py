@@ -32,7 +32,7 @@ from sweeps.journal import (
     TrialStarted,
 )
 from sweeps.journal.clock import CLOCK
-from sweeps.journal.endings import EXHAUSTED, IN_WORDS, MAX_FAILURES, MINUTES, TARGET
+from sweeps.journal.endings import EXHAUSTED, MAX_FAILURES, MINUTES, STOPPING, TARGET
 from sweeps.plan import Plan
 from sweeps.references import References
 from sweeps.search.ask_tell import AskTell
@@ -208,8 +208,8 @@ class Search:
     def enforce_limits(self, engine: Engine, left: float) -> None:
         """End trials that take too long, and all of them when the time is up or the target is reached."""
         reason = MINUTES if left <= 0 else self._reason_to_end()
-        if reason in IN_WORDS and not self._stopped_trials:
-            engine.stop(self.plan.sweep, IN_WORDS[reason])
+        if reason in STOPPING and not self._stopped_trials:
+            engine.stop(self.plan.sweep, STOPPING[reason])
             self._stopped_trials = True
         limit = self.plan.config.trial_minutes
         for trial, since in list(self._on_worker.items()):

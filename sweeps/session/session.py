@@ -21,8 +21,8 @@ from sweeps.search import oracles_alone
 from sweeps.search.ask_tell import AskTell
 from sweeps.search.space import Space
 from sweeps.session import extras, first_build, outputs, registering
-from sweeps.session.checks import first_event, refuse_another_sweep
 from sweeps.session.plans import plans_of
+from sweeps.session.sameness import first_event, refuse_another_sweep
 from sweeps.terminal.waiting import Waiting
 from sweeps.tracking import store
 from sweeps.trials import gpus
@@ -119,7 +119,7 @@ class Session:
         config = job.config
         directory = Path(config.resume) if config.resume else outputs.new_directory(config.model.name)
         outputs.refuse_copy(directory)
-        with self.held(directory, invocation.command("sweep")):
+        with self.held(directory):
             plans = plans_of(job, spaces, directory, self.console)
             pasts = [journal.read(plan.directory) for plan in plans]
             for plan, past in zip(plans, pasts, strict=True):
@@ -150,16 +150,15 @@ class Session:
                 self.console.print(tables.estimate_table(plan, estimate))
 
     @contextmanager
-    def held(self, directory: Path, command: str) -> Iterator[None]:
+    def held(self, directory: Path, *, confirms: bool = False) -> Iterator[None]:
         """Hold a directory, and print the command that goes on if the sweeps in it are cut short."""
         with outputs.held(directory):
             try:
                 yield
             except (KeyboardInterrupt, SweepError):
                 if outputs.has_begun(directory):
-                    resume = f"{command} {shlex.quote(f'resume={directory}')}"
                     self.console.print("Finished trials are kept. To resume:", soft_wrap=True)
-                    self.console.print(f"  {resume}", soft_wrap=True)
+                    self.console.print(f"  {invocation.resume(directory, confirms=confirms)}", soft_wrap=True)
                 raise
 
     def conduct(
@@ -324,11 +323,14 @@ class Session:
         last = outputs.store_of(next((first_event(sweep.past).store for sweep in sweeps if sweep.past), plan.store))
 
         def announce(sweep: str, address: str) -> None:
-            self.console.print(f"compare {sweep}: {address}", soft_wrap=True)
+            command = store.ui_command(uri)
+            place = f"{command} shows it at {address}" if command else address
+            self.console.print(f"comparison of {sweep}: {place}", soft_wrap=True)
 
         tracking = plan.config.tracking
+        uri = store.uri(tracking.uri, last)
         tracker = Tracker(
-            store.uri(tracking.uri, last),
+            uri,
             tracking.experiment,
             sweeps=[sweep.plan for sweep in sweeps],
             extras=extras.from_reports(),
@@ -339,10 +341,9 @@ class Session:
         return tracker
 
     def _introduce(self, plans: Sequence[Plan], tracker: Tracker, engine: DaskEngine, description: str) -> None:
-        config, datasets = plans[0].config, " and ".join(plan.dataset for plan in plans)
         command = tracker.ui_command()
-        where, unused = places(config.engine, engine.workers)
-        self.console.print(f"{config.model.name} on {datasets}, {where}; {description}", soft_wrap=True)
+        where, unused = places(plans[0].config.engine, engine.workers)
+        self.console.print(f"{description}, on {where}", soft_wrap=True)
         self.console.print(
             f"journals in {plans[0].directory.parent}, runs in {store.without_password(tracker.uri)}"
             f"{f', shown by {command}' if command else ''}",
@@ -371,7 +372,8 @@ class Session:
 
     def _print_comparison(self, plans: Sequence[Plan], tracker: Tracker) -> None:
         command = tracker.ui_command()
-        self.console.print(f"To compare the trials{f': {command}' if command else ''}", soft_wrap=True)
+        shown = f": {command}, which then shows them at" if command else " (MLflow's server)"
+        self.console.print(f"To compare the trials{shown}", soft_wrap=True)
         for plan in plans:
             self.console.print(f"  {plan.dataset}: {tracker.comparison(plan.sweep)}", soft_wrap=True)
 

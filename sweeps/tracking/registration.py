@@ -27,7 +27,7 @@ from mlflow.types import ColSpec, DataType, Schema
 from mlflow.types.schema import Map
 from numpy.typing import NDArray
 
-from sweeps import runtime, software
+from sweeps import audit, runtime, software
 from sweeps.errors import SweepError
 from sweeps.journal import SweepRecord, TrialRecord
 from sweeps.metrics import is_better
@@ -139,14 +139,22 @@ class _Registration:
         if tags.get("sweep") == self._identity["sweep"]:  # it went on and chose again
             return newer, ""
         which = f"version {holder.version}"
-        if tags.get("data.digest") != self._record.started.digest:
-            return newer, f"{which} had other data"
+        if tags.get("data.digest") != self._record.started.digest and not self._has_texts_of(tags):
+            return newer, f"{which} had other texts, or another split of them"
         # One that was chosen by another metric is compared by what it has of this one.
         value_of = "objective.value" if tags.get("objective") == name else name
         if (held := _number(tags.get(value_of))) is None:
             return newer, f"{which} was not chosen by {name}"
         better = is_better(name, value, held)
         return better, f"{which} has {name} {held:.4f}, this one {value:.4f}"
+
+    def _has_texts_of(self, tags: Mapping[str, str]) -> bool:
+        """Return whether a version was chosen on the same texts in the same parts, however it reads them."""
+        return tags.get("data.texts") == self._texts() != ""
+
+    def _texts(self) -> str:
+        audited = self._record.started.audit
+        return audit.of(audited).texts if audited else ""
 
     def _objective(self) -> tuple[str, float]:
         """Return the metric that chose the model, and its value.
@@ -188,6 +196,7 @@ class _Registration:
             "kind": started.kind,
             "objective": objective,
             "objective.value": repr(value),
+            **({"data.texts": self._texts()} if self._texts() else {}),
             **self._candidate.why,
         }
 
