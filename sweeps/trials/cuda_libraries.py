@@ -8,8 +8,8 @@ finds by its name, wherever that lies.
 from __future__ import annotations
 
 import ctypes
-import importlib.util
 import os
+import re
 import subprocess
 import sys
 from contextlib import suppress
@@ -58,17 +58,16 @@ def missing() -> tuple[str, ...]:
         output = subprocess.run(command, capture_output=True, check=False, timeout=LIMIT).stdout
     except (OSError, subprocess.TimeoutExpired):
         return ()
-    opened = {int(line) for line in output.split()}
-    return tuple(name for place, name in enumerate(LIBRARIES) if place not in opened)
+    opened = output.splitlines()  # a library may print, too
+    return tuple(name for place, name in enumerate(LIBRARIES) if str(place).encode() not in opened)
 
 
 def _places() -> list[str]:
     """Return the file of each library; its name alone where only the system's loader may know one."""
-    named = [folder for folder in os.environ.get("LD_LIBRARY_PATH", "").split(":") if folder]
-    spec = importlib.util.find_spec("nvidia")
-    packages = spec.submodule_search_locations or [] if spec else []
+    named = [folder for folder in re.split("[:;]", os.environ.get("LD_LIBRARY_PATH", "")) if folder]
     places = []
     for name, folder in LIBRARIES.items():
-        files = [*(Path(each, name) for each in named), *(Path(each, folder, "lib", name) for each in packages)]
+        files = [Path(each, name) for each in named]
+        files += [Path(each, "nvidia", folder, "lib", name) for each in sys.path]
         places.append(next((str(file) for file in files if file.exists()), name))
     return places

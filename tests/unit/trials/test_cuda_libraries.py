@@ -19,8 +19,10 @@ CUSOLVER = "libcusolver.so.11"
 # TensorFlow's library that opens others; it loads in a fraction of the time that TensorFlow takes.
 SPEC = importlib.util.find_spec("tensorflow")
 FRAMEWORK = Path(SPEC.origin if SPEC and SPEC.origin else "", "..", "libtensorflow_framework.so.2").resolve()
-# Asks TensorFlow's loader for each library by its name, first or after those that are here were opened; prints those
-# that it finds. The loader returns a status, which is 1 if all is well, in the place that its first argument names.
+CHECK = "TryDlopenCUDALibraries"
+# Asks TensorFlow's loader for each library by its name, with or without opening those that are here first; prints those
+# that it finds, and the name of its own check of them all if they pass. Both functions return a status, which is 1 if
+# all is well, in the place that their first argument names.
 ASK = """
 import ctypes, sys
 from sweeps.trials import cuda_libraries
@@ -28,12 +30,15 @@ opens, framework, *folders = sys.argv[1:]
 sys.path += folders
 if opens == "True":
     cuda_libraries.open_all()
-load = ctypes.CDLL(framework)._ZN3tsl8internal18LoadDynamicLibraryEPKcPPv
+library, status = ctypes.CDLL(framework), ctypes.c_uint64()
 for name in cuda_libraries.LIBRARIES:
-    status, handle = ctypes.c_uint64(), ctypes.c_void_p()
-    load(ctypes.byref(status), name.encode(), ctypes.byref(handle))
+    handle = ctypes.c_void_p()
+    library._ZN3tsl8internal18LoadDynamicLibraryEPKcPPv(ctypes.byref(status), name.encode(), ctypes.byref(handle))
     if status.value == 1:
         print(name)
+library._ZN3tsl8internal9DsoLoader22TryDlopenCUDALibrariesEv(ctypes.byref(status))
+if status.value == 1:
+    print("TryDlopenCUDALibraries")
 """
 
 
@@ -74,15 +79,16 @@ def packages(compiled: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) ->
     return tmp_path / "site-packages" / "nvidia"
 
 
-def replace(library: Path, function: str) -> None:
+def replace(library: Path, call: str) -> None:
     """Put a library there that calls a function of C's when it is opened."""
-    source = f"void {function}(void); __attribute__((constructor)) void opened(void) {{ {function}(); }}"
+    headers = "".join(f"#include <{header}.h>\n" for header in ("stdio", "stdlib", "unistd"))
+    source = f"{headers}__attribute__((constructor)) void opened(void) {{ {call}; }}"
     subprocess.run(["cc", "-shared", "-x", "c", "-", "-o", str(library)], input=source.encode(), check=True)
 
 
 def test_tensorflow_finds_them_once_they_are_open(packages: Path) -> None:
     assert CUSOLVER not in found_by_tensorflow(packages.parent, opens=False)
-    assert found_by_tensorflow(packages.parent, opens=True) == set(LIBRARIES)
+    assert found_by_tensorflow(packages.parent, opens=True) >= set(LIBRARIES)
 
 
 def test_none_is_missing_where_all_are_here(packages: Path) -> None:
@@ -103,8 +109,19 @@ def test_a_damaged_library_is_missing(packages: Path) -> None:
     assert cuda_libraries.missing() == (CUSOLVER,)
 
 
+def test_a_library_may_print_when_it_is_opened(packages: Path) -> None:
+    replace(packages / "cusolver" / "lib" / CUSOLVER, 'puts("CUDA 12")')
+    assert cuda_libraries.missing() == ()
+
+
+def test_a_module_of_the_users_does_not_hide_them(packages: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    Path("nvidia.py").touch()
+    monkeypatch.setattr("sys.path", ["", str(packages.parent)])
+    assert cuda_libraries.missing() == ()
+
+
 def test_a_library_that_ends_its_process_is_missing_and_so_are_those_after_it(packages: Path) -> None:
-    replace(packages / "cusolver" / "lib" / CUSOLVER, "abort")
+    replace(packages / "cusolver" / "lib" / CUSOLVER, "abort()")
     assert cuda_libraries.missing() == (CUSOLVER, "libcudnn.so.9")
 
 
@@ -120,7 +137,7 @@ def test_ld_library_path_comes_first_as_it_does_for_every_program(
     own = tmp_path / "own"
     own.mkdir()
     (own / CUSOLVER).write_bytes(b"no library")
-    monkeypatch.setenv("LD_LIBRARY_PATH", f":{own}:{tmp_path}")
+    monkeypatch.setenv("LD_LIBRARY_PATH", f":{tmp_path};{own}:")
     assert cuda_libraries.missing() == (CUSOLVER,)
     shutil.copy(packages / "cusolver" / "lib" / CUSOLVER, own)
     shutil.rmtree(packages / "cusolver")
@@ -132,7 +149,7 @@ def test_ld_library_path_comes_first_as_it_does_for_every_program(
 def test_where_no_process_can_try_it_nothing_is_said_to_be_missing(
     executable: str, packages: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    replace(packages / "cusolver" / "lib" / CUSOLVER, "pause")
+    replace(packages / "cusolver" / "lib" / CUSOLVER, "pause()")
     monkeypatch.setattr(cuda_libraries, "LIMIT", 0.2)
     monkeypatch.setattr("sys.executable", executable)
     assert cuda_libraries.missing() == ()
@@ -142,4 +159,4 @@ def test_where_no_process_can_try_it_nothing_is_said_to_be_missing(
 @pytest.mark.skipif(importlib.util.find_spec("nvidia") is None, reason="NVIDIA's packages are not installed")
 def test_tensorflow_finds_nvidias_own_libraries_once_they_are_open() -> None:
     assert cuda_libraries.missing() == ()
-    assert found_by_tensorflow(opens=True) == set(LIBRARIES)
+    assert found_by_tensorflow(opens=True) == {*LIBRARIES, CHECK}
