@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import shlex
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from dataclasses import replace
 from functools import partial
 from importlib import import_module
@@ -36,6 +36,7 @@ if TYPE_CHECKING:
     from sweeps.tracking.tracker import Tracker
     from sweeps.trials.dask_engine.engine import DaskEngine
 
+PREPARE = "sweeps.trials.building.prepare"  # what a worker calls first
 LAST_LOGGING = 5  # seconds that the store gets after Ctrl-C
 
 # Returns what serves the models of a dataset; called only for a model that is not registered yet.
@@ -54,7 +55,10 @@ class Sweep(NamedTuple):
 def workers(
     config: Engine, plans: Sequence[Plan], console: Console, meanwhile: Callable[[], object] = lambda: None
 ) -> Iterator[DaskEngine]:
-    """Open the engine for the trials of some plans; `meanwhile` is called while its workers load TensorFlow."""
+    """Open the engine for the trials of some plans; `meanwhile` is called while its workers load TensorFlow.
+
+    Where the workers were to share GPUs and TensorFlow opens none, others start in their place, as on a processor.
+    """
     with Waiting(console, "starting the workers") as waiting, _opened(config, plans, meanwhile) as engine:
         waiting.end()
         yield engine
@@ -68,14 +72,19 @@ def _opened(config: Engine, plans: Sequence[Plan], meanwhile: Callable[[], objec
         raise ConfigError(" ".join(str(error).split())) from error
 
     gpus.forget()
+    if config.name == "cluster":
+        gpus.disregard()  # this machine's own are not used
     functions = tuple(dict.fromkeys(name for plan in plans for name in plan.trial_functions))
-    with open_engine(config, functions) as engine:
-        engine.warm_up("sweeps.trials.building.prepare")
+    with ExitStack() as opened:
+        engine = opened.enter_context(open_engine(config, functions))
+        engine.warm_up(PREPARE)
         meanwhile()
-        if config.name == "cluster":
-            gpus.correct([])  # this machine's own are not used
-        elif gpus.gpus().ids:
+        if gpus.gpus().ids:
             gpus.correct(engine.warmed_up())
+            if not gpus.gpus().ids:
+                opened.close()
+                engine = opened.enter_context(open_engine(config, functions))
+                engine.warm_up(PREPARE)
         yield engine
 
 
