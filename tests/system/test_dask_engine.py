@@ -710,7 +710,7 @@ def test_too_few_open_files_are_allowed_or_named(monkeypatch: pytest.MonkeyPatch
     ):
         pass
     for _ in range(2):
-        embedded._allow_open_files(112, 2)
+        embedded.allow_open_files(112, 2)
     assert raised == [(112, 4096)]
 
 
