@@ -266,7 +266,7 @@ def test_interrupted_killed_and_resumed_a_sweep_is_one(command: Command) -> None
     process = command(f"resume={directory}", f"trials={done + 2}", "engine.workers=1")
     output = process.communicate()[0]
     assert process.returncode == 0, output
-    assert f"resumed imdb: {done} of 60 trials finished" in output
+    assert f"resumed imdb: {done} of {done + 2} trials finished" in output
     assert statuses("sweep") == ["FINISHED"]
     assert statuses("trial") == ["FINISHED"] * (done + 2)
 
