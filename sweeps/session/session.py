@@ -4,14 +4,15 @@ from __future__ import annotations
 
 import shlex
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from dataclasses import replace
 from functools import partial
 from importlib import import_module
 from pathlib import Path
+from types import ModuleType
 from typing import TYPE_CHECKING, NamedTuple
 
-from conf.schema import ConfigError, Data, Engine, Job
+from conf.schema import ELASTIC, ConfigError, Data, Engine, Job
 from sweeps import driver, invocation, journal
 from sweeps.errors import SweepError
 from sweeps.journal import Event, SweepRecord
@@ -36,6 +37,9 @@ if TYPE_CHECKING:
     from sweeps.tracking.tracker import Tracker
     from sweeps.trials.dask_engine.engine import DaskEngine
 
+PREPARE = "sweeps.trials.building.prepare"  # what a worker calls first
+# Where workers come from that this command asks for.
+IN_WORDS = {"slurm": "SLURM", "kubernetes": "Kubernetes"}
 LAST_LOGGING = 5  # seconds that the store gets after Ctrl-C
 
 # Returns what serves the models of a dataset; called only for a model that is not registered yet.
@@ -54,28 +58,44 @@ class Sweep(NamedTuple):
 def workers(
     config: Engine, plans: Sequence[Plan], console: Console, meanwhile: Callable[[], object] = lambda: None
 ) -> Iterator[DaskEngine]:
-    """Open the engine for the trials of some plans; `meanwhile` is called while its workers load TensorFlow."""
-    with Waiting(console, "starting the workers") as waiting, _opened(config, plans, meanwhile) as engine:
+    """Open the engine for the trials of some plans; `meanwhile` is called while its workers load TensorFlow.
+
+    Where the workers were to share GPUs and TensorFlow opens none, others start in their place, as on a processor.
+    """
+    start = (
+        f"waiting for the first worker of {IN_WORDS[config.name]}"
+        if config.name in IN_WORDS
+        else "starting the workers"
+    )
+    with Waiting(console, start) as waiting, _opened(config, plans, meanwhile) as engine:
         waiting.end()
         yield engine
 
 
-@contextmanager
-def _opened(config: Engine, plans: Sequence[Plan], meanwhile: Callable[[], object]) -> Iterator[DaskEngine]:
+def _opening() -> ModuleType:
     try:
-        from sweeps.trials.dask_engine.opening import open_engine
+        return import_module("sweeps.trials.dask_engine.opening")
     except ValueError as error:  # Dask reads the user's files of settings when it is imported
         raise ConfigError(" ".join(str(error).split())) from error
 
+
+@contextmanager
+def _opened(config: Engine, plans: Sequence[Plan], meanwhile: Callable[[], object]) -> Iterator[DaskEngine]:
+    opening = _opening()
     gpus.forget()
+    if config.name != "local":
+        gpus.disregard()  # this machine's own are not used
     functions = tuple(dict.fromkeys(name for plan in plans for name in plan.trial_functions))
-    with open_engine(config, functions) as engine:
-        engine.warm_up("sweeps.trials.building.prepare")
+    with ExitStack() as opened:
+        engine = opened.enter_context(opening.open_engine(config, functions))
+        engine.warm_up(PREPARE)
         meanwhile()
-        if config.name == "cluster":
-            gpus.correct([])  # this machine's own are not used
-        elif gpus.gpus().ids:
+        if gpus.gpus().ids:
             gpus.correct(engine.warmed_up())
+            if not gpus.gpus().ids:
+                opened.close()
+                engine = opened.enter_context(opening.open_engine(config, functions))
+                engine.warm_up(PREPARE)
         yield engine
 
 
@@ -140,6 +160,9 @@ class Session:
         from sweeps.terminal import tables
 
         plans = plans_of(job, spaces, outputs.OUTPUTS / "dry-run", self.console)
+        if job.config.engine.name in ELASTIC:
+            self._show_submission(plans)
+            return
         load = partial(load_oracle, job.config.tuner["oracle"])
         with workers(job.config.engine, plans, self.console, load) as engine:
             from sweeps.estimate import estimates
@@ -148,6 +171,22 @@ class Session:
                 measured = estimates(plans, engine)
             for plan, estimate in zip(plans, measured, strict=True):
                 self.console.print(tables.estimate_table(plan, estimate))
+
+    def _show_submission(self, plans: Sequence[Plan]) -> None:
+        """Print what would be submitted, as it can be saved: everything else is a comment in it."""
+        config = plans[0].config
+        text = _opening().submission(config.engine)
+        load_oracle(config.tuner["oracle"])
+        from sweeps.estimate import planned
+
+        for plan in plans:
+            trials, epochs = planned(config, plan.space)
+            what = f"{config.model.name} on {plan.dataset}: {trials} trials, {epochs} epochs if no trial stops early"
+            self.console.print(f"# {what}", soft_wrap=True)
+        what = f"{config.engine.min} to {config.engine.max} workers of {IN_WORDS[config.engine.name]}, started by this:"
+        self.console.print(f"# {what}", soft_wrap=True)
+        for line in text.strip().splitlines():
+            self.console.out(line, highlight=False)
 
     @contextmanager
     def held(self, directory: Path, *, confirms: bool = False) -> Iterator[None]:
@@ -393,6 +432,8 @@ def references_of(plan: Plan) -> list[References]:
 
 def places(config: Engine, workers: int) -> tuple[str, str]:
     """Describe where trials run: on how many workers and GPUs; and why visible GPUs are not used."""
+    if config.name in ELASTIC:
+        return f"{config.min} to {config.max} workers of {IN_WORDS[config.name]}", ""
     available = gpus.gpus() if config.name == "local" else gpus.Gpus(())
     count = min(len(available.ids), workers)  # a worker has one
     on_gpus = f" on {count} GPU{'s' if count > 1 else ''}" if count else ""

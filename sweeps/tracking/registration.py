@@ -244,15 +244,15 @@ class _Registration:
         checkpoint = Checkpoints(directory / "checkpoints").load(trial.trial, trial.epochs)
         if checkpoint is None:
             raise NotRegisteredError(f"{directory}: the weights of trial {trial.trial} are gone", lasting=True)
-        try:
-            with without_native_logs():
+        with without_native_logs():
+            try:
                 with runtime.without(*runtime.UNUSED_BY_KERAS):
                     from sweeps.trials import building
 
                 return building.rebuild(self._candidate.spec, checkpoint.best_weights)
-        # The trial may be old: its archive can be gone, and its builder can be another one by now.
-        except Exception as error:
-            raise NotRegisteredError(f"{self.name} cannot be built again: {error}", lasting=True) from error
+            # The trial may be old: its archive can be gone, and its builder can be another one by now.
+            except Exception as error:
+                raise NotRegisteredError(f"{self.name} cannot be built again: {error}", lasting=True) from error
 
 
 def _number(text: str | None) -> float | None:
@@ -310,7 +310,8 @@ def _test(uri: str, model: LoggedModel, texts: list[str], labels: NDArray[np.int
         # By its location: MLflow looks `models:/…` up in the environment's store, whichever the client's is.
         folder = download_artifacts(model.artifact_location, dst_path=scratch, tracking_uri=uri)
         model_files.check(Path(folder))
-        answers = mlflow.pyfunc.load_model(folder).predict(texts)
+        with without_native_logs():
+            answers = mlflow.pyfunc.load_model(folder).predict(texts)
     probabilities = np.array([list(answer["probabilities"].values()) for answer in answers])
     loss, logged = evaluation.scores(probabilities, labels)["test/loss"], trial.test["test/loss"]
     if not math.isclose(loss, logged, rel_tol=TOLERANCE):

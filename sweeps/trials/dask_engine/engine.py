@@ -61,6 +61,9 @@ class DaskEngine:
         self._warming_up: list[Future] = []
         self._when_idle = ""  # a function that one worker calls when it has nothing to do
         self._called: tuple[str, Future] | None = None  # that worker's address, and the call
+        self._present: set[str] = set()  # addresses of the workers; asking for them takes long where there are hundreds
+        client.subscribe_topic("all", self._on_change)
+        self._present |= self._addresses()
         self._most_workers = self.workers
         self._workers_seen = self._all_seen = time.monotonic()
         client.subscribe_topic(self._terms.topic, self._on_message)
@@ -68,7 +71,7 @@ class DaskEngine:
 
     @property
     def workers(self) -> int:
-        return len(self._client.scheduler_info(n_workers=-1)["workers"])
+        return len(self._present)
 
     @property
     def busy(self) -> int:
@@ -84,9 +87,12 @@ class DaskEngine:
         away = time.monotonic() - self._all_seen > WAIT_FOR_WORKERS
         return max(0, self._most_workers - self.workers) if away else 0
 
+    def expect(self, trials: int) -> None:
+        """Leave the workers as they are: their number is not this engine's to choose."""
+
     def warm_up(self, function: str) -> None:
         """Call a function without arguments, given by its dotted name, on every worker in the background."""
-        addresses = self._client.scheduler_info(n_workers=-1)["workers"]
+        addresses = self._addresses()
         # The futures are stored because Dask drops a task whose future nobody holds. All workers start at once: the
         # scheduler takes a worker that has yet to warm up for busier than one that trains, and would give the latter a
         # second trial.
@@ -125,7 +131,7 @@ class DaskEngine:
     def _use_idle_worker(self) -> None:
         if not self._when_idle or len(self._where) < len(self._out):  # a trial may be on its way to any of them
             return
-        workers = self._client.scheduler_info(n_workers=-1)["workers"].keys()
+        workers = self._present
         idle = workers - set(self._where.values())
         if idle and (self._called is None or self._called[0] not in workers):
             address = min(idle)
@@ -211,6 +217,7 @@ class DaskEngine:
 
     def _look_for_workers(self) -> None:
         """Raise `SweepError` if no worker has been there for a minute and none is starting."""
+        self._present = self._addresses()
         workers, now = self.workers, time.monotonic()
         self._most_workers = max(workers, self._most_workers)
         if workers == self._most_workers:
@@ -241,6 +248,17 @@ class DaskEngine:
             self._where[message["started"]] = message["worker"]  # Dask adds the worker
             self._in_vain.clear()
             self._messages.put(message["started"])
+
+    def _on_change(self, event: tuple[float, dict[str, Any]]) -> None:
+        """Take in that a worker came or went, of which Dask tells before it tells what became of its trial."""
+        match event[1]:
+            case {"action": "add-worker", "worker": str(address)}:
+                self._present.add(address)
+            case {"action": "remove-worker", "worker": str(address)}:
+                self._present.discard(address)
+
+    def _addresses(self) -> set[str]:
+        return set(self._client.scheduler_info(n_workers=-1)["workers"])
 
     def _on_memory(self, event: tuple[float, dict[str, Any]]) -> None:
         address, size = event[1]["worker"], event[1]["rss"]
