@@ -55,13 +55,15 @@ def workers(
     config: Engine, plans: Sequence[Plan], console: Console, meanwhile: Callable[[], object] = lambda: None
 ) -> Iterator[DaskEngine]:
     """Open the engine for the trials of some plans; `meanwhile` is called while its workers load TensorFlow."""
-    with Waiting(console, "starting the workers") as waiting, _opened(config, plans, meanwhile) as engine:
+    with Waiting(console, "starting the workers") as waiting, _opened(config, plans, console, meanwhile) as engine:
         waiting.end()
         yield engine
 
 
 @contextmanager
-def _opened(config: Engine, plans: Sequence[Plan], meanwhile: Callable[[], object]) -> Iterator[DaskEngine]:
+def _opened(
+    config: Engine, plans: Sequence[Plan], console: Console, meanwhile: Callable[[], object]
+) -> Iterator[DaskEngine]:
     try:
         from sweeps.trials.dask_engine.opening import open_engine
     except ValueError as error:  # Dask reads the user's files of settings when it is imported
@@ -70,6 +72,7 @@ def _opened(config: Engine, plans: Sequence[Plan], meanwhile: Callable[[], objec
     gpus.forget()
     functions = tuple(dict.fromkeys(name for plan in plans for name in plan.trial_functions))
     with open_engine(config, functions) as engine:
+        engine.say = partial(console.print, soft_wrap=True, style="red")
         engine.warm_up("sweeps.trials.building.prepare")
         meanwhile()
         if config.name == "cluster":
@@ -350,6 +353,8 @@ class Session:
         )
         if unused:
             self.console.print(unused, soft_wrap=True)
+        if engine.hosts:
+            self.console.print(f"hosts: {engine.hosts}", soft_wrap=True)
         for plan in plans:
             for note in plan.audit.notes if plan.audit else ():
                 self.console.print(f"{plan.dataset}: {note}", soft_wrap=True)

@@ -44,6 +44,7 @@ class ThreadEngine:
     """Workers that are threads, and trials that take milliseconds."""
 
     lost_workers = 0
+    hosts = ""
 
     def __init__(self, workers: int) -> None:
         self.workers = workers

@@ -304,19 +304,20 @@ def test_a_death_for_memory_is_named_before_the_first_report_and_where_the_syste
     local._kills = memory.kills()
     monkeypatch.setattr(local, "_limit", "300MB")
     key = "s/tiny-1-before-it-started"
-    local._out[key] = spec()
     address = next(iter(local._client.scheduler_info(n_workers=-1)["workers"]))
 
     class Dead:
-        status = "error"
-
-        def exception(self) -> KilledWorker:
+        def result(self) -> None:
             worker = type("Worker", (), {"address": address})()
             threading.Timer(0.2, local._on_memory, [(0.0, {"worker": address, "pid": 1, "rss": 312_000_000})]).start()
-            return KilledWorker(key, worker, 0)
+            raise KilledWorker(key, worker, 0)
+
+        def release(self) -> None:
+            """Do nothing: Dask knows no such task."""
 
     dead = Dead()
     dead.key = key  # type: ignore[attr-defined]
+    local._out[key], local._futures[key] = spec(), dead  # type: ignore[assignment]
     failed = local._ended(dead)  # type: ignore[arg-type, assignment]
     assert failed.reason == "out of memory: the worker took 312 MB, more than engine.memory=300MB"
 

@@ -27,7 +27,7 @@ def connected(config: EngineConfig, functions: tuple[str, ...]) -> Iterator[Dask
     where = f"engine.scheduler={config.scheduler}"
     try:
         asyncio.run(asyncio.wait_for(_ask_for_scheduler(config.scheduler or ""), 2 * ANSWER))
-        client = Client(config.scheduler, timeout=ANSWER)
+        client = Client(config.scheduler, timeout=WAIT_FOR_WORKERS)  # also for connecting again
     except (OSError, ValueError, TypeError, ImportError, TimeoutError) as error:
         if isinstance(error, TypeError) and str(config.scheduler).startswith("tls:"):
             raise ConfigError(f"{where}: {CERTIFICATES}") from error
