@@ -28,6 +28,7 @@ HIDE_OTHERS = """
 mount --bind "$1/$2" /mnt && mount -t tmpfs none "$1" && mkdir "$1/$2" && mount --bind /mnt "$1/$2" && umount /mnt
 mount -t tmpfs none /dev/shm && ip link set lo up && echo ready && exec sleep infinity
 """
+FOR_EVER = 'while :; do "$@"; sleep 1; done'
 HUB = "ip link add bridge type bridge && ip link set bridge up && echo ready && exec sleep infinity"
 
 
@@ -41,7 +42,7 @@ class Namespaces:
 
     @property
     def enter(self) -> list[str]:
-        """The beginning of a command that runs in them."""
+        """The beginning of a command that runs in them, in their topmost folder."""
         user = [] if os.getuid() == 0 else ["--user", "--preserve-credentials"]
         return ["nsenter", "--target", str(self.pid), "--net", "--mount", *user, "--"]
 
@@ -73,6 +74,17 @@ class Host(Namespaces):
 
     def start(self, *command: str | Path, **variables: str) -> subprocess.Popen[str]:
         """Start a program; what it prints is added to the file `log` in its folder."""
+        with (self.folder / "log").open("a") as log:
+            environment = {**self.environment, **variables}
+            return self._start(self.command(self.folder, *command), env=environment, stdout=log)
+
+    def command(self, folder: Path, *command: str | Path) -> list[str]:
+        """Return a command that runs another in a folder of the host."""
+        return [*self.enter, "env", f"--chdir={folder}", *map(str, command)]  # entering changes the folder
+
+    @property
+    def environment(self) -> dict[str, str]:
+        """The environment of its programs, which is no other host's."""
         environment = {
             **os.environ,
             "PYTHONPATH": str(ROOT),
@@ -85,24 +97,36 @@ class Host(Namespaces):
             **{f"{TLS}{role}__CERT": f"{self.folder}/{CERTIFICATE}" for role in ("CLIENT", "SCHEDULER", "WORKER")},
             **{f"{TLS}{role}__KEY": f"{self.folder}/{KEY}" for role in ("CLIENT", "SCHEDULER", "WORKER")},
             f"{TLS}CA_FILE": f"{self.folder}/{CERTIFICATE}",
-            **variables,
         }
         environment.pop("TF_NUM_INTRAOP_THREADS", None)
-        with (self.folder / "log").open("a") as log:
-            return self._start([*self.enter, *command], cwd=self.folder, env=environment, stdout=log)
+        return environment
 
-    def scheduler(self, **variables: str) -> str:
+    def scheduler(self) -> str:
         """Start Dask's scheduler; returns its address."""
         address = f"tls://{self.address}:{PORT}"
-        self.start(sys.executable, "-m", "dask", "scheduler", "--host", address, "--no-dashboard", **variables)
+        self.start(sys.executable, "-m", "dask", "scheduler", "--host", address, "--no-dashboard")
         return address
 
-    def worker(self, scheduler: str, *options: str, **variables: str) -> subprocess.Popen[str]:
-        command = ("dask", "worker", scheduler, "--nthreads", "1", "--no-dashboard", "--host", self.address, *options)
-        return self.start(sys.executable, "-m", *command, **variables)
+    def workers(self, scheduler: str, count: int = 1, *options: str, **variables: str) -> subprocess.Popen[str]:
+        """Start workers, and again whenever they end, as a service of the system would."""
+        dask = (sys.executable, "-m", "dask", "worker", scheduler, "--nthreads", "1", "--nworkers", str(count))
+        command = (*dask, "--no-dashboard", "--host", self.address, "--name", self.name, *options)
+        return self.start("sh", "-c", FOR_EVER, "sh", *command, **variables)
 
     def output(self) -> str:
         return (self.folder / "log").read_text()
+
+
+def why_not() -> str:
+    """Return why this machine lets nobody make namespaces; empty if it does."""
+    command = ["unshare", *BECOME_ROOT, "--net", "--mount", "sh", "-ec", "mount -t tmpfs none /mnt && ip link"]
+    try:
+        subprocess.run(command, check=True, capture_output=True, text=True)
+    except OSError as error:
+        return f"several hosts need namespaces: {error}"
+    except subprocess.CalledProcessError as error:
+        return f"several hosts need namespaces: {error.stderr.strip()}"
+    return ""
 
 
 @contextmanager

@@ -184,11 +184,3 @@ def warm_up() -> None:
 def set_environment(variables: dict[str, str]) -> None:
     """Change the environment of a worker's process."""
     os.environ.update(variables)
-
-
-def lasting(spec: TrialSpec, on_epoch: OnEpoch) -> int:
-    """Run a hundred epochs of 50 ms."""
-    for epoch in range(1, 101):
-        time.sleep(0.05)
-        on_epoch(report(spec, epoch))
-    return os.getpid()

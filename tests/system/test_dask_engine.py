@@ -21,6 +21,7 @@ import dask
 import psutil
 import pytest
 from distributed import Client, KilledWorker, LocalCluster
+from distributed.comm import CommClosedError
 from distributed.security import Security
 
 from conf.schema import ConfigError, Data
@@ -552,6 +553,27 @@ def test_a_worker_without_this_project_is_refused_when_it_is_there_and_costs_no_
         while (known := len(client.scheduler_info(n_workers=-1)["workers"])) != 2 and time.monotonic() < deadline:
             time.sleep(0.2)
         assert known == 2
+
+
+def test_a_worker_that_leaves_while_it_is_asked_refuses_no_sweep() -> None:
+    class Left:
+        def run(self, *_: Any, **__: Any) -> dict[str, Exception]:
+            return {"tcp://10.9.8.2:1": CommClosedError("Address removed.")}
+
+    assert engines.unlike_worker(Left(), ()) == ""  # type: ignore[arg-type]
+
+
+def test_trials_whose_driver_has_left_make_room_for_those_of_the_next(cluster: str) -> None:
+    config = EngineConfig("cluster", scheduler=cluster)
+    with open_engine(config) as engine:
+        for trial in range(2):
+            engine.submit("tests.specs.until_stopped", spec(trial=trial))
+        for _ in range(2):
+            wait_for_start(engine)
+    with open_engine(config) as engine:
+        for trial in range(2):
+            engine.submit("tests.specs.slow", spec(trial=trial))
+        assert len(set(results(engine))) == 2
 
 
 def test_a_worker_with_another_version_is_refused(cluster: str, monkeypatch: pytest.MonkeyPatch) -> None:

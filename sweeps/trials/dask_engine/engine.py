@@ -7,7 +7,7 @@ import platform
 import queue
 import time
 import uuid
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 from contextlib import suppress
 from typing import Any, NamedTuple
 
@@ -18,6 +18,7 @@ from sweeps.errors import SweepError, reason_of
 from sweeps.trials import memory
 from sweeps.trials.dask_engine import worker
 from sweeps.trials.dask_engine.hosts import Hosts
+from sweeps.trials.dask_engine.presence import Presence
 from sweeps.trials.dask_engine.worker import Terms, TrialError, UnlikeError, Wanted
 from sweeps.trials.engine import OUT_OF_MEMORY, Failed, Finished, Message, Started
 from sweeps.trials.identity import difference, identity
@@ -28,9 +29,6 @@ WAIT_FOR_WORKERS = 60  # seconds
 WAIT_FOR_START = 600  # seconds for a worker's process that is there to connect
 IN_VAIN = 3  # workers in a row whose memory did not suffice for beginning a trial, after which none can be expected to
 WAIT_FOR_CAUSE = 2  # seconds for a nanny's message that it ended its worker, which may come after the worker's end
-# Seconds without a heartbeat after which a worker was cut off, and did not die. Dask's workers send several within so
-# many, and it takes no silence of less than 11 s for the end of a connection.
-SILENCE = 8
 CUT_OFF = "it was cut off"
 DISCONNECTED = "the connection to the Dask scheduler is lost"
 SAME_SOFTWARE = "it needs this project and its packages as they are here"
@@ -67,15 +65,15 @@ class DaskEngine:
         self._starting = starting
         self.say: Callable[[str], object] = lambda _: None  # shows the user a line
         self._terms = Terms(f"trials-{uuid.uuid4().hex}", functions, dict(identity(functions)), sends_data)
-        # Dask's threads put here: the key of a trial that has started, a report, a request, a future that is done.
+        # Dask's threads put here: the key of a trial that has started, a report, a request, a lost worker's trial, a
+        # future that is done.
         self._messages: queue.SimpleQueue[str | StepReport | EpochReport | Wanted | Removed | Future]
         self._messages = queue.SimpleQueue()
         self._out: dict[str, TrialSpec] = {}  # Dask key -> spec
         self._futures: dict[str, Future] = {}  # Dask key -> what Dask will have returned
         self._only: dict[str, set[str]] = {}  # Dask key -> the hosts that may run it, where not all may
         self._hosts = Hosts()
-        self._last_seen: dict[str, float] = {}  # address -> the scheduler's time of the worker's last heartbeat
-        self._removed: dict[str, float] = {}  # address -> the scheduler's time at which it gave the worker up
+        self._presence = Presence(client)
         self._where: dict[str, str] = {}  # Dask key -> address of the worker
         self._killed: dict[str, str] = {}  # Dask key -> reason
         self._over_memory: dict[str, int] = {}  # address -> bytes when its nanny ended the worker
@@ -91,40 +89,19 @@ class DaskEngine:
     def _subscribe(self) -> None:
         self._connection = self._client.scheduler_comm
         self._client.subscribe_topic(self._terms.topic, self._on_message)
-        self._client.subscribe_topic(
-            "worker-restart-memory", self._on_memory
-        )  # from a nanny, before it ends its worker
+        # From a nanny, before it ends its worker.
+        self._client.subscribe_topic("worker-restart-memory", self._on_memory)
         if self._terms.sends_data:
             self._client.subscribe_topic("all", self._on_event)
 
-    def _known_workers(self) -> Mapping[str, Mapping[str, Any]]:
-        """Return what the scheduler knows of each worker, by its address; nothing while it is out of reach."""
-        if self._client.status != "running":
-            return {}
-        known: Mapping[str, Mapping[str, Any]] = self._client.scheduler_info(n_workers=-1)["workers"]
-        self._last_seen.update({address: about["last_seen"] for address, about in known.items()})
-        return known
-
-    def _present(self) -> set[str]:
-        """Return the hosts that have workers now."""
-        return set(map(get_address_host, self._known_workers()))
-
     @property
     def workers(self) -> int:
-        return len(self._known_workers())
+        return len(self._presence.workers())
 
     @property
     def hosts(self) -> str:
         """The hosts in words, with their workers; empty if there is but one."""
-        on_hosts: dict[str, list[int]] = {}
-        for address, about in self._known_workers().items():
-            on_hosts.setdefault(get_address_host(address), []).append(about["memory_limit"])
-        if len(on_hosts) == 1:
-            return ""
-        return ", ".join(
-            f"{host} ({len(limits)} worker{'s' if len(limits) > 1 else ''}, {memory.in_words(min(limits))} each)"
-            for host, limits in sorted(on_hosts.items())
-        )
+        return self._presence.in_words()
 
     @property
     def busy(self) -> int:
@@ -132,12 +109,11 @@ class DaskEngine:
 
     @property
     def free(self) -> int:
-        hosts = list(map(get_address_host, self._known_workers()))
+        hosts = list(map(get_address_host, self._presence.workers()))
         usable = self._hosts.usable(set(hosts))
-        elsewhere = [
-            a for key, a in list(self._where.items()) if key in self._out and get_address_host(a) not in usable
-        ]
-        return max(0, sum(host in usable for host in hosts) - self.busy + len(elsewhere))
+        busy = [self._where.get(key) for key in self._out]
+        busy_and_usable = sum(address is None or get_address_host(address) in usable for address in busy)
+        return max(0, sum(host in usable for host in hosts) - busy_and_usable)
 
     @property
     def lost_workers(self) -> int:
@@ -195,7 +171,7 @@ class DaskEngine:
     def submit(self, function: str, spec: TrialSpec) -> None:
         key = f"{spec.sweep}-{spec.trial}-{uuid.uuid4().hex}"
         self._out[key] = spec
-        present = self._present()
+        present = self._presence.hosts()
         hosts = self._hosts.places(_trial(spec), present)
         only = {} if hosts == present else {"workers": sorted(hosts)}
         if only:
@@ -209,7 +185,7 @@ class DaskEngine:
         self._tell(worker.stop, f"{self._terms.topic}/{sweep}", reason)
 
     def kill(self, spec: TrialSpec, reason: str) -> None:
-        key = next(key for key, out in self._out.items() if (out.sweep, out.trial) == (spec.sweep, spec.trial))
+        key = next(key for key, out in self._out.items() if _trial(out) == _trial(spec))
         self._killed[key] = reason
         self._end_worker(key)
 
@@ -295,20 +271,24 @@ class DaskEngine:
 
         Raises `SweepError` if there is no other host.
         """
-        unlike = f"a worker cannot run trials: {reason_of(error)}"
         if isinstance(error, UnlikeError):
             different, address = error.args
             unlike, host = f"worker {address} cannot run trials: {different}", get_address_host(address)
-            if self._present() - self._hosts.refused.keys() - {host}:
+            if self._presence.hosts() - self._hosts.refused.keys() - {host}:
+                if host not in self._hosts.refused:
+                    self.say(f"host {host} gets no trials: {unlike}; {self._otherwise}")
                 self._hosts.refuse(host, unlike)
-                self.say(f"host {host} gets no trials: {unlike}; {self._otherwise}")
                 return Failed(spec, different, "", lost=True, host=host)
+        else:
+            unlike = (
+                unlike_worker(self._client, self._terms.functions) or f"a worker cannot run trials: {reason_of(error)}"
+            )
         raise SweepError(f"{unlike}; {self._otherwise}") from error
 
     def _host_at_fault(self, spec: TrialSpec, address: str, reason: str) -> str:
         """Return the host of a worker where a trial has failed, if it may not fail on another; else nothing."""
         host = get_address_host(address)
-        return host if self._hosts.failed(host, _trial(spec), reason, self._present()) else ""
+        return host if self._hosts.failed(host, _trial(spec), reason, self._presence.hosts()) else ""
 
     def _lost(self, removed: Removed) -> Failed | None:
         """Take a trial from the scheduler, which would repeat it on whichever host, if another than it may be at fault.
@@ -324,25 +304,17 @@ class DaskEngine:
 
     def _stranded(self) -> Failed | None:
         """Take back a trial that waits for hosts of which none is there any more."""
-        present = self._present() if self._only else set()
+        present = self._presence.hosts() if self._only else set()
         for key, hosts in self._only.items():
             if present and key not in self._where and not hosts & present:
                 return Failed(self._forget(key), CUT_OFF, "", lost=True, host=min(hosts))
         return None
 
     def _died(self, spec: TrialSpec, address: str) -> Failed:
-        if self._was_silent(address):
+        if self._terms.sends_data and self._presence.was_silent(address):
             return Failed(spec, CUT_OFF, "", lost=True, host=get_address_host(address))
         reason = self._why_died(address)
         return Failed(spec, reason, "", lost=True, host=self._host_at_fault(spec, address, reason))
-
-    def _was_silent(self, address: str) -> bool:
-        """Whether a worker that the scheduler has lost had not been heard for some time, as if its cable were cut."""
-        deadline = time.monotonic() + WAIT_FOR_CAUSE
-        while self._terms.sends_data and address not in self._removed and time.monotonic() < deadline:
-            time.sleep(0.05)
-        removed = self._removed.get(address, 0.0)
-        return removed - self._last_seen.get(address, removed) > SILENCE
 
     def _why_died(self, address: str) -> str:
         """Return why a worker's process ended that nobody here has ended."""
@@ -366,7 +338,7 @@ class DaskEngine:
         self._most_workers = max(workers, self._most_workers)
         if workers == self._most_workers:
             self._all_seen = now
-        if workers and self._hosts.usable(self._present()):
+        if workers and self._hosts.usable(self._presence.hosts()):
             self._workers_seen = now
         limit = WAIT_FOR_START if self._starting() else WAIT_FOR_WORKERS
         if now - self._workers_seen > limit:
@@ -398,7 +370,7 @@ class DaskEngine:
         when, about = event
         if about.get("action") == "remove-worker":
             address = about["worker"]
-            self._removed[address] = when
+            self._presence.remove(address, when)
             for key in {*about["processing-tasks"], *about["lost-computed-tasks"]}:
                 self._messages.put(Removed(key, address))
 

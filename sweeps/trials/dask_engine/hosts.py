@@ -21,6 +21,7 @@ class Hosts:
         self._failures: dict[str, dict[Trial, str]] = {}  # host -> trial -> reason, since it last completed one
         self._well: set[str] = set()  # hosts that completed the last trial of theirs that ended
         self._worse: set[str] = set()  # hosts where a trial failed that another host completed
+        self._at_fault: set[Trial] = set()  # trials that failed on hosts that were well
 
     def usable(self, present: Collection[str]) -> set[str]:
         """Return the hosts that may get a trial: if many fail everywhere, that speaks against no host."""
@@ -34,6 +35,8 @@ class Hosts:
 
     def failed(self, host: str, trial: Trial, reason: str, present: Collection[str]) -> bool:
         """Take in a failure; returns whether the trial is to be tried on another host before it counts."""
+        if trial in self._at_fault:
+            return False
         if host in self.refused:
             return bool(self.usable(present))
         failures = self._failures.setdefault(host, {})
@@ -41,7 +44,8 @@ class Hosts:
         failures[trial] = reason
         is_left = any(trial not in self._failures.get(other, ()) for other in self.usable(present))
         if not is_left or (failed_before and host in self._well):
-            for others in self._failures.values():  # then it is the trial that is at fault, and no host
+            self._at_fault.add(trial)
+            for others in self._failures.values():
                 others.pop(trial, None)
             return False
         self._well.discard(host)
@@ -49,6 +53,7 @@ class Hosts:
 
     def completed(self, host: str, trial: Trial) -> None:
         """Take in that a trial was completed on a host."""
+        self._at_fault.discard(trial)
         self._failures.pop(host, None)
         self._worse.discard(host)
         self._well.add(host)

@@ -19,6 +19,9 @@ def test_what_fails_on_one_host_is_tried_on_another_and_counts_where_that_one_is
     assert hosts.places(trial(2), PRESENT) == PRESENT
     assert not hosts.failed("b", trial(1), "error: no", PRESENT)
     assert hosts.places(trial(1), PRESENT) == PRESENT
+    assert not any(hosts.failed(host, trial(1), "worker died", PRESENT) for host in "abcabc")
+    assert not hosts.failed("a", trial(1), "worker died", PRESENT)
+    assert hosts.usable(PRESENT) == PRESENT
 
 
 def test_on_a_single_host_every_failure_counts_and_it_keeps_its_trials() -> None:
