@@ -50,12 +50,11 @@ def main() -> None:
     from sweeps.trials.dask_engine.engine import DaskEngine
 
     submit = DaskEngine.submit
-    DaskEngine.submit = lambda engine, _, spec: submit(engine, f"{trial.__module__}.trial", spec)  # type: ignore[method-assign]
+    DaskEngine.submit = lambda engine, _, spec: submit(engine, "tests.chaos.sweeping.trial", spec)  # type: ignore[method-assign]
     DaskEngine.warm_up = lambda *_: None  # type: ignore[method-assign]
     command, *sys.argv[1:] = sys.argv[1:]
     {"sweep": sweep.main, "sync": sync.main}[command]()
 
 
 if __name__ == "__main__":
-    sys.modules["tests.chaos.sweeping"] = sys.modules["__main__"]
     main()

@@ -16,11 +16,21 @@ from sweeps.journal import SweepRecord, TrialStarted
 from sweeps.trials import certificates
 from tests.conftest import ROOT
 from tests.hosts import CERTIFICATE, KEY, Host, hosts, why_not
-from tests.system.test_sweep import TINY
 
 pytestmark = pytest.mark.skipif(bool(why_not()), reason=why_not())
 
 QUICK = ("data=imdb", "datasets.imdb.read=tests.chaos.sweeping.read", "tuner=random", "references=none")
+TRAINED = (
+    "data=imdb",
+    "datasets.imdb.source=standin",
+    "datasets.imdb.maxlen=20",
+    "model=lstm",
+    "model.space.embedding_dim=8",
+    "model.space.lstm_units={kind: Choice, values: [4, 8], default: 8}",
+    "tuner=hyperband",  # its promoted trials need their checkpoints
+    "trials=6",
+    "epochs=3",
+)
 # One failure would end the sweep.
 STRICT = ("retries=0", "max_failures=1")
 
@@ -111,9 +121,7 @@ def test_data_travel_once_to_each_host_and_a_full_disk_costs_no_trial(lab: Lab) 
 def test_a_network_is_trained_on_hosts_that_share_nothing(lab: Lab) -> None:
     for host in (lab.one, lab.two):
         host.workers(lab.address)
-    data = ("data=imdb", "datasets.imdb.source=standin", "datasets.imdb.maxlen=20", "model=lstm")
-    promoted = ("tuner=hyperband", "trials=6", "epochs=3")  # their checkpoints travel
-    sweep = lab.start(lab.folder("a"), *data, *TINY[:3], *promoted, module="pipelines.sweep")
+    sweep = lab.start(lab.folder("a"), *TRAINED, module="pipelines.sweep")
     record = sweep.end()
     assert len(record.trials) == 6
     assert any(trial.initial_epoch for trial in record.trials.values())
