@@ -60,5 +60,5 @@ class Presence:
 
 def _workers(limits: list[int]) -> str:
     """Describe a host's workers by the bytes of memory that each may take, of which 0 means any number."""
-    count = f"{len(limits)} worker{'s' if len(limits) > 1 else ''}"
-    return f"{count}, {memory.in_words(min(limits))} each" if all(limits) else count
+    count, each = (f"{len(limits)} workers", " each") if len(limits) > 1 else ("1 worker", "")
+    return f"{count}, {memory.in_words(min(limits))}{each}" if all(limits) else count
