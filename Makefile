@@ -39,7 +39,7 @@ test-long: install-dev
 chaos: install-dev
 	$(VENV)/bin/python -m tests.chaos
 
-# This project's sweep against Keras Tuner's and Optuna's, in turn: bench.json, bench.png. Nothing else should run meanwhile.
+# This project's sweep against those of Keras Tuner, Optuna and Ray Tune, in turn: bench.json, bench.png. Run nothing else.
 bench: install-dev
 	$(VENV)/bin/python -m pip install --quiet -r tests/benchmarks/requirements.txt
 	$(VENV)/bin/python -m tests.benchmarks $(BENCH)

@@ -1,13 +1,14 @@
-"""A comparison of this project's sweep with Keras Tuner's and Optuna's, in turn on the same machine and data.
+"""A comparison of this project's sweep with those of Keras Tuner, Optuna and Ray Tune, in turn on one machine and data.
 
     python -m tests.benchmarks model=conv_lstm data=imdb [trials=8] [epochs=6] [repetitions=3] [out=bench] [key=value …]
     … questions=equal_work                                      one of the two: equal_work, search
+    … tools=ours,ray_tune                                       some of ours, keras_tuner, optuna, ray_tune
 
 There are two questions. At equal work (the same trials, all epochs), how much longer do the others take? And when each
 searches in its own way (this project with `stopping=median`, Keras Tuner with early stopping, Optuna with its median
-pruner), how long does it take to reach another's best validation accuracy? Other keys are this project's own, e.g. the
-place of an archive. Writes bench.json and, for the searches, bench.png. Seconds mean little on a shared machine: read
-the ratios, which are of runs in turn.
+pruner, Ray Tune with ASHA), how long does it take to reach another's best validation accuracy? Other keys are this
+project's own, e.g. the place of an archive. Writes bench.json and, for the searches, bench.png. Seconds mean little on
+a shared machine: read the ratios, which are of runs in turn.
 """
 
 from __future__ import annotations
@@ -30,15 +31,16 @@ from sweeps.session.checks import check
 from tests.benchmarks import commands
 from tests.benchmarks.rivals import Ended, Task
 
-TOOLS = ("ours", "keras_tuner", "optuna")
+TOOLS = ("ours", "keras_tuner", "optuna", "ray_tune")
 QUESTIONS = ("equal_work", "search")
-COLORS = {"ours": "#0072B2", "keras_tuner": "#D55E00", "optuna": "#009E73"}
+COLORS = {"ours": "#0072B2", "keras_tuner": "#D55E00", "optuna": "#009E73", "ray_tune": "#CC79A7"}
 
 
 def main() -> None:
     options = dict(argument.partition("=")[::2] for argument in sys.argv[1:])
     out, repetitions = Path(options.pop("out", "bench")), int(options.pop("repetitions", "3"))
     questions = options.pop("questions", ",".join(QUESTIONS)).split(",")
+    tools = options.pop("tools", ",".join(TOOLS)).split(",")
     arguments = [f"{key}={value}" for key, value in options.items()]
     job = commands.job_of(arguments)
     config = job.config
@@ -47,16 +49,16 @@ def main() -> None:
     for repetition in range(repetitions):
         for question in questions:
             seed = config.seed + repetition
-            runs = {tool: run(tool, question, job, searched, arguments=arguments, seed=seed) for tool in TOOLS}
+            runs = {tool: run(tool, question, job, searched, arguments=arguments, seed=seed) for tool in tools}
             results[question].append(runs)
             print(
                 question,
                 seed,
-                {tool: (round(runs[tool]["seconds"]), round(_best(runs[tool]), 4)) for tool in TOOLS},
+                {tool: (round(runs[tool]["seconds"]), round(_best(runs[tool]), 4)) for tool in tools},
                 flush=True,
             )
             out.with_suffix(".json").write_text(json.dumps(results, indent=1))
-    results["ratios"] = ratios(results)
+    results["ratios"] = ratios(results, [tool for tool in tools if tool != "ours"])
     out.with_suffix(".json").write_text(json.dumps(results, indent=1))
     if results["search"]:
         figure(results, f"{config.model.name} on {', '.join(config.datasets)}", out.with_suffix(".png"))
@@ -104,7 +106,7 @@ def _reached(run: dict[str, Any], accuracy: float) -> float | None:
     return next((trial["seconds"] for trial in run["trials"] if trial["accuracy"] >= accuracy), None)
 
 
-def ratios(results: dict[str, Any]) -> dict[str, Any]:
+def ratios(results: dict[str, Any], rivals: list[str]) -> dict[str, Any]:
     """Return each rival's time divided by this project's: the median of the repetitions, and all of them."""
     return {
         rival: {
@@ -116,7 +118,7 @@ def ratios(results: dict[str, Any]) -> dict[str, Any]:
                 for runs in results["search"]
             ],
         }
-        for rival in TOOLS[1:]
+        for rival in rivals
     }
 
 
@@ -129,7 +131,7 @@ def figure(results: dict[str, Any], title: str, path: Path) -> None:
     """Draw the best validation accuracy so far over time, for every repetition of the search."""
     canvas = Figure(figsize=(6.4, 4.2), layout="constrained")
     axes = canvas.subplots()
-    for tool in TOOLS:
+    for tool in results["search"][0]:
         for number, runs in enumerate(results["search"]):
             best, points = 0.0, []
             for trial in runs[tool]["trials"]:

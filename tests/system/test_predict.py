@@ -299,7 +299,7 @@ def test_the_command_reads_standard_input_and_refuses_before_tensorflow(uri: str
 @pytest.mark.long
 def test_the_command_classifies_standard_input(uri: str) -> None:
     done = run_command(uri, "word1 어제\n".encode())
-    assert (done.returncode, done.stderr) == (0, b"")
+    assert (done.returncode, done.stderr.decode()) == (0, "loading the model …\n")
     assert json.loads(done.stdout.splitlines()[0])["text"] == "word1 어제"
 
 

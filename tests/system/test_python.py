@@ -78,7 +78,7 @@ def test_a_script_trains_the_trials_of_the_command_line_to_the_last_bit_and_agai
     for name in names:
         directory = tmp_path / "outputs" / name
         assert outcome(SweepRecord.of(directory, journal.read(directory))) == outcome(searched.record)
-    assert output.count("imdb trial 2: val/accuracy") == 3
+    assert output.count("imdb trial 2 (stand-in): val/accuracy") == 3
     assert len(output.splitlines()) < 150
     assert "stand-in data have no texts" in output
     assert "shape (2, 2)" in output
@@ -145,7 +145,7 @@ def _wait_for_trial(process: Any) -> list[str]:
     lines: list[str] = []
     for line in process.stdout:
         lines.append(line)
-        if "trial 0: val/accuracy" in line:
+        if "trial 0 (stand-in): val/accuracy" in line:
             return lines
     raise AssertionError("".join(lines))
 
@@ -248,7 +248,7 @@ def test_an_interrupted_kernel_ends_the_sweep_in_order_and_goes_on(notebook: Cal
 
     def interrupt() -> None:
         deadline = time.monotonic() + WAIT
-        while "trial 0: val/accuracy" not in _shown(run, "stream") and time.monotonic() < deadline:
+        while "trial 0 (stand-in): val/accuracy" not in _shown(run, "stream") and time.monotonic() < deadline:
             time.sleep(0.2)
         asyncio.run(client.km.interrupt_kernel())
 
