@@ -30,7 +30,7 @@ from pipelines.data import cache, dataset, whole
 from sweeps import runtime
 from sweeps.errors import SweepError
 from sweeps.plan import CACHE, LOAD_WHOLE
-from sweeps.trials import gpus, memory, references
+from sweeps.trials import certificates, gpus, memory, references
 from sweeps.trials.dask_engine import cluster as others
 from sweeps.trials.dask_engine import engine as engines
 from sweeps.trials.dask_engine import local as embedded
@@ -712,6 +712,30 @@ def test_certificates_that_are_no_files_are_named(monkeypatch: pytest.MonkeyPatc
         open_engine(EngineConfig("cluster", scheduler="tls://127.0.0.1:9")),
     ):
         pass
+
+
+def test_settings_of_dasks_that_forbid_a_connection_are_named(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(others, "ANSWER", 0.5)
+    one, other = certificates.new(), certificates.new()
+    (tmp_path / "certificate.pem").write_text(one.certificate)
+    (tmp_path / "key.pem").write_text(other.key)
+    files = {"ca-file": "certificate.pem", "client.cert": "certificate.pem", "client.key": "key.pem"}
+    tls = {f"distributed.comm.tls.{name}": str(tmp_path / file) for name, file in files.items()}
+    for address, settings, reason in (
+        (
+            "tcp://127.0.0.1:9",
+            {"distributed.comm.require-encryption": True},
+            "encryption required by Dask configuration",
+        ),
+        ("tls://127.0.0.1:9", tls, "key values mismatch"),
+    ):
+        line = rf"^engine\.scheduler={address}: Dask's settings allow no connection to it \(.*{reason}"
+        with (
+            dask.config.set(settings),
+            pytest.raises(ConfigError, match=line),
+            open_engine(EngineConfig("cluster", scheduler=address)),
+        ):
+            pass
 
 
 def test_too_few_open_files_are_allowed_or_named(monkeypatch: pytest.MonkeyPatch) -> None:

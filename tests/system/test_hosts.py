@@ -219,5 +219,5 @@ def test_a_command_with_another_certificate_is_refused_in_one_line(lab: Lab) -> 
     sweep = lab.start(lab.folder("a"), *QUICK)
     assert sweep.process.wait(100) != 0
     (line,) = sweep.output.splitlines()
-    assert line.startswith(f"error: engine.scheduler={lab.address}: no Dask scheduler answers there (")
+    assert line.startswith(f"error: engine.scheduler={lab.address}: Dask's settings allow no connection to it (")
     assert "certificate verify failed" in line

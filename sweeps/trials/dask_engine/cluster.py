@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import asyncio
+import ssl
 from collections.abc import Iterator
 from contextlib import contextmanager
 
 from distributed import Client
 from distributed.comm import connect
+from distributed.comm.core import FatalCommClosedError
 from distributed.security import Security
 
 from conf.schema import ConfigError
@@ -28,10 +30,12 @@ def connected(config: EngineConfig, functions: tuple[str, ...]) -> Iterator[Dask
     try:
         asyncio.run(asyncio.wait_for(_ask_for_scheduler(config.scheduler or ""), 2 * ANSWER))
         client = Client(config.scheduler, timeout=WAIT_FOR_WORKERS)  # also for connecting again
-    except (OSError, ValueError, TypeError, ImportError, TimeoutError) as error:
+    except Exception as error:  # a setting of the user's for Dask may raise any
         if isinstance(error, TypeError) and str(config.scheduler).startswith("tls:"):
             raise ConfigError(f"{where}: {CERTIFICATES}") from error
-        raise ConfigError(f"{where}: no Dask scheduler answers there ({reason_of(error)})") from error
+        of_settings = isinstance(error, ssl.SSLError | FatalCommClosedError | RuntimeError)
+        what = "Dask's settings allow no connection to it" if of_settings else "no Dask scheduler answers there"
+        raise ConfigError(f"{where}: {what} ({reason_of(error)})") from error
     with client:
         try:
             client.wait_for_workers(1, timeout=WAIT_FOR_WORKERS)
