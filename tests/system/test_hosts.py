@@ -136,7 +136,7 @@ def test_a_network_is_trained_on_hosts_that_share_nothing(lab: Lab) -> None:
 def test_a_host_that_is_cut_off_for_a_minute_and_comes_back_costs_nothing(which: str, lab: Lab) -> None:
     lab.one.workers(lab.address, 2)
     lab.two.workers(lab.address)
-    sweep = lab.start(lab.folder("a"), *QUICK, *STRICT, "trials=60", "epochs=2")
+    sweep = lab.start(lab.folder("a"), *QUICK, *STRICT, "trials=20", "epochs=10")
     sweep.wait_for_trials(3)
     host = {"a worker's": lab.one, "the scheduler's": lab.head, "the command's": lab.desk}[which]
     host.cut_off()
