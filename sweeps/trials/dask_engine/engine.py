@@ -338,8 +338,8 @@ class DaskEngine:
         self._most_workers = max(workers, self._most_workers)
         if workers == self._most_workers:
             self._all_seen = now
-        if workers and self._hosts.usable(self._presence.hosts()):
-            self._workers_seen = now
+        if self._client.status != "running" or (workers and self._hosts.usable(self._presence.hosts())):
+            self._workers_seen = now  # or nobody could see one; when the connection is back, they have to come back too
         limit = WAIT_FOR_START if self._starting() else WAIT_FOR_WORKERS
         if now - self._workers_seen > limit:
             refused = "".join(f"; host {host} gets no trials: {why}" for host, why in self._hosts.refused.items())
