@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import logging
 import ssl
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -27,6 +28,8 @@ CERTIFICATES = (
 @contextmanager
 def connected(config: EngineConfig, functions: tuple[str, ...]) -> Iterator[DaskEngine]:
     where = f"engine.scheduler={config.scheduler}"
+    # It would log a traceback of a connection that is lost for good, which ends the sweep with a line.
+    logging.getLogger("distributed.client").setLevel(logging.CRITICAL)
     try:
         asyncio.run(asyncio.wait_for(_ask_for_scheduler(config.scheduler or ""), 2 * ANSWER))
         client = Client(config.scheduler, timeout=WAIT_FOR_WORKERS)  # also for connecting again
