@@ -51,7 +51,7 @@ lint: install-dev
 	$(VENV)/bin/mypy
 
 # What running needs; and with the tools of the tests.
-install: $(VENV)/running-$(TENSORFLOW)
+install: $(VENV)/running-$(TENSORFLOW) $(EXTRAS:%=$(VENV)/extra-%)
 install-dev: $(VENV)/testing-$(TENSORFLOW)
 
 # Says first what it brings. An environment has one TensorFlow, whatever was installed in it before.
@@ -64,6 +64,11 @@ $(VENV)/running-$(TENSORFLOW): $(wildcard requirements/*.lock) pyproject.toml
 $(VENV)/testing-$(TENSORFLOW): $(wildcard requirements/*.lock) pyproject.toml
 	@$(INSTALL) dev
 	@touch $(VENV)/running-$(TENSORFLOW) $@
+
+# EXTRAS=slurm or EXTRAS=kubernetes, for the engine of that name.
+$(VENV)/extra-%: requirements/%.lock $(VENV)/running-$(TENSORFLOW)
+	$(VENV)/bin/python -m pip install --quiet --require-hashes -r $<
+	@touch $@
 
 # Needs uv. The files name no package index. All packages are chosen together, then each file gets what the others lack.
 COMPILE := uv pip compile pyproject.toml --universal --python-version 3.11 --generate-hashes \
@@ -78,6 +83,9 @@ lock:
 	$(COMPILE) --constraint $(ALL) --extra server --output-file requirements/run.lock
 	$(COMPILE) --constraint $(ALL) --extra cpu --output-file requirements/cpu.lock $(call without,requirements/run.lock)
 	$(COMPILE) --constraint $(ALL) --extra cuda --output-file requirements/cuda.lock $(call without,requirements/run.lock)
+	$(COMPILE) --constraint $(ALL) --extra slurm --output-file requirements/slurm.lock $(call without,requirements/run.lock)
+	$(COMPILE) --constraint $(ALL) --extra kubernetes --output-file requirements/kubernetes.lock \
+		$(call without,requirements/run.lock)
 	$(COMPILE) --constraint $(ALL) --extra dev --extra cpu --output-file requirements/dev.lock \
 		$(call without,requirements/run.lock requirements/cpu.lock)
 

@@ -39,6 +39,14 @@ FEWEST_WORDS = 5  # of a table's vocabulary: padding, start, unknown, an unused 
 TUNER_KEYS = ("name", "oracle", "ends_trials")
 LONGEST_NAME = 50  # characters; a directory's name has others beside them, and at most 255 bytes
 STOPPING_OPTIONS = {"patience": [], "median": ["grace", "min_trials"], "none": []}
+# The keys that each engine takes. The last two get their workers as trials need them, and give them back.
+ENGINE_KEYS = {
+    "local": ("workers", "threads", "memory", "workers_per_gpu"),
+    "cluster": ("scheduler",),
+    "slurm": ("min", "max", "threads", "memory", "gpus", "partition", "account", "walltime"),
+    "kubernetes": ("min", "max", "threads", "memory", "gpus", "image", "namespace"),
+}
+ELASTIC = ("slurm", "kubernetes")
 
 
 class ConfigError(ValueError):
@@ -176,12 +184,20 @@ class Stopping:
 
 @dataclass
 class Engine:
-    name: str = _one_of(MISSING, "where trials run; engine= chooses it", "local", "cluster")
+    name: str = _one_of(MISSING, "where trials run; engine= chooses it", *ENGINE_KEYS)
     workers: int | None = _number(None, "trials at once; null: workers_per_gpu for each GPU, else one per core", low=1)
     threads: int = _number(1, "TensorFlow threads per worker; more workers are faster than more threads", low=1)
     memory: str | None = _key(None, "per worker, e.g. 4GiB; null: no limit")
     scheduler: str | None = _address("of engine=cluster: the address of a Dask cluster, tcp://host:port")
     workers_per_gpu: int = _number(4, "they share its memory, each taking what it needs", low=1)
+    min: int = _number(1, "of slurm and kubernetes: workers that stay while a sweep runs", low=1)
+    max: int = _number(8, "of slurm and kubernetes: workers at most, where as many trials are left", low=1)
+    gpus: int = _number(0, "of slurm and kubernetes: GPUs of each worker, whose trial uses one", low=0, high=1)
+    partition: str | None = _key(None, "of engine=slurm: the partition; null: the cluster's default")
+    account: str | None = _key(None, "of engine=slurm: the account that pays; null: the user's default")
+    walltime: str = _key("04:00:00", "of engine=slurm: the time of a job, which is one worker; another follows it")
+    image: str | None = _key(None, "of engine=kubernetes: the container image, with this project as it is here")
+    namespace: str | None = _key(None, "of engine=kubernetes: the namespace; null: the current one")
 
 
 @dataclass
@@ -430,12 +446,29 @@ def _check_engine(engine: Engine) -> None:
         raise ConfigError("engine.scheduler=null: engine=cluster needs the scheduler's address, e.g. tcp://host:8786")
     if engine.memory is not None and not re.fullmatch(r"(?=.*[1-9])\d+(\.\d+)? ?[kKMGT]i?B", engine.memory):
         raise ConfigError(f"engine.memory={engine.memory}: must be a size, e.g. 4GiB or 500MB")
-    other_engines_keys = (
-        ["scheduler"] if engine.name == "local" else ["workers", "threads", "memory", "workers_per_gpu"]
-    )
-    for key in other_engines_keys:
-        if getattr(engine, key) != getattr(Engine(engine.name), key):
-            raise ConfigError(f"engine.{key}={getattr(engine, key)}: engine={engine.name} does not take it")
+    for spec in fields(engine):
+        key, value = spec.name, getattr(engine, spec.name)
+        if key not in ("name", *ENGINE_KEYS[engine.name]) and value != spec.default:
+            raise ConfigError(f"engine.{key}={value}: engine={engine.name} does not take it")
+    if engine.name in ELASTIC:
+        _check_elastic(engine)
+
+
+def _check_elastic(engine: Engine) -> None:
+    if engine.min > engine.max:
+        raise ConfigError(f"engine.min={engine.min}: must be at most engine.max={engine.max}")
+    if engine.memory is None:
+        raise ConfigError(f"engine.memory=null: engine={engine.name} asks for memory for each worker, e.g. 4GiB")
+    if engine.name == "slurm" and not re.fullmatch(r"(\d+-)?\d+(:\d\d){0,2}", engine.walltime):
+        raise ConfigError(f"engine.walltime={engine.walltime}: must be a time of SLURM's, e.g. 04:00:00 or 1-12:00:00")
+    for key in ("partition", "account", "namespace"):
+        name = getattr(engine, key)
+        if name is not None and not re.fullmatch(r"[\w.,-]+", name):
+            raise ConfigError(f"engine.{key}={name}: must be a name of letters, digits, '.', '_' and '-'")
+    if engine.name == "kubernetes" and not re.fullmatch(r"[\w./:@-]+", engine.image or ""):
+        raise ConfigError(
+            f"engine.image={engine.image}: must be the image that workers run, e.g. registry.example.org/text-sweeps:1"
+        )
 
 
 def _check_addresses(config: Config) -> None:

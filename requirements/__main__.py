@@ -1,7 +1,8 @@
 """Make an environment: `python requirements .venv cpu`, or `cuda` for NVIDIA's GPUs; `dev` adds the tests' tools.
 
 TensorFlow comes in two packages that own the same files, so no environment may have both: the other one goes first. The
-files beside this one name every package with its digests: `run` without TensorFlow, `cpu` or `cuda` with it, `dev`.
+files beside this one name every package with its digests: `run` without TensorFlow, `cpu` or `cuda` with it, `dev`, and
+`slurm` and `kubernetes` for the engines of these names, which `dev` has too.
 """
 
 from __future__ import annotations
@@ -17,10 +18,10 @@ from pathlib import Path
 
 HERE = Path(__file__).resolve().parent
 PYTHONS = (3, 11), (3, 14)  # the first one that is supported, and the first one that is not
-# Gigabytes on the disk, and those of them that are fetched. Measured is the first number; the others are estimates.
-SIZES = {"cpu": (2.1, 0.6), "cuda": (7.0, 3.2)}
-DEV = 0.1
-WORDS = {"cpu": "TensorFlow for processors, as no NVIDIA GPU is here", "cuda": "TensorFlow with CUDA for NVIDIA's GPUs"}
+# Gigabytes on the disk, which were measured, and an estimate of those of them that are fetched.
+SIZES = {"cpu": (2.1, 0.6), "cuda": (7.2, 3.2)}
+DEV = 0.3
+WORDS = {"cpu": "TensorFlow for processors alone", "cuda": "TensorFlow with CUDA for NVIDIA's GPUs"}
 SPEED = 10  # MB a second that are fetched and unpacked, on two cores
 LINES = 30  # seconds between two lines where no line can be drawn again
 

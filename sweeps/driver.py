@@ -33,7 +33,7 @@ from sweeps.journal import (
     TrialStarted,
 )
 from sweeps.journal.clock import CLOCK
-from sweeps.journal.endings import EXHAUSTED, IN_WORDS, MAX_FAILURES, MINUTES, TARGET
+from sweeps.journal.endings import EXHAUSTED, MAX_FAILURES, MINUTES, STOPPING, TARGET
 from sweeps.plan import Plan
 from sweeps.references import References
 from sweeps.search.ask_tell import AskTell
@@ -66,6 +66,7 @@ def run(searches: Sequence[Search], engine: Engine) -> None:
         left = deadline - time.monotonic()
         for search in searches:
             search.enforce_limits(engine, left)
+        engine.expect(sum(search.to_come for search in searches))
         while engine.free and (spec := _next_spec(searches, left)):
             engine.submit(references.RUN if spec.reference else by_name[spec.sweep].plan.function, spec)
         if all(search.over for search in searches):
@@ -189,6 +190,14 @@ class Search:
                 return task.spec
         return None
 
+    @property
+    def to_come(self) -> int:
+        """The number of trials, at most, that are out or have yet to begin."""
+        if self.over:
+            return 0
+        more = 0 if self._reason_to_end() else self.plan.config.trials - len(self.record.trials)
+        return len(self._out) + len(self._to_repeat) + max(0, more)
+
     def handle(self, message: Message) -> None:
         """Take in a worker's message about one of this sweep's trials, or its references."""
         match message:
@@ -209,12 +218,14 @@ class Search:
     def enforce_limits(self, engine: Engine, left: float) -> None:
         """End trials that take too long, and all of them when the time is up or the target is reached."""
         reason = MINUTES if left <= 0 else self._reason_to_end()
-        if reason in IN_WORDS and not self._stopped_trials:
-            engine.stop(self.plan.sweep, IN_WORDS[reason])
+        if reason in STOPPING and not self._stopped_trials:
+            engine.stop(self.plan.sweep, STOPPING[reason])
             self._stopped_trials = True
         limit = self.plan.config.trial_minutes
+        if limit is None:
+            return
         for trial, since in list(self._on_worker.items()):
-            if limit is not None and time.monotonic() - since > limit * 60:
+            if time.monotonic() - since > limit * 60:
                 del self._on_worker[trial]
                 engine.kill(self._out[trial], "time limit")
 

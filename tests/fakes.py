@@ -77,6 +77,7 @@ class FakeEngine:
         self.specs: list[TrialSpec] = []
         self.stopped: dict[str, str] = {}  # sweep -> reason
         self.killed: list[tuple[TrialSpec, str]] = []
+        self.expected: list[int] = []
 
     @property
     def busy(self) -> int:
@@ -85,6 +86,9 @@ class FakeEngine:
     @property
     def free(self) -> int:
         return self._workers - self.busy
+
+    def expect(self, trials: int) -> None:
+        self.expected.append(trials)
 
     def submit(self, function: str, spec: TrialSpec) -> None:
         self.specs.append(spec)

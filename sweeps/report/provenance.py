@@ -45,7 +45,7 @@ def _code(environment: Environment) -> str:
 def _machine(start: SweepStarted | SweepResumed) -> dict[str, str]:
     """The machine of the driver. The workers of a cluster are elsewhere, with or without GPUs."""
     machine = dict(start.environment.machine)
-    if stored.engine(start.config) != "cluster":
+    if stored.engine(start.config) == "local":
         return machine
     machine.pop("gpus", None)
     return {label: f"{text} (of the driver; the trials ran on a cluster)" for label, text in machine.items()}

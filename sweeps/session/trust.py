@@ -10,7 +10,7 @@ import re
 from collections.abc import Iterable, Mapping
 
 from conf import stored
-from conf.schema import Config, ConfigError
+from conf.schema import ELASTIC, Config, ConfigError
 
 KEYS = re.compile(r"(model|optimizer|networks\.[\w-]+)\.build|tuner\.oracle|datasets\.\w+\.read|engine\.scheduler")
 
@@ -38,6 +38,11 @@ def recorded_config(yaml: str, named: Mapping[str, str], owner: str, *, with_sch
     }
     if with_scheduler and config.engine.scheduler is not None:
         recorded["engine.scheduler"] = config.engine.scheduler
+    if with_scheduler and config.engine.name in ELASTIC:
+        raise ConfigError(
+            f"engine={config.engine.name}: recorded by {owner}, whose account and image may be anybody's; "
+            "add engine.workers=N to train on this machine"
+        )
     for key, value in named.items():
         if value != recorded.get(key):
             raise ConfigError(f"{key}={value}: {owner} was recorded with {key}={recorded.get(key)}")

@@ -54,6 +54,9 @@ class Engine(Protocol):
     def busy(self) -> int:
         """The number of trials that are out."""
 
+    def expect(self, trials: int) -> None:
+        """Take in how many trials, at most, are out or have yet to begin: some engines have no more workers."""
+
     def submit(self, function: str, spec: TrialSpec) -> None:
         """Run `function(spec, on_epoch)`, given by its dotted name, on a worker."""
 

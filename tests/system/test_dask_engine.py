@@ -219,6 +219,14 @@ def test_workers_that_still_warm_up_get_their_share_of_the_trials(
         assert len(set(results(engine))) == 2
 
 
+def test_what_native_code_writes_in_a_worker_reaches_no_terminal_and_what_python_writes_does(local: DaskEngine) -> None:
+    wait_until(lambda: local.workers == 2)
+    local.submit("tests.specs.streams", spec())
+    ((native, python),) = results(local)
+    assert native == os.devnull
+    assert python != 2
+
+
 def test_a_trial_at_fault_is_distinguished_from_one_whose_worker_died(local: DaskEngine) -> None:
     reasons = {"failing": "diverged: train/loss is nan in epoch 1", "broken": "error: ZeroDivisionError: a"}
     for trial, (name, reason) in enumerate(reasons.items()):
@@ -749,7 +757,7 @@ def test_too_few_open_files_are_allowed_or_named(monkeypatch: pytest.MonkeyPatch
     ):
         pass
     for _ in range(2):
-        embedded._allow_open_files(112, 2)
+        embedded.allow_open_files(112, 2)
     assert raised == [(112, 4096)]
 
 

@@ -422,7 +422,7 @@ def test_a_sweep_from_before_journals_had_a_format_is_interrupted_and_goes_on_to
 ) -> None:
     past = journal.read(old_sweep / "imdb")
     process = command(f"resume={old_sweep}", LOCAL_STORE, "engine.workers=1")
-    until(process, "compare conv_lstm-")  # the store has it
+    until(process, "comparison of conv_lstm-")  # the store has it
     rival = command(f"resume={old_sweep}")
     refusal = rival.communicate()[0]
     assert (rival.returncode, refusal.count("\n")) == (1, 1)

@@ -537,3 +537,14 @@ def test_a_clock_that_is_set_back_between_two_sessions_gives_no_time_twice(
     again = session(job._replace(config=replace(job.config, trials=4)))
     (_, ended), (resumed, last) = again.record.sessions
     assert ended <= resumed <= last
+
+
+def test_an_engine_is_never_told_of_fewer_trials_than_there_will_be(composed: Callable[..., Job]) -> None:
+    engine = FakeEngine(workers=2)
+    swept(composed("trials=5", "epochs=1"), engine)
+    assert engine.expected[0] == 5
+    assert engine.expected == sorted(engine.expected, reverse=True)
+    assert engine.expected[-1] == 0
+    stopped = FakeEngine(workers=1)
+    swept(composed("trials=50", "epochs=1", "target=0.0001"), stopped)
+    assert max(stopped.expected[5:], default=0) == 0

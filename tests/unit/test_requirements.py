@@ -10,7 +10,7 @@ import pytest
 
 from tests.conftest import ROOT
 
-LOCKS = ("run", "cpu", "cuda", "dev")
+LOCKS = ("run", "cpu", "cuda", "dev", "slurm", "kubernetes")
 TENSORFLOWS = {"tensorflow", "tensorflow-cpu"}
 
 
@@ -50,6 +50,12 @@ def test_the_locks_divide_what_the_project_needs_and_running_needs_no_tools() ->
     assert own | names["server"] <= run
     assert names["dev"] - {"text-sweeps"} <= dev | cpu
     assert not dev & (run | cpu)
+    for engine in ("slurm", "kubernetes"):
+        own = pinned(engine)
+        assert names[engine] <= own.keys()
+        assert not own.keys() & run
+        # The tests need them in the same versions; TensorFlow brings a few as well.
+        assert own.items() <= {**pinned("dev"), **pinned("cpu")}.items()
     assert {"pytest", "mypy", "ruff", "selenium", "hypothesis"} <= dev
 
 
@@ -96,7 +102,7 @@ def test_what_is_installed_is_read_from_the_environment(script: ModuleType, tmp_
 
 def test_the_size_and_the_time_are_given_first(script: ModuleType) -> None:
     first, second = script.introduction(".venv", "cpu", []).splitlines()
-    assert first.startswith("installing what running needs into .venv, with TensorFlow for processors")
+    assert first.startswith("installing what running needs into .venv, with TensorFlow for processors alone")
     assert re.search(r"\d GB on the disk, \d\.\d GB of them fetched .*; about \d+ minutes", second)
     assert "the tools of development" in script.introduction(".venv", "cuda", ["dev"])
 

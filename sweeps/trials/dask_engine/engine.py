@@ -82,21 +82,21 @@ class DaskEngine:
         self._warming_up: list[Future] = []
         self._when_idle = ""  # a function that one worker calls when it has nothing to do
         self._called: tuple[str, Future] | None = None  # that worker's address, and the call
+        self._subscribe()
+        self._presence.ask()
         self._most_workers = self.workers
         self._workers_seen = self._all_seen = time.monotonic()
-        self._subscribe()
 
     def _subscribe(self) -> None:
         self._connection = self._client.scheduler_comm
         self._client.subscribe_topic(self._terms.topic, self._on_message)
         # From a nanny, before it ends its worker.
         self._client.subscribe_topic("worker-restart-memory", self._on_memory)
-        if self._terms.sends_data:
-            self._client.subscribe_topic("all", self._on_event)
+        self._client.subscribe_topic("all", self._on_change)
 
     @property
     def workers(self) -> int:
-        return len(self._presence.workers())
+        return len(self._presence.workers)
 
     @property
     def hosts(self) -> str:
@@ -109,7 +109,7 @@ class DaskEngine:
 
     @property
     def free(self) -> int:
-        hosts = list(map(get_address_host, self._presence.workers()))
+        hosts = list(map(get_address_host, self._presence.workers))
         usable = self._hosts.usable(set(hosts))
         busy = [self._where.get(key) for key in self._out]
         busy_and_usable = sum(address is None or get_address_host(address) in usable for address in busy)
@@ -121,9 +121,12 @@ class DaskEngine:
         away = time.monotonic() - self._all_seen > WAIT_FOR_WORKERS
         return max(0, self._most_workers - self.workers) if away else 0
 
+    def expect(self, trials: int) -> None:
+        """Leave the workers as they are: their number is not this engine's to choose."""
+
     def warm_up(self, function: str) -> None:
         """Call a function without arguments, given by its dotted name, on every worker in the background."""
-        addresses = self._client.scheduler_info(n_workers=-1)["workers"]
+        addresses = set(self._presence.ask())
         # The futures are stored because Dask drops a task whose future nobody holds. All workers start at once: the
         # scheduler takes a worker that has yet to warm up for busier than one that trains, and would give the latter a
         # second trial.
@@ -162,7 +165,7 @@ class DaskEngine:
     def _use_idle_worker(self) -> None:
         if not self._when_idle or len(self._where) < len(self._out):  # a trial may be on its way to any of them
             return
-        workers = self._client.scheduler_info(n_workers=-1)["workers"].keys()
+        workers = self._presence.workers
         idle = workers - set(self._where.values())
         if idle and (self._called is None or self._called[0] not in workers):
             address = min(idle)
@@ -171,7 +174,7 @@ class DaskEngine:
     def submit(self, function: str, spec: TrialSpec) -> None:
         key = f"{spec.sweep}-{spec.trial}-{uuid.uuid4().hex}"
         self._out[key] = spec
-        present = self._presence.hosts()
+        present = self._presence.hosts
         hosts = self._hosts.places(_trial(spec), present)
         only = {} if hosts == present else {"workers": sorted(hosts)}
         if only:
@@ -191,6 +194,7 @@ class DaskEngine:
 
     def next(self, timeout: float) -> Message | None:
         self._check_connection()
+        self._presence.keep_up()
         self._refuse_memory()
         self._use_idle_worker()
         try:
@@ -274,7 +278,7 @@ class DaskEngine:
         if isinstance(error, UnlikeError):
             different, address = error.args
             unlike, host = f"worker {address} cannot run trials: {different}", get_address_host(address)
-            if self._presence.hosts() - self._hosts.refused.keys() - {host}:
+            if self._presence.hosts - self._hosts.refused.keys() - {host}:
                 if host not in self._hosts.refused:
                     self.say(f"host {host} gets no trials: {unlike}; {self._otherwise}")
                 self._hosts.refuse(host, unlike)
@@ -288,7 +292,7 @@ class DaskEngine:
     def _host_at_fault(self, spec: TrialSpec, address: str, reason: str) -> str:
         """Return the host of a worker where a trial has failed, if it may not fail on another; else nothing."""
         host = get_address_host(address)
-        return host if self._hosts.failed(host, _trial(spec), reason, self._presence.hosts()) else ""
+        return host if self._hosts.failed(host, _trial(spec), reason, self._presence.hosts) else ""
 
     def _lost(self, removed: Removed) -> Failed | None:
         """Take a trial from the scheduler, which would repeat it on whichever host, if another than it may be at fault.
@@ -304,7 +308,7 @@ class DaskEngine:
 
     def _stranded(self) -> Failed | None:
         """Take back a trial that waits for hosts of which none is there any more."""
-        present = self._presence.hosts() if self._only else set()
+        present = self._presence.hosts if self._only else set()
         for key, hosts in self._only.items():
             if present and key not in self._where and not hosts & present:
                 return Failed(self._forget(key), CUT_OFF, "", lost=True, host=min(hosts))
@@ -334,11 +338,12 @@ class DaskEngine:
 
     def _look_for_workers(self) -> None:
         """Raise `SweepError` if no worker has been there for a minute and none is starting."""
+        self._presence.ask()
         workers, now = self.workers, time.monotonic()
         self._most_workers = max(workers, self._most_workers)
         if workers == self._most_workers:
             self._all_seen = now
-        if self._client.status != "running" or (workers and self._hosts.usable(self._presence.hosts())):
+        if self._client.status != "running" or (workers and self._hosts.usable(self._presence.hosts)):
             self._workers_seen = now  # or nobody could see one; when the connection is back, they have to come back too
         limit = WAIT_FOR_START if self._starting() else WAIT_FOR_WORKERS
         if now - self._workers_seen > limit:
@@ -366,13 +371,12 @@ class DaskEngine:
             self._in_vain.clear()
             self._messages.put(message["started"])
 
-    def _on_event(self, event: tuple[float, dict[str, Any]]) -> None:
-        when, about = event
-        if about.get("action") == "remove-worker":
-            address = about["worker"]
-            self._presence.remove(address, when)
+    def _on_change(self, event: tuple[float, dict[str, Any]]) -> None:
+        self._presence.change(event)
+        about = event[1]
+        if self._terms.sends_data and about.get("action") == "remove-worker":
             for key in {*about["processing-tasks"], *about["lost-computed-tasks"]}:
-                self._messages.put(Removed(key, address))
+                self._messages.put(Removed(key, about["worker"]))
 
     def _on_memory(self, event: tuple[float, dict[str, Any]]) -> None:
         address, size = event[1]["worker"], event[1]["rss"]

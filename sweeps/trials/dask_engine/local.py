@@ -82,17 +82,21 @@ def _main_left_alone() -> Iterator[None]:
 
 def _local_cluster(config: EngineConfig) -> LocalCluster:
     workers = _workers(config)
-    _allow_open_files(FILES + FILES_OF_A_WORKER * workers, workers)
+    allow_open_files(FILES + FILES_OF_A_WORKER * workers, workers)
     _check_system()
     try:
         return LocalCluster(
             n_workers=workers,
             threads_per_worker=1,
-            env={**dict.fromkeys(THREADS, str(config.threads)), "TF_CPP_MIN_LOG_LEVEL": "3"},
+            env={
+                **dict.fromkeys(THREADS, str(config.threads)),
+                **gpus.hidden_from_workers(),
+                "TF_CPP_MIN_LOG_LEVEL": "3",
+            },
             host="127.0.0.1",
             dashboard_address="127.0.0.1:0",  # with None it listens too, and two sweeps would want the same port
             memory_limit=config.memory or 0,
-            security=_security(),
+            security=security(*certificates.new()),
             silence_logs=logging.CRITICAL,  # the journal has a trial's error; its worker need not print it too
         )
     except Exception as error:  # a setting of the user's for Dask may raise any
@@ -104,9 +108,8 @@ def _local_cluster(config: EngineConfig) -> LocalCluster:
         raise
 
 
-def _security() -> Security:
-    """Let nobody in who lacks a certificate that only this process and its workers have."""
-    certificate, key = certificates.new()
+def security(certificate: str, key: str) -> Security:
+    """Let nobody in who lacks a certificate and its key, which only this process and its workers have."""
     parts = ("client", "scheduler", "worker")
     ours = {f"tls_{part}_cert": certificate for part in parts} | {f"tls_{part}_key": key for part in parts}
     return Security(require_encryption=True, tls_ca_file=certificate, **ours)
@@ -126,7 +129,7 @@ def _check_system() -> None:
         raise SweepError(f"{where}: {error.strerror}; make room for 1 MB there or set TMPDIR") from error
 
 
-def _allow_open_files(needed: int, workers: int) -> None:
+def allow_open_files(needed: int, workers: int) -> None:
     """Raise this process's limit of open files as far as it may be; with too few Dask waits for ever."""
     soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
     if soft < needed <= hard or (soft < needed and hard == resource.RLIM_INFINITY):

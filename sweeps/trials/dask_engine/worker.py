@@ -17,7 +17,7 @@ from sweeps import runtime
 from sweeps.errors import HostFailedError, TrialFailedError, reason_of, traceback_of
 from sweeps.trials import gpus, steps
 from sweeps.trials.identity import difference, identity
-from sweeps.trials.native_logs import without_native_logs
+from sweeps.trials.native_logs import drop_native_logs, without_native_logs
 from sweeps.trials.spec import EpochReport, TrialSpec
 
 # TensorFlow and the libraries below it read these when they are first used.
@@ -46,6 +46,7 @@ class Wanted(NamedTuple):
 def dask_setup(worker: Any) -> None:
     """Set up an embedded worker; Dask calls this in each, as each preloads this module."""
     runtime.prepare()
+    drop_native_logs()
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C is for the driver to handle
     # A worker that is terminated dies at once and is then replaced; one that leaves in order is not.
     signal.signal(signal.SIGTERM, signal.SIG_DFL)

@@ -366,3 +366,27 @@ def test_a_fixed_entry_of_a_dataset_is_the_setting_itself(composed: Callable[...
 )
 def test_a_setting_that_cannot_be_searched_is_named(argument: str, message: str) -> None:
     assert mistake("data=imdb", argument).startswith(message)
+
+
+@pytest.mark.parametrize(
+    ("line", "message"),
+    [
+        ("engine=slurm engine.workers=2", "engine.workers=2: engine=slurm does not take it"),
+        ("engine=slurm engine.min=9", "engine.min=9: must be at most engine.max=8"),
+        ("engine=slurm engine.memory=null", "engine.memory=null: engine=slurm asks for memory"),
+        ("engine=slurm engine.walltime=4h", "engine.walltime=4h: must be a time of SLURM's"),
+        ("engine=slurm engine.partition=a;b", "engine.partition=a;b: must be a name"),
+        ("engine=slurm engine.gpus=2", "engine.gpus=2: must be at least 0 and at most 1"),
+        ("engine=kubernetes", "engine.image=null: must be the image that workers run"),
+        ("engine=kubernetes engine.image=x engine.account=y", "engine.account=y: engine=kubernetes does not take it"),
+        ("engine.max=4", "engine.max=4: engine=local does not take it"),
+    ],
+)
+def test_a_key_of_an_engine_out_of_place_or_range_is_named(line: str, message: str) -> None:
+    assert mistake(*line.split()).startswith(message)
+
+
+def test_times_of_slurm_are_taken_as_they_are_written(composed: Callable[..., Job]) -> None:
+    for time in ("04:00:00", "1-12:00:00", "30"):
+        assert composed("engine=slurm", f"engine.walltime={time}").config.engine.walltime == time
+    assert composed("engine=slurm").config.engine.walltime == "04:00:00"

@@ -167,3 +167,13 @@ def test_each_of_several_networks_is_trusted_by_itself(composed: Callable[..., J
     stored.refuse_changes_of_a_trial(arguments)
     config = trust.recorded_config(yaml, trust.named(arguments), "run x")
     assert config.networks["lstm"].build == "evil.build"
+
+
+@pytest.mark.parametrize("engine", [("engine=slurm",), ("engine=kubernetes", "engine.image=x")])
+def test_nobodys_jobs_are_submitted_because_a_record_says_so(
+    engine: tuple[str, ...], composed: Callable[..., Job]
+) -> None:
+    yaml = composed("model=lstm", "data=imdb", *engine).yaml
+    assert trust.recorded_config(yaml, {}, "sweep x").engine.max == 8  # which a repetition here does not use
+    with pytest.raises(ConfigError, match=rf"^{engine[0]}: recorded by sweep x, .*; add engine\.workers=N to train on"):
+        trust.recorded_config(yaml, {}, "sweep x", with_scheduler=True)
