@@ -18,6 +18,7 @@ from conf.schema import ConfigError, Values
 from sweeps import environment, metrics
 from sweeps.errors import SweepError
 from sweeps.journal import (
+    HOST,
     INTERRUPTED,
     EpochEnded,
     Event,
@@ -363,8 +364,9 @@ class Search:
         spec = failed.spec
         reason, lines = secrets.hidden(failed.reason), secrets.hidden(failed.traceback)
         self._on_worker.pop(spec.trial, None)
-        if failed.lost and self.record.trials[spec.trial].lost < self.plan.config.retries:
+        if failed.host or (failed.lost and self.record.trials[spec.trial].lost < self.plan.config.retries):
             del self._out[spec.trial]
+            reason = f"{HOST}{failed.host}: {reason}" if failed.host else reason
             self._to_repeat.append((spec._replace(attempt=spec.attempt + 1, checkpoint=None), reason))
             return
         self._failures += 1
@@ -377,7 +379,7 @@ class Search:
         if isinstance(message, Finished):
             self._journal.check_is_there()
             self._emit_references(task.trained(message.result, self.record))
-        elif not (message.lost and task.try_again(self.plan.config.retries)):
+        elif not (message.host or (message.lost and task.try_again(self.plan.config.retries))):
             self._emit_references(task.failed(message.reason, self.record))
 
     def _emit_references(self, ended: Iterator[ReferenceEnded]) -> None:

@@ -67,7 +67,7 @@ def workers(
         if config.name in IN_WORDS
         else "starting the workers"
     )
-    with Waiting(console, start) as waiting, _opened(config, plans, meanwhile) as engine:
+    with Waiting(console, start) as waiting, _opened(config, plans, console, meanwhile) as engine:
         waiting.end()
         yield engine
 
@@ -80,7 +80,9 @@ def _opening() -> ModuleType:
 
 
 @contextmanager
-def _opened(config: Engine, plans: Sequence[Plan], meanwhile: Callable[[], object]) -> Iterator[DaskEngine]:
+def _opened(
+    config: Engine, plans: Sequence[Plan], console: Console, meanwhile: Callable[[], object]
+) -> Iterator[DaskEngine]:
     opening = _opening()
     gpus.forget()
     if config.name != "local":
@@ -88,6 +90,7 @@ def _opened(config: Engine, plans: Sequence[Plan], meanwhile: Callable[[], objec
     functions = tuple(dict.fromkeys(name for plan in plans for name in plan.trial_functions))
     with ExitStack() as opened:
         engine = opened.enter_context(opening.open_engine(config, functions))
+        engine.say = partial(console.print, soft_wrap=True, style="red")
         engine.warm_up(PREPARE)
         meanwhile()
         if gpus.gpus().ids:
@@ -390,6 +393,8 @@ class Session:
         )
         if unused:
             self.console.print(unused, soft_wrap=True)
+        if engine.hosts:
+            self.console.print(f"hosts: {engine.hosts}", soft_wrap=True)
         for plan in plans:
             for note in plan.audit.notes if plan.audit else ():
                 self.console.print(f"{plan.dataset}: {note}", soft_wrap=True)
