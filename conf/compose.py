@@ -6,6 +6,7 @@ behind.
 
 from __future__ import annotations
 
+import glob
 import io
 import itertools
 import os
@@ -319,12 +320,16 @@ def explain(error: Exception) -> str:
     if isinstance(error, MissingConfigException) and "/" in str(error.missing_cfg_file):
         group, _, option = str(error.missing_cfg_file).rpartition("/")
         options = error.options or _options(group)
-        return f"{group}={option}: no such option; allowed: {', '.join(options)}{did_you_mean(option, options)}"
+        files = glob.glob("*.*") if group == "data" else []
+        allowed = ", ".join(options) + (", and the path of a table" if group == "data" else "")
+        return f"{group}={option}: no such option; allowed: {allowed}{did_you_mean(option, [*options, *files])}"
     if isinstance(error, OverrideParseException):
         argument = error.override.lstrip("+")
         return f"{argument}: not of the form key=value; {arguments.remedy(argument) or first_line}"
     if isinstance(cause, MissingMandatoryValue):
-        return f"{cause.full_key}: has no value"
+        dataset = re.match(r"datasets\.(\w+)\.", cause.full_key or "")
+        remedy = f"; if an experiment has settings of {dataset[1]}, give data={dataset[1]} too" if dataset else ""
+        return f"{cause.full_key}: has no value{remedy}"
     if isinstance(cause, ConfigAttributeError | ConfigKeyError):
         override = re.search(r"use \+(\S.*)", str(error))  # Hydra repeats it in its advice to append
         value = f", given {override[1].lstrip('+')}" if override else ""

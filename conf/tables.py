@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import glob
 import hashlib
 import os
 import re
@@ -9,7 +10,7 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from conf.arguments import quoted
-from conf.schema import ConfigError
+from conf.schema import ConfigError, did_you_mean
 
 COLUMNS = re.compile(r"^(datasets\.[^.=]+\.text)=(?!\{)")
 
@@ -22,7 +23,7 @@ def expanded(overrides: Sequence[str], options: Sequence[str]) -> list[str]:
     lines: list[str] = []
     for override in overrides:
         key, _, value = override.partition("=")
-        values = [each.strip().strip("'\"") for each in value.removeprefix("[").removesuffix("]").split(",")]
+        values = _listed(value)
         paths = [each for each in values if _is_path(each, options)]
         if key == "data" and paths:
             named = [each for each in values if each not in paths]
@@ -30,6 +31,24 @@ def expanded(overrides: Sequence[str], options: Sequence[str]) -> list[str]:
         else:
             lines.append(_with_columns(override))
     return lines
+
+
+def refuse_missing(arguments: Sequence[str]) -> None:
+    """Raise `ConfigError`, in the words of the command line, for a path on this machine at which there is nothing."""
+    values = [each for argument in arguments if argument.startswith("data=") for each in _listed(argument[5:])]
+    for path in (value for value in values if _is_path(value, ()) and "://" not in value):
+        place = Path(absolute(path))
+        if os.path.lexists(place) or glob.glob(str(place), recursive=True):
+            continue
+        if glob.has_magic(path):
+            raise ConfigError(f"data={path}: no file matches")
+        near = did_you_mean(place.name, glob.glob("*", root_dir=place.parent))
+        raise ConfigError(f"data={path}: no such file or folder{near}")
+
+
+def _listed(value: str) -> list[str]:
+    """Return the values of `data=`: one, or those between brackets or commas."""
+    return [each.strip().strip("'\"") for each in value.removeprefix("[").removesuffix("]").split(",")]
 
 
 def absolute(path: str) -> str:

@@ -29,8 +29,13 @@ OPTIONS = {
     "reproduce": ("tracking.uri", "engine.threads", "engine.memory", "engine.workers"),
 }
 CONFIGURED = ("sweep", "data")
-# Of keys that are not of the configuration.
-VALUES = {"format": ("table", "json", "csv", "parquet"), "open": ("true", "false")}
+# Of keys that are not of the configuration, each behind its command.
+VALUES = {
+    **dict.fromkeys(("list.format", "predict.format"), ("table", "json")),
+    "export.format": ("csv", "parquet"),
+    "ui.open": ("true", "false"),
+    "confirm.order": ("true", "false", "each"),
+}
 FLAGS = ("--help", "--cfg", "-m")
 
 CORE = """
@@ -50,12 +55,15 @@ _text_sweeps_files() {
     done
 }
 _text_sweeps_values() {
-    case $1 in
+    case $1.$2 in
+OF_A_COMMAND
+    esac
+    case $2 in
 VALUES
-        data) printf '%s\\n' DATASETS; _text_sweeps_files "$2" ;;
+        data) printf '%s\\n' DATASETS; _text_sweeps_files "$3" ;;
         resume) _text_sweeps_sweeps ;;
         sweep) _text_sweeps_sweeps | sed 's,^outputs/,,' ;;
-        file|directory|*.archive|*.words|*.files) _text_sweeps_files "$2" ;;
+        file|directory|*.archive|*.words|*.files) _text_sweeps_files "$3" ;;
     esac
 }
 # Prints what may stand in the place of the word $2 in a line of the command $1.
@@ -67,7 +75,9 @@ _text_sweeps_candidates() {
             rest=${value##*[[,]}
             start=${value%"$rest"}
             [ "$1.$key" != predict.model ] || return 0  # those of a registry, which could take seconds to answer
-            _text_sweeps_values "$key" "$rest" | while IFS= read -r each; do printf '%s\\n' "$key=$start$each"; done ;;
+            _text_sweeps_values "$1" "$key" "$rest" | while IFS= read -r each; do
+                printf '%s\\n' "$key=$start$each"
+            done ;;
         *)
             [ "$1" != sync ] || _text_sweeps_sweeps
             _text_sweeps_keys "$1" | while IFS= read -r each; do
@@ -114,6 +124,7 @@ _text_sweeps() {
     compadd -a whole
 }
 compdef _text_sweeps text-sweeps
+alias text-sweeps='noglob text-sweeps'  # otherwise zsh looks for files in model=[bag,cnn]
 """
 
 
@@ -137,7 +148,9 @@ def script(shell: str) -> str:
     configured = [*(f"{key}=" for key in _configured()), *FLAGS]
     lines = [_case("''", list(COMMANDS)), _case("|".join(CONFIGURED), configured), *named]
     values = [_case(key, options) for key, options in _values()]
+    of_a_command = [_case(key, options) for key, options in VALUES.items()]
     core = CORE.replace("KEYS", "\n".join(lines)).replace("VALUES", "\n".join(values))
+    core = core.replace("OF_A_COMMAND", "\n".join(of_a_command))
     return core.replace("DATASETS", " ".join(keys.options("data"))) + {"bash": BASH, "zsh": ZSH}[shell]
 
 
@@ -159,8 +172,11 @@ def _configured() -> Iterator[str]:
 
 def _values() -> Iterator[tuple[str, Sequence[str]]]:
     """Yield the keys of which a few values are known, as patterns, and these values."""
-    yield from VALUES.items()
     yield from ((group, list(keys.options(group))) for group in keys.CHOICES if group != "data")
     for key in keys.all_keys():
         if " | " in key.values:
             yield key.name.replace("<name>", "*"), key.values.split(" | ")
+
+
+if __name__ == "__main__":
+    main()

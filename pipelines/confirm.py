@@ -21,19 +21,20 @@ import json
 import sys
 from collections.abc import Sequence
 from pathlib import Path
-
-from rich.console import Console
+from typing import TYPE_CHECKING
 
 from conf.schema import ConfigError
 from pipelines.command import execute, read_options, show_help, whole_number
-from pipelines.data import serving
 from sweeps import invocation
 from sweeps.finalists import EACH, Order
 from sweeps.session import trust
-from sweeps.session.confirm import Request, confirm
 from sweeps.session.outputs import COMMAND
-from sweeps.session.session import Session
 from sweeps.tracking import store
+
+if TYPE_CHECKING:
+    from rich.console import Console
+
+    from sweeps.session.confirm import Request
 
 ORDERS: dict[str, Order] = {"true": True, "false": False, EACH: EACH}
 OPTIONS = ("sweep", "top", "seeds", "order", "resume", "tracking.uri", "engine.workers")
@@ -45,6 +46,10 @@ def main() -> None:
 
 def run(request: Request, console: Console) -> bool:
     """Run a confirmation; returns whether every trial completed."""
+    from pipelines.data import serving
+    from sweeps.session.confirm import confirm
+    from sweeps.session.session import Session
+
     session = Session(console, serving.of)
     records = confirm(request, session)
     session.check_logged()
@@ -66,6 +71,8 @@ def read_arguments(arguments: Sequence[str]) -> Request:
     order = ORDERS.get(options.get("order", "true"))
     if order is None:
         raise ConfigError(f"order={options['order']}: allowed: {', '.join(ORDERS)}")
+    from sweeps.session.confirm import Request
+
     return Request(
         sweep=options["sweep"],
         top=EACH if options.get("top") == EACH else whole_number(options, "top", 1, 3),

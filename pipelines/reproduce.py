@@ -13,15 +13,13 @@ that it names is called only if it is one of this project, or named here too. Ex
 from __future__ import annotations
 
 import sys
+from typing import TYPE_CHECKING
 
-from rich.console import Console
-
-from conf import stored
-from conf.compose import compose
 from conf.schema import ConfigError
 from pipelines.command import execute, show_help
-from sweeps.session import reproduce as repetition
-from sweeps.session import trust
+
+if TYPE_CHECKING:
+    from rich.console import Console
 
 
 def main() -> None:
@@ -31,6 +29,11 @@ def main() -> None:
 def reproduce(console: Console) -> bool:
     """Repeat the trial that the command line names."""
     show_help(sys.argv[1:], __doc__)
+    from conf import stored
+    from conf.compose import compose
+    from sweeps.session import reproduce as repetition
+    from sweeps.session import trust
+
     runs = [argument for argument in sys.argv[1:] if "=" not in argument]
     if len(runs) != 1:
         raise ConfigError(f"{' '.join(runs) or 'no run'}: one run's id is needed, as MLflow shows it")

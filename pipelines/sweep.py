@@ -20,7 +20,7 @@ from sweeps import invocation
 if TYPE_CHECKING:
     from rich.console import Console
 
-    from conf.schema import Job
+    from conf.schema import Config, Job
     from sweeps.journal import SweepRecord
 
 
@@ -33,9 +33,11 @@ def sweep(console: Console) -> bool:
     if asks_for_help(sys.argv[1:]):
         print(keys.text(sys.argv[1:], invocation.command("sweep")))
         return True
+    from conf import tables
     from conf.compose import compose
 
     jobs = compose()
+    tables.refuse_missing(sys.argv[1:])
     if len(jobs) == 1 and jobs[0].config.reproduce is not None:
         return _reproduce(jobs[0], console)
     return all(record.ended and record.ended.status == "completed" for record in run(jobs, console))
@@ -46,16 +48,22 @@ def run(jobs: Sequence[Job], console: Console) -> list[SweepRecord]:
 
     Raises `SweepError` at the end if not everything is in the store.
     """
-    from pipelines.data import serving
     from sweeps.session import checks
+
+    spaces = [checks.check(job.config) for job in jobs]
+    lines = [_announcement(job.config, number, len(jobs)) for number, job in enumerate(jobs, start=1)]
+    for line in lines[:1]:  # before what takes seconds to be imported
+        console.print(line, soft_wrap=True)
+    from pipelines.data import serving
     from sweeps.session.confirm import Request, confirm
     from sweeps.session.session import Session
 
     session = Session(console, serving.of)
-    spaces = [checks.check(job.config) for job in jobs]
     records = []
     with _page(jobs, console):
-        for job, space_of in zip(jobs, spaces, strict=True):
+        for job, space_of, line in zip(jobs, spaces, lines, strict=True):
+            if job is not jobs[0]:
+                console.print(line, soft_wrap=True)
             if job.config.dry_run:
                 session.dry_run(job, space_of)
             else:
@@ -69,6 +77,15 @@ def run(jobs: Sequence[Job], console: Console) -> list[SweepRecord]:
         console.print(tables.overview(searched))
     session.check_logged()
     return records
+
+
+def _announcement(config: Config, number: int, jobs: int) -> str:
+    """Say in a line what a job is about to do."""
+    job = f"job {number} of {jobs}, " if jobs > 1 else ""
+    does = "dry run of" if config.dry_run else f"resuming {config.resume}," if config.resume else "searching"
+    each = " each" if len(config.datasets) > 1 else ""
+    trials = f"{config.trials} trial{'s' if config.trials > 1 else ''}{each}"
+    return f"{job}{does} {config.model.name} on {' and '.join(config.datasets)}: {trials}, by {config.objective}"
 
 
 @contextmanager

@@ -14,23 +14,22 @@ from __future__ import annotations
 import sys
 from collections.abc import Sequence
 from pathlib import Path
-from typing import NamedTuple
-
-from rich.console import Console
+from typing import TYPE_CHECKING, NamedTuple
 
 from conf import stored
 from conf.schema import ConfigError, did_you_mean
 from pipelines.command import execute, show_help
-from pipelines.data.serving import of
 from sweeps import journal
 from sweeps.errors import SweepError
 from sweeps.journal import SweepRecord
-from sweeps.session import extras, outputs
-from sweeps.session.plans import recorded_plan
-from sweeps.session.session import Session
-from sweeps.terminal.sentences import progress_so_far
+from sweeps.session import outputs
 from sweeps.terminal.waiting import Waiting
 from sweeps.tracking import store
+
+if TYPE_CHECKING:
+    from rich.console import Console
+
+    from conf.schema import Config
 
 OPTION = "tracking.uri="
 
@@ -97,6 +96,8 @@ def sync(directory: Path, uri: str | None, console: Console, *, serving: Sequenc
     outputs.refuse_copy(directory)
     with journal.locked(directory):
         from sweeps.report import write as report
+        from sweeps.session import extras
+        from sweeps.terminal.sentences import progress_so_far
         from sweeps.tracking.tracker import Tracker
 
         pasts = {path.parent: journal.read(path.parent) for path in sorted(directory.glob(f"*/{journal.FILE}"))}
@@ -118,14 +119,22 @@ def sync(directory: Path, uri: str | None, console: Console, *, serving: Sequenc
             if record.ended is not None:
                 report.ensure_written(record)
         if complete:
-            session = Session(console, of)
-            registered = [session.register(uri, recorded_plan(config, record), record) for record in records]
-            complete = all(registered)
+            complete = _register(records, config, uri, console)
     progress = f"{directory}: {', '.join(progress_so_far(record) for record in records)}"
     outcome = "all of it is in" if complete else "not all of it could be logged to"
     message = f"{progress}; {outcome} {store.without_password(uri)}"
     console.print(message, soft_wrap=True, style="" if complete else "red")
     return complete
+
+
+def _register(records: Sequence[SweepRecord], config: Config, uri: str, console: Console) -> bool:
+    from pipelines.data import serving
+    from sweeps.session.plans import recorded_plan
+    from sweeps.session.session import Session
+
+    session = Session(console, serving.of)
+    registered = [session.register(uri, recorded_plan(config, record), record) for record in records]
+    return all(registered)
 
 
 if __name__ == "__main__":

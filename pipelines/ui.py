@@ -15,16 +15,17 @@ import signal
 import sys
 import webbrowser
 from collections.abc import Sequence
-from typing import NamedTuple, NoReturn
-
-from rich.console import Console
+from typing import TYPE_CHECKING, NamedTuple, NoReturn
 
 from conf.schema import ConfigError
 from pipelines.command import SIGNALS, execute, read_options, show_help
-from sweeps.live.feed import Feed
-from sweeps.live.server import Server
 from sweeps.session import outputs
-from sweeps.tracking import server, store
+from sweeps.tracking import store
+
+if TYPE_CHECKING:
+    from rich.console import Console
+
+    from sweeps.live.server import Server
 
 KEYS = ("tracking.uri", "port", "open")
 
@@ -73,9 +74,11 @@ def show(options: Options, console: Console) -> bool:
 
 
 def _serve(options: Options, console: Console) -> NoReturn:
+    from sweeps.tracking import server
+
     server.check(options.uri, options.port)
     # Its thread begins only when MLflow's process has begun: a process with one thread is forked safely.
-    page = Server(Feed(outputs.all_directories))
+    page = _live_page()
     with server.serving(options.uri, options.port) as when_it_answers, page.started():
         _print_live_page(page, console)
         console.print(f"starting MLflow on {store.without_password(options.uri)} …", soft_wrap=True)
@@ -84,10 +87,17 @@ def _serve(options: Options, console: Console) -> NoReturn:
 
 
 def _serve_live_page(console: Console) -> NoReturn:
-    page = Server(Feed(outputs.all_directories))
+    page = _live_page()
     with page.started():
         _print_live_page(page, console)
         _wait(console)
+
+
+def _live_page() -> Server:
+    from sweeps.live.feed import Feed
+    from sweeps.live.server import Server
+
+    return Server(Feed(outputs.all_directories))
 
 
 def _print_live_page(page: Server, console: Console) -> None:
@@ -102,6 +112,8 @@ def _wait(console: Console) -> NoReturn:
 
 
 def _open(address: str, options: Options, console: Console) -> None:
+    from sweeps.tracking import server
+
     link = f"{store.server(address)}/{server.newest_comparison(address)}"
     console.print("compare the trials of the newest sweep:")
     console.print(f"  {link}", soft_wrap=True)

@@ -18,10 +18,10 @@ from pathlib import Path
 
 HERE = Path(__file__).resolve().parent
 PYTHONS = (3, 11), (3, 14)  # the first one that is supported, and the first one that is not
-# Gigabytes on the disk, and those of them that are fetched. Measured is the first number; the others are estimates.
-SIZES = {"cpu": (2.1, 0.6), "cuda": (7.0, 3.2)}
+# Gigabytes on the disk, which were measured, and an estimate of those of them that are fetched.
+SIZES = {"cpu": (2.1, 0.6), "cuda": (7.2, 3.2)}
 DEV = 0.3
-WORDS = {"cpu": "TensorFlow for processors, as no NVIDIA GPU is here", "cuda": "TensorFlow with CUDA for NVIDIA's GPUs"}
+WORDS = {"cpu": "TensorFlow for processors alone", "cuda": "TensorFlow with CUDA for NVIDIA's GPUs"}
 SPEED = 10  # MB a second that are fetched and unpacked, on two cores
 LINES = 30  # seconds between two lines where no line can be drawn again
 

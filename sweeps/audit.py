@@ -41,6 +41,7 @@ class Audit:
     wordless: int = 0  # train documents without a token
     groups: int = 0  # different groups, 0 where none are known
     scripts: Mapping[str, float] = field(default_factory=dict)  # e.g. HANGUL -> share of the letters
+    texts: str = ""  # digest of texts, labels and split, however texts are encoded; empty in older journals
     notes: tuple[str, ...] = ()  # what was guessed or left out when the data were read
 
     @property

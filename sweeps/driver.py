@@ -18,6 +18,7 @@ from conf.schema import ConfigError, Values
 from sweeps import environment, metrics
 from sweeps.errors import SweepError
 from sweeps.journal import (
+    HOST,
     INTERRUPTED,
     EpochEnded,
     Event,
@@ -32,7 +33,7 @@ from sweeps.journal import (
     TrialStarted,
 )
 from sweeps.journal.clock import CLOCK
-from sweeps.journal.endings import EXHAUSTED, IN_WORDS, MAX_FAILURES, MINUTES, TARGET
+from sweeps.journal.endings import EXHAUSTED, MAX_FAILURES, MINUTES, STOPPING, TARGET
 from sweeps.plan import Plan
 from sweeps.references import References
 from sweeps.search.ask_tell import AskTell
@@ -217,8 +218,8 @@ class Search:
     def enforce_limits(self, engine: Engine, left: float) -> None:
         """End trials that take too long, and all of them when the time is up or the target is reached."""
         reason = MINUTES if left <= 0 else self._reason_to_end()
-        if reason in IN_WORDS and not self._stopped_trials:
-            engine.stop(self.plan.sweep, IN_WORDS[reason])
+        if reason in STOPPING and not self._stopped_trials:
+            engine.stop(self.plan.sweep, STOPPING[reason])
             self._stopped_trials = True
         limit = self.plan.config.trial_minutes
         if limit is None:
@@ -363,8 +364,9 @@ class Search:
         spec = failed.spec
         reason, lines = secrets.hidden(failed.reason), secrets.hidden(failed.traceback)
         self._on_worker.pop(spec.trial, None)
-        if failed.lost and self.record.trials[spec.trial].lost < self.plan.config.retries:
+        if failed.host or (failed.lost and self.record.trials[spec.trial].lost < self.plan.config.retries):
             del self._out[spec.trial]
+            reason = f"{HOST}{failed.host}: {reason}" if failed.host else reason
             self._to_repeat.append((spec._replace(attempt=spec.attempt + 1, checkpoint=None), reason))
             return
         self._failures += 1
@@ -377,7 +379,7 @@ class Search:
         if isinstance(message, Finished):
             self._journal.check_is_there()
             self._emit_references(task.trained(message.result, self.record))
-        elif not (message.lost and task.try_again(self.plan.config.retries)):
+        elif not (message.host or (message.lost and task.try_again(self.plan.config.retries))):
             self._emit_references(task.failed(message.reason, self.record))
 
     def _emit_references(self, ended: Iterator[ReferenceEnded]) -> None:

@@ -27,6 +27,10 @@ class TrialFailedError(Exception):
     """The trial itself is at fault and would fail again; the message is the trial's `reason`."""
 
 
+class HostFailedError(TrialFailedError):
+    """The trial failed, and might not on another host: for want of memory there, or of the driver's data."""
+
+
 def reason_of(error: BaseException) -> str:
     """Return one line that names an error's type and its cause, also where Keras or another error wraps it."""
     innermost = error

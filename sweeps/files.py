@@ -8,10 +8,10 @@ import os
 import secrets
 from collections.abc import Callable, Iterable
 from pathlib import Path
-from typing import IO, Any
+from typing import IO, TYPE_CHECKING, Any
 
-import numpy as np
-from numpy.typing import NDArray
+if TYPE_CHECKING:
+    from numpy.typing import NDArray
 
 DIGEST_LENGTH = 16  # hexadecimal digits
 BLOCK = 2**24  # bytes of a mapped file that are in memory at once
@@ -63,6 +63,8 @@ def sync_directory(path: Path) -> None:
 
 def digest_of_arrays(arrays: Iterable[NDArray[Any]]) -> str:
     """Identify the content of arrays, independently of where and by which NumPy they were written."""
+    import numpy as np
+
     digest = hashlib.sha256()
     for array in arrays:
         digest.update(f"{array.dtype.str}{array.shape}".encode())
@@ -79,6 +81,8 @@ def release(array: NDArray[Any]) -> None:
 
     Otherwise a file counts as memory of every process that has read it, and a limit of a worker's memory would end it.
     """
+    import numpy as np
+
     base: object = array
     while isinstance(base, np.ndarray):
         base = base.base

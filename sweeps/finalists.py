@@ -13,13 +13,11 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import replace
 from typing import Literal
 
-import numpy as np
-
 from conf import stored
 from conf.schema import NETWORK, Config, Value
 from sweeps.errors import SweepError
 from sweeps.journal import SweepRecord, TrialRecord
-from sweeps.plan import Confirmation, Retraining
+from sweeps.plan import Confirmation, Retraining, trial_seed
 from sweeps.search.ask_tell import Proposal
 
 EACH: Literal["each"] = "each"  # the best of each of several networks
@@ -64,7 +62,7 @@ def fresh_seeds(record: SweepRecord) -> Iterator[int]:
     """Yield seeds derived from the sweep's seed, none twice and none that the sweep used."""
     used = {trial.seed for trial in record.trials.values()}
     for number in itertools.count():
-        seed = int(np.random.SeedSequence([record.started.seed, STREAM, number]).generate_state(1)[0]) % 2**31
+        seed = trial_seed(record.started.seed, STREAM, number)
         if seed not in used:
             used.add(seed)
             yield seed

@@ -19,6 +19,11 @@ def command(name: str) -> str:
     return f"{_shown(sys.executable, 'python')} -m pipelines.{name}"
 
 
+def resume(directory: Path, *, confirms: bool) -> str:
+    """Return the command that goes on with the sweeps of a directory, or with the confirmations."""
+    return f"{command('confirm' if confirms else 'sweep')} {shlex.quote(f'resume={directory}')}"
+
+
 def _shown(program: str, name: str) -> str:
     """Return a program's name if the shell finds it by that, else its path, relative where it lies below."""
     found = shutil.which(name)

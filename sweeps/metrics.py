@@ -4,15 +4,17 @@ A metric's full name is `<part>/<name>`, e.g. `val/accuracy`; the parts of the d
 metrics of `train` and `val` have a value for each epoch (a curve), those of `test` one value, after the chosen epoch.
 Beside these, `calibrated/loss` and `calibrated/calibration_error` are those of the test when the probabilities are
 scaled by `calibrated/temperature`, which validation chose.
+
+Every command reads this table; NumPy is imported only where something is computed.
 """
 
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Sequence
-from typing import Any, NamedTuple
+from typing import TYPE_CHECKING, Any, NamedTuple
 
-import numpy as np
-from numpy.typing import NDArray
+if TYPE_CHECKING:
+    from numpy.typing import NDArray
 
 
 class Answers(NamedTuple):
@@ -25,10 +27,14 @@ class Answers(NamedTuple):
     @classmethod
     def of(cls, cells: Sequence[Sequence[int]]) -> Answers:
         """Return the answers of cells (label, answer, count), as a journal has them."""
+        import numpy as np
+
         return cls(*np.asarray(cells, dtype=np.int64).reshape(-1, 3).T)
 
     def cells(self) -> list[list[int]]:
         """Return a (label, answer, count) for each cell, as a journal has them."""
+        import numpy as np
+
         cells: list[list[int]] = np.stack(self, axis=1).tolist()
         return cells
 
@@ -50,13 +56,13 @@ def _accuracy(answers: Answers) -> float:
 
 def _macro_f1(answers: Answers) -> float:
     right, true, answered = _of_labels(answers)
-    return float(np.mean(2 * right / (true + answered)))
+    return float((2 * right / (true + answered)).mean())
 
 
 def _balanced_accuracy(answers: Answers) -> float:
     right, true, _ = _of_labels(answers)
     present = true > 0  # a class without a true example has no recall
-    return float(np.mean(right[present] / true[present]))
+    return float((right[present] / true[present]).mean())
 
 
 def _of_labels(answers: Answers) -> tuple[NDArray[Any], NDArray[Any], NDArray[Any]]:
@@ -64,6 +70,8 @@ def _of_labels(answers: Answers) -> tuple[NDArray[Any], NDArray[Any], NDArray[An
 
     Computed here, because scikit-learn takes a second to be imported, on each worker: its results to the last bit.
     """
+    import numpy as np
+
     labels, places = np.unique(np.concatenate([answers.labels, answers.predicted]), return_inverse=True)
     true, answered = np.split(places, 2)
     right = np.where(true == answered, answers.counts, 0)

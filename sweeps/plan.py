@@ -10,8 +10,6 @@ from pathlib import Path
 from types import MappingProxyType
 from typing import Any, NamedTuple
 
-import numpy as np
-
 from conf.schema import RESUMABLE, Config, Data, Value, Values
 from sweeps.audit import Audit
 from sweeps.search.space import Space
@@ -173,6 +171,8 @@ def as_final(spec: TrialSpec, *, objective: str, seed: int, origin: int, shuffle
     )
 
 
-def trial_seed(sweep_seed: int, trial: int) -> int:
+def trial_seed(sweep_seed: int, *place: int) -> int:
     """Derive a trial's own seed, independent of what ran before it and of where it runs."""
-    return int(np.random.SeedSequence([sweep_seed, trial]).generate_state(1)[0]) % 2**31
+    import numpy as np
+
+    return int(np.random.SeedSequence([sweep_seed, *place]).generate_state(1)[0]) % 2**31

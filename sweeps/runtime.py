@@ -25,6 +25,8 @@ MLFLOW_SETTINGS = {
     "MLFLOW_HTTP_REQUEST_TIMEOUT": "20",
     "PGCONNECT_TIMEOUT": "10",  # seconds; without it PostgreSQL's library waits for minutes
 }
+# TensorFlow would take a GPU's whole memory with the first text that a network answers (142 of 143 GB of an H200).
+GPU_SETTINGS = {"TF_FORCE_GPU_ALLOW_GROWTH": "true"}
 # Keras and TensorFlow read these when they are imported, and then train another network, on other numbers or less long.
 # The second is a setting of the user's own file, too, and needs a package that TensorFlow has no use for.
 KERAS_SETTINGS = {"KERAS_BACKEND": "tensorflow", "KERAS_NNX_ENABLED": "false"}
@@ -38,7 +40,7 @@ COLLECT_AFTER = 10_000
 
 @cache
 def prepare() -> None:
-    """Configure this process, once; a variable of MLflow's that is set in the environment keeps its value.
+    """Configure this process, once; a variable of MLflow's or for GPUs that is set already keeps its value.
 
     TensorFlow, Keras and MLflow are 400,000 objects that live as long as the process. Python's garbage collector would
     go through them again and again while they are imported, and once more at exit: a third of a short command
@@ -46,7 +48,7 @@ def prepare() -> None:
     """
     gc.set_threshold(COLLECT_AFTER)
     atexit.register(gc.freeze)
-    for name, value in MLFLOW_SETTINGS.items():
+    for name, value in (MLFLOW_SETTINGS | GPU_SETTINGS).items():
         os.environ.setdefault(name, value)
     os.environ.update(KERAS_SETTINGS)
     for name in NOT_FOR_US:

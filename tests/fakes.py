@@ -60,7 +60,11 @@ def learn(spec: TrialSpec, on_epoch: OnEpoch) -> TrialResult:
 
 
 class WorkerDiedError(Exception):
-    """Raised by a fake trial to say that its worker is gone."""
+    """Raised by a fake trial to say that its worker is gone, and which host may be at fault."""
+
+    def __init__(self, reason: str = "worker died", host: str = "") -> None:
+        super().__init__(reason)
+        self.host = host
 
 
 class FakeEngine:
@@ -120,7 +124,7 @@ class FakeEngine:
         except TrialFailedError as error:
             self._messages.append(Failed(spec, str(error), "Traceback …", lost=False))
         except WorkerDiedError as error:
-            self._messages.append(Failed(spec, str(error) or "worker died", "", lost=True))
+            self._messages.append(Failed(spec, str(error), "", lost=True, host=error.host))
 
 
 class Recorder:

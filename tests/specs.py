@@ -80,6 +80,11 @@ def environment(spec: TrialSpec, on_epoch: OnEpoch) -> dict[str, str]:
     return dict(os.environ) | process
 
 
+def streams(spec: TrialSpec, on_epoch: OnEpoch) -> tuple[str, int]:
+    """Where the worker's standard error leads for native code, and the descriptor of Python's own."""
+    return os.readlink("/proc/self/fd/2"), sys.stderr.fileno()
+
+
 def loading(spec: TrialSpec, on_epoch: OnEpoch) -> tuple[int, str, list[int], str]:
     """The worker's process, and the digest, the test labels and the cache of the data that it loads."""
     time.sleep(0.5)  # so that no worker gets two

@@ -75,16 +75,17 @@ def save_model(arguments: Sequence[str], console: Console) -> dict[str, Any]:
     if checkpoint is None:
         raise SweepError(f"{directory}: the weights of trial {trial.trial} are gone")
     plan = recorded_plan(stored.parsed(record.config), record)
-    try:
-        with without_native_logs():
+    with without_native_logs():
+        try:
             from sweeps.trials import building
 
             _, network = building.rebuild(
                 plan.spec(trial.trial, trial.values, 0, trial.epochs), checkpoint.best_weights
             )
             network.save(folder / "network.keras")
-    except Exception as error:  # the data can be gone, and the builder another one by now
-        raise SweepError(f"{record.started.sweep}: its network cannot be built again: {reason_of(error)}") from error
+        except Exception as error:  # the data can be gone, and the builder another one by now
+            name = record.started.sweep
+            raise SweepError(f"{name}: its network cannot be built again: {reason_of(error)}") from error
     return {"without_texts": _save_encoder(plan, plan.settings(trial.values), folder)}
 
 

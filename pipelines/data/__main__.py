@@ -14,9 +14,7 @@ import sys
 
 from rich.table import Table
 
-from conf.compose import compose
 from pipelines.command import execute, show_help
-from pipelines.data import dataset
 from sweeps.analysis import data_findings
 from sweeps.audit import Audit
 from sweeps.terminal.console import Console
@@ -32,7 +30,14 @@ def main() -> None:
 
 def show(console: Console) -> bool:
     """Print the audit of each dataset that the command line names, and return True."""
-    for job in compose():
+    from conf import tables
+    from conf.compose import compose
+
+    jobs = compose()
+    tables.refuse_missing(sys.argv[1:])
+    from pipelines.data import dataset
+
+    for job in jobs:
         for name, settings in job.config.datasets.items():
             with Reading(console, name) as on_progress:
                 data = dataset.load(name=name, settings=settings, on_progress=on_progress)
@@ -42,7 +47,8 @@ def show(console: Console) -> bool:
             for sentence in data_findings.sentences(data.audit):
                 console.print(f"  {sentence}", soft_wrap=True)
             console.print(_labels(data.audit))
-            for suggestion in data_findings.suggestions(data.audit, name):
+            suggestions = [] if source else data_findings.suggestions(data.audit, name)  # generated texts say nothing
+            for suggestion in suggestions:
                 console.print(f"  {suggestion.override}: {suggestion.why}", soft_wrap=True)
     return True
 

@@ -22,7 +22,7 @@ from numpy.typing import NDArray
 
 from conf.schema import ConfigError
 from sweeps import files, text_encoder
-from sweeps.errors import TrialFailedError
+from sweeps.errors import HostFailedError
 from sweeps.files import digest_of_arrays
 
 PARTS = ("train_x", "train_y", "validation_x", "validation_y", "test_x", "test_y")
@@ -87,7 +87,7 @@ def fetch(digest: str, piece: Callable[[str, int], bytes]) -> None:
     """Copy the entry that has a digest from another machine's cache, where `piece` reads it, unless it is in this one.
 
     Of several processes that share this cache one does so, and the others wait for it. An entry that the other machine
-    does not have either is not made. Raises `TrialFailedError` if the arrays that arrive have another digest.
+    does not have either is not made. Raises `HostFailedError` if the arrays that arrive have another digest.
     """
     cache = files.cache()
     if with_digest(digest) is not None:
@@ -110,9 +110,9 @@ def _copy(folder: Path, digest: str, piece: Callable[[str, int], bytes]) -> Mapp
         description = dict(json.loads((folder / DESCRIPTION).read_text()))
         found = digest_of_arrays(arrays_in(folder))
     except (ValueError, EOFError, TypeError) as error:
-        raise TrialFailedError(f"the data that the driver sent cannot be read: {error}") from error
+        raise HostFailedError(f"the data that the driver sent cannot be read: {error}") from error
     if digest != found:
-        raise TrialFailedError(f"the data that the driver sent have the digest {found}, not {digest}")
+        raise HostFailedError(f"the data that the driver sent have the digest {found}, not {digest}")
     return description
 
 

@@ -17,6 +17,7 @@ from pipelines.data import cache
 from pipelines.data.audit import Labelled, TokenCounts, audit, hashes
 from pipelines.data.corpus import SOURCES, Corpus, Documents, Source, check_labels, joined_ranks
 from pipelines.data.splits import stratify
+from sweeps.files import digest_of_arrays
 from sweeps.text_encoder import OFFSET, encode
 from sweeps.trials.spec import Split
 
@@ -80,9 +81,11 @@ def _write(folder: Path, documents: object, source: str, name: str, settings: Da
         given = _encoded("train", documents.x_train, documents.y_train, settings)
         test = _encoded("test", documents.x_test, documents.y_test, settings)
         counted = _counts(documents.x_train, settings.num_words)
-    train, validation = (given, test)
+    train, validation = given, test
+    division: Sequence[NDArray[np.intp]] = ()
     if settings.validation != "test":
-        train, validation = (Split(given.x[part], given.y[part]) for part in divided(given.y, name, settings))
+        division = divided(given.y, name, settings)
+        train, validation = (Split(given.x[part], given.y[part]) for part in division)
     cache.save(folder, [*train, *validation, *test])
     labels = settings.text.labels or [str(label) for label in range(settings.num_classes)]
     sizes = {"train": len(train.y), "validation": len(validation.y), "test": len(test.y)}
@@ -95,8 +98,17 @@ def _write(folder: Path, documents: object, source: str, name: str, settings: Da
         sizes=sizes,
         num_words=settings.num_words,
         tokens=settings.tokens,
+        texts=_digest_of_texts(documents, division),
     )
     return {"source": source, "audit": facts.as_dict()}
+
+
+def _digest_of_texts(documents: Documents, division: Sequence[NDArray[np.intp]]) -> str:
+    sides = ((documents.x_train, documents.y_train), (documents.x_test, documents.y_test))
+    arrays: list[NDArray[Any]] = [np.asarray(part, dtype=np.int64) for part in division]
+    for x, y in sides:
+        arrays += [joined_ranks("a document", x), np.fromiter(map(len, x), np.int64, len(x)), np.asarray(y, np.int64)]
+    return digest_of_arrays(arrays)
 
 
 def _encoded(part: str, documents: Sequence[list[int]], y: NDArray[np.int64], settings: Data) -> Split:

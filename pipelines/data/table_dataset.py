@@ -22,6 +22,7 @@ from pipelines.data.tables import scan
 from pipelines.data.tables.columns import Columns
 from pipelines.data.tables.files import listed, visible
 from pipelines.data.tables.scan import Table
+from sweeps.files import digest_of_arrays
 from sweeps.text_encoder import OFFSET, TextEncoder, encode, sums
 
 OTHER = "other"  # the label of those that `rare=merge` puts together
@@ -196,6 +197,7 @@ def _write(folder: Path, name: str, settings: Data, on_progress: OnProgress) -> 
         left_out=int(np.sum(division.parts == LEFT_OUT)),
         groups=0 if table.groups is None else len(np.unique(table.groups)),
         scripts=_scripts(table),
+        texts=_digest_of_texts(table, division),
         notes=(*table.guesses, *division.notes),
     )
     return {"source": "archive", "audit": facts.as_dict()}
@@ -261,6 +263,11 @@ def save_labels(folder: Path, division: Division, settings: Data) -> None:
         for array in ("x", "y"):
             (folder / f"validation_{array}.npy").unlink()
             os.link(folder / f"test_{array}.npy", folder / f"validation_{array}.npy")
+
+
+def _digest_of_texts(table: Table, division: Division) -> str:
+    parts = [division.parts == part for part in (TRAIN, VALIDATION, TEST)]
+    return digest_of_arrays([array[part] for part in parts for array in (table.hashes, division.y)])
 
 
 def _scripts(table: Table) -> dict[str, float]:

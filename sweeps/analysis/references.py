@@ -8,7 +8,7 @@ from statistics import NormalDist
 from typing import NamedTuple
 
 from sweeps import audit
-from sweeps.analysis import paired, reading, statistics
+from sweeps.analysis import networks, paired, reading, statistics
 from sweeps.analysis.wording import duration, percentage
 from sweeps.journal import ReferenceEnded, SweepRecord, TrialRecord
 
@@ -118,7 +118,8 @@ def levels(record: SweepRecord) -> Iterator[Level]:
 
 
 def sentences(record: SweepRecord) -> Iterator[str]:
-    """Compare the best reference with the best trial, tell whether whole texts hold more, and name what failed."""
+    """Compare the best trial with floor and references, tell whether whole texts hold more, and name what failed."""
+    yield from _at_the_floor(record)
     reference, compared = best(record), rival(record, record.best) if record.best else None
     if reference is not None:
         yield f"{_introduced(record, reference)}{_compared(record) if compared is reference else ''}."
@@ -131,6 +132,27 @@ def sentences(record: SweepRecord) -> Iterator[str]:
     for failed in record.references.values():
         if not failed.completed:
             yield f"{TITLES.get(failed.name, failed.name)} could not be trained as a reference: {failed.reason}."
+
+
+def _at_the_floor(record: SweepRecord) -> Iterator[str]:
+    """Name the network, or each of several, whose best trial has no better test accuracy than one constant answer."""
+    if not record.started.audit:  # as in older journals
+        return
+    facts = audit.of(record.started.audit)
+    of_each = [(f"{each.name}'s best, {name_of(each.trials[0])},", each.trials[0]) for each in _networks(record)]
+    for name, trial in of_each or [(name_of(each), each) for each in (record.best,) if each]:
+        value = trial.test.get(TESTED)
+        if value is None or value - facts.floor > Z * (_error(record, value) or 0.0):
+            continue
+        same = "is not better than" if value <= facts.floor else "exceeds by no more than chance can explain"
+        yield (
+            f"{name[0].upper()}{name[1:]} has learned nothing that the test set shows: its test accuracy of "
+            f"{percentage(value)} {same} that of always answering {facts.largest} ({percentage(facts.floor)})."
+        )
+
+
+def _networks(record: SweepRecord) -> list[networks.Outcome]:
+    return [each for each in networks.outcomes(record) if each.trials]
 
 
 def name_of(trial: TrialRecord) -> str:

@@ -21,6 +21,7 @@ from sweeps.journal.file import JournalError as JournalError
 from sweeps.journal.file import in_use as in_use
 from sweeps.journal.file import locked as locked
 from sweeps.journal.file import read as read
+from sweeps.journal.record import HOST as HOST
 from sweeps.journal.record import INTERRUPTED as INTERRUPTED
 from sweeps.journal.record import RunLinks as RunLinks
 from sweeps.journal.record import SweepRecord as SweepRecord

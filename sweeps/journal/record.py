@@ -25,6 +25,7 @@ from sweeps.journal.events import (
 )
 from sweeps.metrics import is_better
 
+HOST = "host "  # the beginning of the reason of an attempt that was lost to its host
 INTERRUPTED = "interrupted"  # the reason of an attempt, or of a sweep, whose driver died
 
 
@@ -49,7 +50,7 @@ class TrialRecord:
     started_last: float = 0.0  # the start of its latest attempt or round
     session: int = 0  # the number of the process, from 0, that started its latest attempt or round
     bar: Sequence[float | None] = ()
-    lost: int = 0  # attempts of this round whose worker died
+    lost: int = 0  # attempts of this round whose worker died on a host that was well
     status: str = "running"
     reason: str = ""
     curves: dict[str, list[float]] = field(default_factory=dict)
@@ -193,7 +194,8 @@ class SweepRecord:
         trial.shuffled = event.shuffled
         trial.digest, trial.session = event.digest, len(self.sessions) - 1
         if previous is not None:
-            trial.lost = previous.lost + (event.after != INTERRUPTED) if event.attempt > 1 else 0
+            innocent = event.after == INTERRUPTED or event.after.startswith(HOST)
+            trial.lost = previous.lost + (not innocent) if event.attempt > 1 else 0
             trial.started = previous.started
             trial.epoch_times = previous.epoch_times[: event.initial_epoch]
             trial.curves = {name: curve[: event.initial_epoch] for name, curve in previous.curves.items()}

@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 from sweeps import journal
-from sweeps.journal import Event, SweepEnded, SweepStarted
+from sweeps.journal import Event, SweepEnded, SweepStarted, endings
 from sweeps.journal.events import from_entry
 from sweeps.live import status
 from sweeps.live.view import View
@@ -35,7 +35,7 @@ class Listed(NamedTuple):
 
     @property
     def entry(self) -> dict[str, Any]:
-        has_report = self.state != status.RUNNING and page_file.is_ours(self.directory / page_file.FILE)
+        has_report = self.state != endings.RUNNING and page_file.is_ours(self.directory / page_file.FILE)
         return {**self._asdict(), "directory": str(self.directory), "report": has_report}
 
 
@@ -82,7 +82,7 @@ class Feed:
         if key:
             return next((each for each in listed if each.key == key), None)
         recent = [each for each in listed if each.changed >= self._since]
-        return next((each for each in recent if each.state == status.RUNNING), recent[0] if recent else None)
+        return next((each for each in recent if each.state == endings.RUNNING), recent[0] if recent else None)
 
     def _view(self, chosen: Listed) -> View:
         view = self._views.pop(chosen.key, None)
@@ -111,7 +111,7 @@ class Feed:
         if started is None:
             return None
         held = ended is None and journal.in_use(directory.parent)
-        state = ended.status if ended else status.RUNNING if held else status.INTERRUPTED
+        state = endings.state(ended.status if ended else None, running=held)
         key = hashlib.sha256(str(directory.resolve()).encode()).hexdigest()[:16]
         return Listed(key, directory, status.title(started), started.sweep, started.time, file.st_mtime, state)
 

@@ -2,16 +2,12 @@
 
 from __future__ import annotations
 
-import shlex
 from collections.abc import Iterator
 
 from sweeps import invocation
 from sweeps.analysis import against_reference, confirmation, networks, references
 from sweeps.journal import SweepRecord, SweepStarted
-from sweeps.journal.endings import IN_WORDS, MAX_FAILURES
-
-RUNNING, INTERRUPTED = "running", "interrupted"  # besides these, the status with which it ended
-ENDINGS = {**IN_WORDS, MAX_FAILURES: "too many trials failed in a row"}
+from sweeps.journal.endings import IN_WORDS, RUNNING
 
 
 def title(started: SweepStarted) -> str:
@@ -25,12 +21,13 @@ def sentence(record: SweepRecord, state: str) -> str:
     of_budget = f" of {record.budget}" if record.finished <= record.budget else ""  # a resumed sweep may have fewer
     counted = f"{record.finished}{of_budget} trials have ended"
     if record.ended is not None:
-        early = ENDINGS.get(record.ended.reason)
+        early = IN_WORDS.get(record.ended.reason)
         ended = f"This sweep has ended early: {early}" if early else "This sweep has ended"
         return f"{ended}; {counted}."
     if state == RUNNING:
         return f"Running: {counted}."
-    return f"Interrupted: {counted}, and nothing runs it. To go on: {_resume(record)}"
+    resume = invocation.resume(record.directory.parent, confirms=bool(record.started.confirms))
+    return f"Interrupted: {counted}, and nothing runs it. To go on: {resume}"
 
 
 def verdict(record: SweepRecord) -> list[str]:
@@ -49,8 +46,3 @@ def _of_confirmation(record: SweepRecord) -> Iterator[str]:
     if record.started.finalists:
         yield from confirmation.conclusions(confirmation.outcomes(record))
     yield from against_reference.sentences(against_reference.of(record))
-
-
-def _resume(record: SweepRecord) -> str:
-    command = invocation.command("confirm" if record.started.confirms else "sweep")
-    return f"{command} {shlex.quote(f'resume={record.directory.parent}')}"

@@ -22,6 +22,7 @@ from sweeps.journal import (
     TrialEnded,
     TrialRecord,
     TrialStarted,
+    endings,
 )
 from sweeps.live import status
 from sweeps.search import space
@@ -107,8 +108,8 @@ class View:
             "status": status.sentence(record, state),
             "verdict": self._found(record),
             "standin": started.source == "standin",
-            "facts": self._facts(record) if state == status.RUNNING else _results(record),
-            "unfinished": "running" if state == status.RUNNING else "cut off",
+            "facts": self._facts(record) if state == endings.RUNNING else _results(record),
+            "unfinished": "running" if state == endings.RUNNING else "cut off",
             "score": _score_name(record),
             "better": metrics.row(started.objective).direction,
             "columns": list(dict.fromkeys(["trial", "state", "epochs", _score_name(record), TESTED, *COLUMNS])),

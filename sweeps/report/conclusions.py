@@ -9,9 +9,9 @@ from sweeps.analysis import networks, references, statistics
 from sweeps.analysis.summary import SweepSummary
 from sweeps.analysis.wording import duration, points
 from sweeps.journal import SweepRecord, TrialRecord
-from sweeps.journal.endings import IN_WORDS, MAX_FAILURES
+from sweeps.journal.endings import IN_WORDS
 
-ENDINGS = {"trials": "all trials", MAX_FAILURES: "too many failures in a row", **IN_WORDS}  # of a sweep
+ENDINGS = {"trials": "all trials", **IN_WORDS}  # of a sweep
 STATES = {"completed": "completed", "failed": "failed", "running": "not ended"}
 
 

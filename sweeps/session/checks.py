@@ -1,19 +1,14 @@
-"""Checks of a configuration, before anything slow is imported, and of a recorded sweep, before it goes on."""
+"""Checks of a configuration, before anything slow is imported."""
 
 from __future__ import annotations
 
 import json
 import os
-import shlex
-from collections.abc import Sequence
 from pathlib import Path
 
-from conf import stored
 from conf.schema import READ_KEYWORDS, Config, ConfigError, did_you_mean
-from sweeps import environment, invocation, software
-from sweeps.journal import Event, SweepStarted
+from sweeps import software
 from sweeps.metrics import OBJECTIVES, row
-from sweeps.plan import Plan
 from sweeps.search import builders, space
 from sweeps.search.space import Space
 from sweeps.tracking import store
@@ -89,36 +84,3 @@ def _check_read(key: str, target: str) -> None:
             allowed = ", ".join(READ_KEYWORDS)
             hint = did_you_mean(keyword, READ_KEYWORDS)
             raise ConfigError(f"{key}={target}: it takes {keyword}, which no dataset has; allowed: {allowed}{hint}")
-
-
-def refuse_another_sweep(plan: Plan, started: SweepStarted) -> None:
-    """Raise `ConfigError` if the sweep that is to be resumed would not be the same one."""
-    directory = plan.directory.parent
-    if started.confirms:
-        raise ConfigError(
-            f"resume={directory}: this is a confirmation; to resume it: "
-            f"{invocation.command('confirm')} {shlex.quote(f'resume={directory}')}"
-        )
-    stored.refuse_changes(directory, started.config, plan.yaml)
-    refuse_other_data(plan.dataset, plan.digest, started.digest, str(directory))
-    before, now = started.environment.versions.get("keras-tuner"), environment.versions().get("keras-tuner")
-    if before != now:
-        raise ConfigError(
-            f"keras-tuner={now}: {directory} was started with keras-tuner={before}, "
-            "and another version may propose other trials; install that one, or start a new sweep"
-        )
-
-
-def refuse_other_data(dataset: str, now: str, before: str, owner: str) -> None:
-    """Raise `ConfigError` unless the data have `now` the digest that they had when `owner` trained on them."""
-    if now != before:
-        raise ConfigError(
-            f"datasets.{dataset}: the digest of the data is {now}, {owner} was started with {before}; "
-            "give it the same data"
-        )
-
-
-def first_event(past: Sequence[Event]) -> SweepStarted:
-    """Return the event that a journal begins with."""
-    assert isinstance(past[0], SweepStarted)
-    return past[0]

@@ -16,8 +16,9 @@ from sweeps.finalists import Order, Top
 from sweeps.journal import SweepRecord
 from sweeps.plan import Confirmation, Plan
 from sweeps.session import outputs, recorded, registering, trust
-from sweeps.session.checks import check, refuse_other_data
+from sweeps.session.checks import check
 from sweeps.session.plans import plans_of
+from sweeps.session.sameness import refuse_other_data
 from sweeps.session.session import Session, Sweep, load_tracker, workers
 from sweeps.terminal.waiting import Waiting
 from sweeps.tracking import store
@@ -47,6 +48,8 @@ def confirm(request: Request, session: Session) -> list[SweepRecord]:
         finalists.confirmation_of(record, request.top, request.seeds, order=request.order) for record in records
     ]
     config = _configuration(records, confirmations, request)
+    datasets = " and ".join(record.started.dataset for record in records)
+    session.console.print(f"confirming {config.model.name} on {datasets}", soft_wrap=True)
     spaces = check(config)
     name = finalists.directory_name(records, confirmations)
     renamed = next((path.parent for path in outputs.recorded_here(name)), None)
@@ -56,7 +59,7 @@ def confirm(request: Request, session: Session) -> list[SweepRecord]:
             f"resume={request.directory}: the sweep has had more trials since, and other finalists; "
             f"for a new confirmation: sweep={request.sweep}"
         )
-    with session.held(directory, invocation.command("confirm")):
+    with session.held(directory, confirms=True):
         job = Job(config, stored.as_yaml(config))
         searched = plans_of(job, spaces, directory, session.console)
         plans = [_plan(*each) for each in zip(searched, records, confirmations, strict=True)]

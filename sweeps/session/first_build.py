@@ -26,8 +26,8 @@ def check(plans: Sequence[Plan], engine: Engine) -> None:
         message = engine.next(1)
         if not isinstance(message, Failed):
             continue
-        if message.lost and message.spec.attempt < ATTEMPTS:
-            engine.submit(CHECK, message.spec._replace(attempt=message.spec.attempt + 1))
+        if message.host or (message.lost and message.spec.attempt < ATTEMPTS):
+            engine.submit(CHECK, message.spec._replace(attempt=message.spec.attempt + (not message.host)))
         elif not message.lost or message.reason.startswith(OUT_OF_MEMORY):
             failures.append(message)
     if failures:

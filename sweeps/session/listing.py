@@ -2,18 +2,17 @@
 
 from __future__ import annotations
 
-import shlex
 from collections.abc import Collection, Iterator
 from pathlib import Path
 from typing import NamedTuple
 
 from sweeps import invocation, journal
 from sweeps.journal import JournalError, SweepRecord
-from sweeps.journal.endings import MAX_FAILURES
+from sweeps.journal.endings import INTERRUPTED, MAX_FAILURES, state
 from sweeps.tracking import listing, store
 
-RUNNING, INTERRUPTED, UNREADABLE = "running", "interrupted", "unreadable"
-ENDED = {"completed": "finished", "failed": "failed"}  # status of a sweep that has ended -> state
+UNREADABLE = "unreadable"  # besides the states of `sweeps.journal.endings`
+SHOWN = {"completed": "finished"}  # state -> its word in a list
 
 
 class Listed(NamedTuple):
@@ -46,27 +45,25 @@ def here(folder: Path) -> Iterator[Listed]:
             continue
         if events:
             record = SweepRecord.of(path.parent, events)
-            state = _state(record, running=journal.in_use(directory))
-            yield Listed(record.started.sweep, state, str(path.parent), record, _resume(record, state, directory))
+            found = _state(record, running=journal.in_use(directory))
+            yield Listed(record.started.sweep, found, str(path.parent), record, _resume(record, found, directory))
 
 
 def in_store(uri: str, known: Collection[str]) -> Iterator[Listed]:
     """Yield the sweeps of a store that are not `known`; raises `SweepError` or `ConfigError` if it cannot be read."""
     address = store.without_password(uri)
     for name, record, running, reason in listing.others(uri, known):
-        state = UNREADABLE if record is None else _state(record, running=running)
-        yield Listed(name, state, address, record, reason=reason)
+        found = UNREADABLE if record is None else _state(record, running=running)
+        yield Listed(name, found, address, record, reason=reason)
 
 
 def _state(record: SweepRecord, *, running: bool) -> str:
-    if record.ended is not None:
-        return ENDED.get(record.ended.status, record.ended.status)
-    return RUNNING if running else INTERRUPTED
+    found = state(record.ended.status if record.ended else None, running=running)
+    return SHOWN.get(found, found)
 
 
-def _resume(record: SweepRecord, state: str, directory: Path) -> str:
+def _resume(record: SweepRecord, found: str, directory: Path) -> str:
     stopped = record.ended is not None and record.ended.reason == MAX_FAILURES
-    if state != INTERRUPTED and not stopped:
+    if found != INTERRUPTED and not stopped:
         return ""
-    command = invocation.command("confirm" if record.started.confirms else "sweep")
-    return f"{command} {shlex.quote(f'resume={directory}')}"
+    return invocation.resume(directory, confirms=bool(record.started.confirms))

@@ -11,8 +11,9 @@ from conf import stored
 from conf.schema import Config, Engine, Job
 from sweeps import environment, reproduction
 from sweeps.session import trust
-from sweeps.session.checks import check, refuse_other_data
+from sweeps.session.checks import check
 from sweeps.session.plans import plans_of
+from sweeps.session.sameness import refuse_other_data
 from sweeps.session.session import workers
 from sweeps.terminal.waiting import Waiting
 from sweeps.tracking import store

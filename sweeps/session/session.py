@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import shlex
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from dataclasses import replace
 from functools import partial
 from importlib import import_module
@@ -22,8 +22,8 @@ from sweeps.search import oracles_alone
 from sweeps.search.ask_tell import AskTell
 from sweeps.search.space import Space
 from sweeps.session import extras, first_build, outputs, registering
-from sweeps.session.checks import first_event, refuse_another_sweep
 from sweeps.session.plans import plans_of
+from sweeps.session.sameness import first_event, refuse_another_sweep
 from sweeps.terminal.waiting import Waiting
 from sweeps.tracking import store
 from sweeps.trials import gpus
@@ -37,6 +37,7 @@ if TYPE_CHECKING:
     from sweeps.tracking.tracker import Tracker
     from sweeps.trials.dask_engine.engine import DaskEngine
 
+PREPARE = "sweeps.trials.building.prepare"  # what a worker calls first
 # Where workers come from that this command asks for.
 IN_WORDS = {"slurm": "SLURM", "kubernetes": "Kubernetes"}
 LAST_LOGGING = 5  # seconds that the store gets after Ctrl-C
@@ -57,13 +58,16 @@ class Sweep(NamedTuple):
 def workers(
     config: Engine, plans: Sequence[Plan], console: Console, meanwhile: Callable[[], object] = lambda: None
 ) -> Iterator[DaskEngine]:
-    """Open the engine for the trials of some plans; `meanwhile` is called while its workers load TensorFlow."""
+    """Open the engine for the trials of some plans; `meanwhile` is called while its workers load TensorFlow.
+
+    Where the workers were to share GPUs and TensorFlow opens none, others start in their place, as on a processor.
+    """
     start = (
         f"waiting for the first worker of {IN_WORDS[config.name]}"
         if config.name in IN_WORDS
         else "starting the workers"
     )
-    with Waiting(console, start) as waiting, _opened(config, plans, meanwhile) as engine:
+    with Waiting(console, start) as waiting, _opened(config, plans, console, meanwhile) as engine:
         waiting.end()
         yield engine
 
@@ -76,17 +80,25 @@ def _opening() -> ModuleType:
 
 
 @contextmanager
-def _opened(config: Engine, plans: Sequence[Plan], meanwhile: Callable[[], object]) -> Iterator[DaskEngine]:
+def _opened(
+    config: Engine, plans: Sequence[Plan], console: Console, meanwhile: Callable[[], object]
+) -> Iterator[DaskEngine]:
     opening = _opening()
     gpus.forget()
+    if config.name != "local":
+        gpus.disregard()  # this machine's own are not used
     functions = tuple(dict.fromkeys(name for plan in plans for name in plan.trial_functions))
-    with opening.open_engine(config, functions) as engine:
-        engine.warm_up("sweeps.trials.building.prepare")
+    with ExitStack() as opened:
+        engine = opened.enter_context(opening.open_engine(config, functions))
+        engine.say = partial(console.print, soft_wrap=True, style="red")
+        engine.warm_up(PREPARE)
         meanwhile()
-        if config.name != "local":
-            gpus.correct([])  # this machine's own are not used
-        elif gpus.gpus().ids:
+        if gpus.gpus().ids:
             gpus.correct(engine.warmed_up())
+            if not gpus.gpus().ids:
+                opened.close()
+                engine = opened.enter_context(opening.open_engine(config, functions))
+                engine.warm_up(PREPARE)
         yield engine
 
 
@@ -130,7 +142,7 @@ class Session:
         config = job.config
         directory = Path(config.resume) if config.resume else outputs.new_directory(config.model.name)
         outputs.refuse_copy(directory)
-        with self.held(directory, invocation.command("sweep")):
+        with self.held(directory):
             plans = plans_of(job, spaces, directory, self.console)
             pasts = [journal.read(plan.directory) for plan in plans]
             for plan, past in zip(plans, pasts, strict=True):
@@ -180,16 +192,15 @@ class Session:
             self.console.out(line, highlight=False)
 
     @contextmanager
-    def held(self, directory: Path, command: str) -> Iterator[None]:
+    def held(self, directory: Path, *, confirms: bool = False) -> Iterator[None]:
         """Hold a directory, and print the command that goes on if the sweeps in it are cut short."""
         with outputs.held(directory):
             try:
                 yield
             except (KeyboardInterrupt, SweepError):
                 if outputs.has_begun(directory):
-                    resume = f"{command} {shlex.quote(f'resume={directory}')}"
                     self.console.print("Finished trials are kept. To resume:", soft_wrap=True)
-                    self.console.print(f"  {resume}", soft_wrap=True)
+                    self.console.print(f"  {invocation.resume(directory, confirms=confirms)}", soft_wrap=True)
                 raise
 
     def conduct(
@@ -354,11 +365,14 @@ class Session:
         last = outputs.store_of(next((first_event(sweep.past).store for sweep in sweeps if sweep.past), plan.store))
 
         def announce(sweep: str, address: str) -> None:
-            self.console.print(f"compare {sweep}: {address}", soft_wrap=True)
+            command = store.ui_command(uri)
+            place = f"{command} shows it at {address}" if command else address
+            self.console.print(f"comparison of {sweep}: {place}", soft_wrap=True)
 
         tracking = plan.config.tracking
+        uri = store.uri(tracking.uri, last)
         tracker = Tracker(
-            store.uri(tracking.uri, last),
+            uri,
             tracking.experiment,
             sweeps=[sweep.plan for sweep in sweeps],
             extras=extras.from_reports(),
@@ -369,10 +383,9 @@ class Session:
         return tracker
 
     def _introduce(self, plans: Sequence[Plan], tracker: Tracker, engine: DaskEngine, description: str) -> None:
-        config, datasets = plans[0].config, " and ".join(plan.dataset for plan in plans)
         command = tracker.ui_command()
-        where, unused = places(config.engine, engine.workers)
-        self.console.print(f"{config.model.name} on {datasets}, {where}; {description}", soft_wrap=True)
+        where, unused = places(plans[0].config.engine, engine.workers)
+        self.console.print(f"{description}, on {where}", soft_wrap=True)
         self.console.print(
             f"journals in {plans[0].directory.parent}, runs in {store.without_password(tracker.uri)}"
             f"{f', shown by {command}' if command else ''}",
@@ -380,6 +393,8 @@ class Session:
         )
         if unused:
             self.console.print(unused, soft_wrap=True)
+        if engine.hosts:
+            self.console.print(f"hosts: {engine.hosts}", soft_wrap=True)
         for plan in plans:
             for note in plan.audit.notes if plan.audit else ():
                 self.console.print(f"{plan.dataset}: {note}", soft_wrap=True)
@@ -401,7 +416,8 @@ class Session:
 
     def _print_comparison(self, plans: Sequence[Plan], tracker: Tracker) -> None:
         command = tracker.ui_command()
-        self.console.print(f"To compare the trials{f': {command}' if command else ''}", soft_wrap=True)
+        shown = f": {command}, which then shows them at" if command else " (MLflow's server)"
+        self.console.print(f"To compare the trials{shown}", soft_wrap=True)
         for plan in plans:
             self.console.print(f"  {plan.dataset}: {tracker.comparison(plan.sweep)}", soft_wrap=True)
 

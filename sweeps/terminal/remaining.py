@@ -17,18 +17,21 @@ class Pace(NamedTuple):
     first: float  # the epoch with which it started, from 0
     position: float  # epochs that are done, with the part of the one that runs
     at: float  # when it was there
-    # The end of its first epoch, from which on the building and tracing of the network count no more.
+    # Its first report, then the end of its first epoch: building and tracing the network, before it, count no more.
     warm: tuple[float, float] | None = None  # time, epoch
 
     def moved(self, position: float, at: float) -> Pace:
-        warm = (at, position) if self.warm is None and position >= self.first + 1 else self.warm
+        ends_first_epoch = self.position < self.first + 1 <= position
+        warm = (at, position) if self.warm is None or ends_first_epoch else self.warm
         return self._replace(position=position, at=at, warm=warm)
 
     @property
     def seconds_per_epoch(self) -> float | None:
         """The seconds that an epoch takes; None before anything was measured."""
-        since, epoch = self.warm if self.warm and self.position > self.warm[1] else (self.began, self.first)
-        return (self.at - since) / (self.position - epoch) if self.position > epoch else None
+        if self.warm and self.position > self.warm[1]:
+            return (self.at - self.warm[0]) / (self.position - self.warm[1])
+        done = self.position - self.first
+        return (self.at - self.began) / done if done >= 1 else None
 
     def left(self, epochs: int) -> float | None:
         seconds = self.seconds_per_epoch

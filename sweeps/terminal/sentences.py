@@ -25,13 +25,13 @@ def ending(record: SweepRecord) -> Text | None:
     if record.ended is None:
         return None
     name, reason = heading(record), record.ended.reason
-    if reason == MAX_FAILURES:
-        last = max(record.failed, key=lambda trial: trial.last_event)
-        message = (
-            f"{name}: ended early, too many trials failed in a row; the last was trial {last.trial}: {last.reason}"
-        )
-        return Text(escaped(message), style="red")
-    return Text(escaped(f"{name}: ended early, {IN_WORDS[reason]}")) if reason in IN_WORDS else None
+    if reason not in IN_WORDS:
+        return None
+    message = f"{name}: ended early, {IN_WORDS[reason]}"
+    if reason != MAX_FAILURES:
+        return Text(escaped(message))
+    last = max(record.failed, key=lambda trial: trial.last_event)
+    return Text(escaped(f"{message}; the last was trial {last.trial}: {last.reason}"), style="red")
 
 
 def idle(record: SweepRecord, plan: Plan, reason: str) -> str:

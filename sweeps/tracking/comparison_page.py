@@ -200,11 +200,7 @@ def _state(condition: str, comparison: Comparison, parallel: Mapping[str, Sequen
 
 
 def _heading(network: str) -> str:
-    return (
-        f"From the hyperparameters of {network} to test accuracy"
-        if network
-        else "From hyperparameters to test accuracy"
-    )
+    return f"{network}: hyperparameters to test accuracy" if network else "Hyperparameters to test accuracy"
 
 
 def _parallel(heading: str, axes: Sequence[str]) -> list[Chart]:

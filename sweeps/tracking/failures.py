@@ -1,4 +1,7 @@
-"""Failures of the store, in one line: those that last, which are the user's to mend, and those that may pass."""
+"""Failures of the store, in one line: those that last, which are the user's to mend, and those that may pass.
+
+MLflow is not imported, which would take seconds: its errors are recognised by their codes.
+"""
 
 from __future__ import annotations
 
@@ -9,10 +12,7 @@ import ssl
 import tempfile
 from collections.abc import Iterator
 
-from mlflow.exceptions import MlflowException
-from mlflow.protos.databricks_pb2 import RESOURCE_DOES_NOT_EXIST, ErrorCode
 from sqlalchemy.exc import DBAPIError, IntegrityError, SQLAlchemyError
-from sqlalchemy.orm.exc import StaleDataError
 
 from conf.schema import ConfigError
 from sweeps.errors import SweepError
@@ -99,7 +99,9 @@ def refused(uri: str, reason: str) -> StoreRefusesError:
 
 def is_of_deleted_run(error: Exception) -> bool:
     """Return whether a run that the store had is not there any more, or went while it was written to."""
-    if isinstance(error, MlflowException) and error.error_code == ErrorCode.Name(RESOURCE_DOES_NOT_EXIST):
+    from sqlalchemy.orm.exc import StaleDataError  # which MLflow has loaded, and a check of a database does not need
+
+    if getattr(error, "error_code", None) == "RESOURCE_DOES_NOT_EXIST":
         return True
     # A row of a run that has just gone, or its own. MLflow suspects another writer, tries again, and does not say more.
     return any(

@@ -27,7 +27,7 @@ from mlflow.types import ColSpec, DataType, Schema
 from mlflow.types.schema import Map
 from numpy.typing import NDArray
 
-from sweeps import runtime, software
+from sweeps import audit, runtime, software
 from sweeps.errors import SweepError
 from sweeps.journal import SweepRecord, TrialRecord
 from sweeps.metrics import is_better
@@ -139,14 +139,22 @@ class _Registration:
         if tags.get("sweep") == self._identity["sweep"]:  # it went on and chose again
             return newer, ""
         which = f"version {holder.version}"
-        if tags.get("data.digest") != self._record.started.digest:
-            return newer, f"{which} had other data"
+        if tags.get("data.digest") != self._record.started.digest and not self._has_texts_of(tags):
+            return newer, f"{which} had other texts, or another split of them"
         # One that was chosen by another metric is compared by what it has of this one.
         value_of = "objective.value" if tags.get("objective") == name else name
         if (held := _number(tags.get(value_of))) is None:
             return newer, f"{which} was not chosen by {name}"
         better = is_better(name, value, held)
         return better, f"{which} has {name} {held:.4f}, this one {value:.4f}"
+
+    def _has_texts_of(self, tags: Mapping[str, str]) -> bool:
+        """Return whether a version was chosen on the same texts in the same parts, however it reads them."""
+        return tags.get("data.texts") == self._texts() != ""
+
+    def _texts(self) -> str:
+        audited = self._record.started.audit
+        return audit.of(audited).texts if audited else ""
 
     def _objective(self) -> tuple[str, float]:
         """Return the metric that chose the model, and its value.
@@ -188,6 +196,7 @@ class _Registration:
             "kind": started.kind,
             "objective": objective,
             "objective.value": repr(value),
+            **({"data.texts": self._texts()} if self._texts() else {}),
             **self._candidate.why,
         }
 
@@ -235,15 +244,15 @@ class _Registration:
         checkpoint = Checkpoints(directory / "checkpoints").load(trial.trial, trial.epochs)
         if checkpoint is None:
             raise NotRegisteredError(f"{directory}: the weights of trial {trial.trial} are gone", lasting=True)
-        try:
-            with without_native_logs():
+        with without_native_logs():
+            try:
                 with runtime.without(*runtime.UNUSED_BY_KERAS):
                     from sweeps.trials import building
 
                 return building.rebuild(self._candidate.spec, checkpoint.best_weights)
-        # The trial may be old: its archive can be gone, and its builder can be another one by now.
-        except Exception as error:
-            raise NotRegisteredError(f"{self.name} cannot be built again: {error}", lasting=True) from error
+            # The trial may be old: its archive can be gone, and its builder can be another one by now.
+            except Exception as error:
+                raise NotRegisteredError(f"{self.name} cannot be built again: {error}", lasting=True) from error
 
 
 def _number(text: str | None) -> float | None:
@@ -301,7 +310,8 @@ def _test(uri: str, model: LoggedModel, texts: list[str], labels: NDArray[np.int
         # By its location: MLflow looks `models:/…` up in the environment's store, whichever the client's is.
         folder = download_artifacts(model.artifact_location, dst_path=scratch, tracking_uri=uri)
         model_files.check(Path(folder))
-        answers = mlflow.pyfunc.load_model(folder).predict(texts)
+        with without_native_logs():
+            answers = mlflow.pyfunc.load_model(folder).predict(texts)
     probabilities = np.array([list(answer["probabilities"].values()) for answer in answers])
     loss, logged = evaluation.scores(probabilities, labels)["test/loss"], trial.test["test/loss"]
     if not math.isclose(loss, logged, rel_tol=TOLERANCE):

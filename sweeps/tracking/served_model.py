@@ -5,6 +5,7 @@ encoder that turned texts into ids in training lies beside it, as the file that 
 format, opened in its safe mode, holds the network, and JSON the vocabulary.
 """
 
+import os
 from collections.abc import Mapping
 from importlib.util import module_from_spec, spec_from_file_location
 from pathlib import Path
@@ -28,6 +29,7 @@ class Classifier(PythonModel):
     _skip_type_hint_validation = True
 
     def load_context(self, context: PythonModelContext) -> None:
+        os.environ.setdefault("TF_FORCE_GPU_ALLOW_GROWTH", "true")  # a GPU's whole memory is more than an answer needs
         self._network = keras.saving.load_model(context.artifacts["network"], safe_mode=True)
         self._labels = context.model_config["labels"]
         encoder = _module(context.artifacts["encoder"])

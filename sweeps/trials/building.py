@@ -19,7 +19,7 @@ from numpy.typing import NDArray
 from conf.schema import Values
 from models import fused_lstm
 from sweeps.errors import TrialFailedError
-from sweeps.trials import evaluation
+from sweeps.trials import cuda_libraries, evaluation, gpus
 from sweeps.trials.evaluation import PLAIN_LOSS, Confusion
 from sweeps.trials.loading import load, named
 from sweeps.trials.native_logs import without_native_logs
@@ -162,14 +162,15 @@ def _keywords(builder: Callable[..., Any], values: Values) -> Values:
 
 
 def _configure_gpus() -> int:
-    """Let workers share a GPU, and make it give the same numbers to the last bit, as a processor does.
+    """Let TensorFlow find the GPU that this process sees, and make it give the same numbers, as a processor does.
 
     Returns the number of GPUs that can be used.
 
     Every operation of both models has an implementation for GPUs that TensorFlow calls deterministic; cuDNN's LSTM
-    needs one size of cuBLAS's buffers besides (its release notes). The variables are read when a GPU is first used.
+    needs one size of cuBLAS's buffers besides (its release notes). The variable is read when a GPU is first used.
     """
-    os.environ.setdefault("TF_FORCE_GPU_ALLOW_GROWTH", "true")
+    if gpus.visible():
+        cuda_libraries.open_all()
     os.environ.setdefault("CUBLAS_WORKSPACE_CONFIG", ":4096:8")
     # A processor is deterministic anyway, and with this would give other sums than it gave before.
     if not tf.config.list_physical_devices("GPU"):

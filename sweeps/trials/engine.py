@@ -27,12 +27,17 @@ class Finished(NamedTuple):
 
 
 class Failed(NamedTuple):
-    """The function did not return. `lost` means that the worker died and the trial may be innocent."""
+    """The function did not return. `lost` means that the worker died and the trial may be innocent.
+
+    `host` names a host that may be at fault, where others are left on which the trial has not failed: then it is to be
+    tried again, however often that was done.
+    """
 
     spec: TrialSpec
     reason: str
     traceback: str
     lost: bool
+    host: str = ""
 
 
 Message = Started | StepReport | EpochReport | Finished | Failed

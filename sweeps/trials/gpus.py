@@ -5,25 +5,25 @@ TensorFlow reads CUDA_VISIBLE_DEVICES when a process first asks it for a GPU, so
 
 from __future__ import annotations
 
-import ctypes.util
-import importlib.util
 import os
 import re
 import shutil
 import subprocess
 from collections.abc import Sequence
+from importlib import metadata
 from pathlib import Path
 from typing import NamedTuple
+
+from sweeps.trials import cuda_libraries
 
 DRIVER = Path("/proc/driver/nvidia/gpus")  # has a folder for each GPU once NVIDIA's driver is loaded
 # On Windows's Linux the driver is outside, and only its own tool can count the GPUs.
 WINDOWS = Path("/dev/dxg")
 ON_PROCESSOR = "trials run on the processor"
-REMEDY = f"TensorFlow's CUDA libraries are not installed: make install TENSORFLOW=cuda; {ON_PROCESSOR}"
+REMEDY = "make install TENSORFLOW=cuda, or with pip the extra cuda instead of cpu"
+NOT_OPENED = "TensorFlow opens none (is NVIDIA's driver recent enough for CUDA 12?)"
 HIDING = ("", "-1", "none", "void", "NoDevFiles")  # values of CUDA_VISIBLE_DEVICES that are to hide all GPUs
 LISTING = 30  # seconds that NVIDIA's tool gets
-
-DRIVER_HINT = "is the driver recent enough for TensorFlow's CUDA, and are all of its CUDA libraries there?"
 
 
 class Gpus(NamedTuple):
@@ -40,27 +40,27 @@ def gpus() -> Gpus:
     """
     if _found:
         return _found[-1]
-    installed, variable = _installed(), os.environ.get("CUDA_VISIBLE_DEVICES")
-    visible = _visible(installed, variable)
-    if installed and not visible and variable not in HIDING:
+    ids, variable = visible(), os.environ.get("CUDA_VISIBLE_DEVICES")
+    if not ids and variable not in (None, *HIDING) and _installed():
         return Gpus((), f"CUDA_VISIBLE_DEVICES={variable} begins with no GPU of this machine; {ON_PROCESSOR}")
-    if visible and not _libraries():
-        return Gpus((), f"{len(visible)} GPU{'s' if len(visible) > 1 else ''} not used: {REMEDY}")
-    return Gpus(visible)
+    if ids and (lacking := _lacking()):
+        return _without(ids, f"{lacking}: {REMEDY}")
+    return Gpus(ids)
 
 
 def correct(opened: Sequence[int]) -> None:
-    """Take in how many GPUs TensorFlow has opened in each worker of this machine: it may fail to open one.
-
-    Without workers on this machine none of its GPUs is used, and nobody needs a reason.
-    """
-    expected, without = gpus(), sum(count == 0 for count in opened)
-    if not opened or not expected.ids:
-        _found.append(Gpus(()) if not opened else expected)
-    elif without:
+    """Take in how many GPUs TensorFlow has opened in each worker; one that died of it is not among them."""
+    ids, without = gpus().ids, sum(count == 0 for count in opened)
+    if ids and without == len(opened):
+        _found.append(_without(ids, NOT_OPENED))
+    elif ids and without:
         where = f"in {without} of {len(opened)} workers"
-        unused = f"TensorFlow opens no GPU {where}, which train on the processor: {DRIVER_HINT}"
-        _found.append(Gpus(() if without == len(opened) else expected.ids, unused))
+        _found.append(Gpus(ids, f"TensorFlow opens no GPU {where}, which train on the processor"))
+
+
+def disregard() -> None:
+    """Count no GPU of this machine as used: trials run on others, and nobody needs a reason."""
+    _found.append(Gpus(()))
 
 
 def forget() -> None:
@@ -74,8 +74,14 @@ _found: list[Gpus] = []
 
 def pin_worker(worker: int) -> None:
     """Make one GPU visible to this process, the worker with that number; the workers take the GPUs in turn."""
-    if ids := gpus().ids:
+    if ids := visible():
         os.environ["CUDA_VISIBLE_DEVICES"] = ids[worker % len(ids)]
+
+
+def hidden_from_workers() -> dict[str, str]:
+    """Return the variables with which workers leave alone the GPUs that are not used, for a reason that was given."""
+    found = gpus()
+    return {"CUDA_VISIBLE_DEVICES": "-1"} if found.unused and not found.ids else {}
 
 
 def models() -> str:
@@ -96,23 +102,35 @@ def _installed() -> int:
     return sum(line.startswith(b"GPU ") for line in listing.splitlines())
 
 
-def _visible(installed: int, variable: str | None) -> tuple[str, ...]:
+def visible() -> tuple[str, ...]:
     """Read CUDA_VISIBLE_DEVICES as CUDA does: numbers and UUIDs up to the first that names no GPU; unset, all GPUs.
 
     A GPU that is named twice counts once.
     """
+    installed, variable = _installed(), os.environ.get("CUDA_VISIBLE_DEVICES")
     numbers = [str(number) for number in range(installed)]
     if variable is None:
         return tuple(numbers)
-    visible: list[str] = []
+    ids: list[str] = []
     for name in (re.sub("^0+(?=[0-9])", "", part.strip()) for part in variable.split(",")):
         if not (name in numbers or (installed and name.startswith(("GPU-", "MIG-")))):
             break
-        visible.append(name)
-    return tuple(dict.fromkeys(visible))
+        ids.append(name)
+    return tuple(dict.fromkeys(ids))
 
 
-def _libraries() -> bool:
-    """Whether cuDNN is there, from the extra `cuda` or from the system."""
-    packaged = importlib.util.find_spec("nvidia") and importlib.util.find_spec("nvidia.cudnn")
-    return packaged is not None or ctypes.util.find_library("cudnn") is not None
+def _without(ids: Sequence[str], reason: str) -> Gpus:
+    return Gpus((), f"{len(ids)} GPU{'s' if len(ids) > 1 else ''} not used: {reason}; {ON_PROCESSOR}")
+
+
+def _lacking() -> str:
+    """Return what TensorFlow lacks for a GPU; empty if it has all."""
+    try:
+        metadata.version("tensorflow-cpu")
+    except metadata.PackageNotFoundError:
+        missing = cuda_libraries.missing()
+    else:
+        return "TensorFlow is installed for processors alone"
+    if len(missing) == len(cuda_libraries.LIBRARIES):
+        return "TensorFlow's CUDA libraries are not installed"
+    return f"TensorFlow cannot open {', '.join(missing)}" if missing else ""

@@ -5,7 +5,7 @@ from __future__ import annotations
 import importlib
 from typing import Any
 
-from sweeps.errors import TrialFailedError
+from sweeps.errors import HostFailedError
 from sweeps.trials.spec import Dataset, TrialSpec
 
 
@@ -16,8 +16,8 @@ def named(target: str) -> Any:
 
 
 def load(spec: TrialSpec) -> Dataset:
-    """Return the data of a spec; raises `TrialFailedError` if they are not the driver's."""
+    """Return the data of a spec; raises `HostFailedError` if they are not the driver's."""
     data: Dataset = named(spec.load)(**spec.data)
     if data.digest != spec.digest:
-        raise TrialFailedError(f"the worker's data differ from the driver's: {data.digest}, not {spec.digest}")
+        raise HostFailedError(f"the worker's data differ from the driver's: {data.digest}, not {spec.digest}")
     return data

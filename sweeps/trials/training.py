@@ -18,7 +18,7 @@ import tensorflow as tf
 from numpy.typing import NDArray
 
 from sweeps import metrics
-from sweeps.errors import TrialFailedError
+from sweeps.errors import HostFailedError, TrialFailedError
 from sweeps.metrics import CURVES
 from sweeps.trials import calibration, class_weights, early_stopping, evaluation, predictions
 from sweeps.trials.building import compiled
@@ -49,7 +49,7 @@ def run(spec: TrialSpec, on_epoch: OnEpoch) -> TrialResult:
     try:
         return _run(spec, on_epoch)
     except (MemoryError, tf.errors.ResourceExhaustedError) as error:
-        raise TrialFailedError(OUT_OF_MEMORY) from error
+        raise HostFailedError(OUT_OF_MEMORY) from error
 
 
 def measure(spec: TrialSpec, on_epoch: OnEpoch) -> Timing:

@@ -29,7 +29,7 @@ class Case:
         trials = 5 if self.tuner == "bayesian" else 8
         initial = ["tuner.initial_points=3"] if self.tuner == "bayesian" else []
         epochs = 9 if self.tuner == "hyperband" else 3
-        data = ["data=imdb", "datasets.imdb.read=tests.chaos.quick.read"]
+        data = ["data=imdb", "datasets.imdb.read=tests.chaos.sweeping.read"]
         amount = [f"trials={trials}", f"epochs={epochs}", f"seed={self.number + 1}"]
         several = ["model=[lstm,bag]"] if self.number % 3 == 2 else []
         return [*data, f"tuner={self.tuner}", *amount, *initial, *several]

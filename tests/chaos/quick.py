@@ -11,39 +11,30 @@ import time
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 
-import numpy as np
-
 from conf.schema import Engine
 from pipelines import sweep, sync
-from pipelines.data.corpus import Corpus, Documents
 from sweeps.plan import Plan
 from sweeps.session import session
 from sweeps.tracking import tracker
 from sweeps.trials.engine import Finished, Message, Started
-from sweeps.trials.references import NAMES
-from sweeps.trials.spec import EpochReport, Predictions, Reference, TrialSpec
+from sweeps.trials.spec import EpochReport, TrialSpec
 from tests.chaos import clock
 from tests.chaos.cases import Case, Outcome
 from tests.chaos.differences import parted
 from tests.chaos.driving import Sessions, until_done
 from tests.chaos.mishaps import strikes
 from tests.chaos.processes import Process, result
+from tests.chaos.sweeping import references
 from tests.fakes import learn
 
 LONGEST = 2.5  # seconds until something happens to a process at the latest
-LABELS = np.arange(10) % 2
-
-
-def read(*, url: str, sha256: str) -> Corpus:
-    """Return a dataset that needs no file, whatever the address of the real one is."""
-    documents = [[number] for number in range(1, len(LABELS) + 1)]
-    return Corpus("chaos", "standin", lambda: Documents(documents, LABELS, documents, LABELS))
 
 
 class ThreadEngine:
     """Workers that are threads, and trials that take milliseconds."""
 
     lost_workers = 0
+    hosts = ""
 
     def __init__(self, workers: int) -> None:
         self.workers = workers
@@ -81,13 +72,8 @@ class ThreadEngine:
         self._messages.put(Started(spec))
         if spec.reference:
             time.sleep(random.uniform(0.0, 0.05))
-        result_of = [_reference(name) for name in NAMES] if spec.reference else learn(spec, on_epoch)
+        result_of = references() if spec.reference else learn(spec, on_epoch)
         self._messages.put(Finished(spec, result_of))
-
-
-def _reference(name: str) -> Reference:
-    answers = Predictions(LABELS.astype(np.uint8), LABELS.astype(np.uint8))
-    return Reference(name, 1.0, {"val/accuracy": 1.0, "test/accuracy": 1.0}, 0.01, len(LABELS), answers)
 
 
 def run(case: Case) -> Outcome:

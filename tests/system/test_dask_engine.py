@@ -21,6 +21,7 @@ import dask
 import psutil
 import pytest
 from distributed import Client, KilledWorker, LocalCluster
+from distributed.comm import CommClosedError
 from distributed.security import Security
 
 from conf.schema import ConfigError, Data
@@ -29,7 +30,7 @@ from pipelines.data import cache, dataset, whole
 from sweeps import runtime
 from sweeps.errors import SweepError
 from sweeps.plan import CACHE, LOAD_WHOLE
-from sweeps.trials import gpus, memory, references
+from sweeps.trials import certificates, gpus, memory, references
 from sweeps.trials.dask_engine import cluster as others
 from sweeps.trials.dask_engine import engine as engines
 from sweeps.trials.dask_engine import local as embedded
@@ -218,6 +219,14 @@ def test_workers_that_still_warm_up_get_their_share_of_the_trials(
         assert len(set(results(engine))) == 2
 
 
+def test_what_native_code_writes_in_a_worker_reaches_no_terminal_and_what_python_writes_does(local: DaskEngine) -> None:
+    wait_until(lambda: local.workers == 2)
+    local.submit("tests.specs.streams", spec())
+    ((native, python),) = results(local)
+    assert native == os.devnull
+    assert python != 2
+
+
 def test_a_trial_at_fault_is_distinguished_from_one_whose_worker_died(local: DaskEngine) -> None:
     reasons = {"failing": "diverged: train/loss is nan in epoch 1", "broken": "error: ZeroDivisionError: a"}
     for trial, (name, reason) in enumerate(reasons.items()):
@@ -304,19 +313,20 @@ def test_a_death_for_memory_is_named_before_the_first_report_and_where_the_syste
     local._kills = memory.kills()
     monkeypatch.setattr(local, "_limit", "300MB")
     key = "s/tiny-1-before-it-started"
-    local._out[key] = spec()
     address = next(iter(local._client.scheduler_info(n_workers=-1)["workers"]))
 
     class Dead:
-        status = "error"
-
-        def exception(self) -> KilledWorker:
+        def result(self) -> None:
             worker = type("Worker", (), {"address": address})()
             threading.Timer(0.2, local._on_memory, [(0.0, {"worker": address, "pid": 1, "rss": 312_000_000})]).start()
-            return KilledWorker(key, worker, 0)
+            raise KilledWorker(key, worker, 0)
+
+        def release(self) -> None:
+            """Do nothing: Dask knows no such task."""
 
     dead = Dead()
     dead.key = key  # type: ignore[attr-defined]
+    local._out[key], local._futures[key] = spec(), dead  # type: ignore[assignment]
     failed = local._ended(dead)  # type: ignore[arg-type, assignment]
     assert failed.reason == "out of memory: the worker took 312 MB, more than engine.memory=300MB"
 
@@ -553,6 +563,27 @@ def test_a_worker_without_this_project_is_refused_when_it_is_there_and_costs_no_
         assert known == 2
 
 
+def test_a_worker_that_leaves_while_it_is_asked_refuses_no_sweep() -> None:
+    class Left:
+        def run(self, *_: Any, **__: Any) -> dict[str, Exception]:
+            return {"tcp://10.9.8.2:1": CommClosedError("Address removed.")}
+
+    assert engines.unlike_worker(Left(), ()) == ""  # type: ignore[arg-type]
+
+
+def test_trials_whose_driver_has_left_make_room_for_those_of_the_next(cluster: str) -> None:
+    config = EngineConfig("cluster", scheduler=cluster)
+    with open_engine(config) as engine:
+        for trial in range(2):
+            engine.submit("tests.specs.until_stopped", spec(trial=trial))
+        for _ in range(2):
+            wait_for_start(engine)
+    with open_engine(config) as engine:
+        for trial in range(2):
+            engine.submit("tests.specs.slow", spec(trial=trial))
+        assert len(set(results(engine))) == 2
+
+
 def test_a_worker_with_another_version_is_refused(cluster: str, monkeypatch: pytest.MonkeyPatch) -> None:
     own = engines.identity() | {"keras": "3.0.0"}
     monkeypatch.setattr(engines, "difference", lambda _, other: difference(own, other))
@@ -689,6 +720,30 @@ def test_certificates_that_are_no_files_are_named(monkeypatch: pytest.MonkeyPatc
         open_engine(EngineConfig("cluster", scheduler="tls://127.0.0.1:9")),
     ):
         pass
+
+
+def test_settings_of_dasks_that_forbid_a_connection_are_named(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(others, "ANSWER", 0.5)
+    one, other = certificates.new(), certificates.new()
+    (tmp_path / "certificate.pem").write_text(one.certificate)
+    (tmp_path / "key.pem").write_text(other.key)
+    files = {"ca-file": "certificate.pem", "client.cert": "certificate.pem", "client.key": "key.pem"}
+    tls = {f"distributed.comm.tls.{name}": str(tmp_path / file) for name, file in files.items()}
+    for address, settings, reason in (
+        (
+            "tcp://127.0.0.1:9",
+            {"distributed.comm.require-encryption": True},
+            "encryption required by Dask configuration",
+        ),
+        ("tls://127.0.0.1:9", tls, "key values mismatch"),
+    ):
+        line = rf"^engine\.scheduler={address}: Dask's settings allow no connection to it \(.*{reason}"
+        with (
+            dask.config.set(settings),
+            pytest.raises(ConfigError, match=line),
+            open_engine(EngineConfig("cluster", scheduler=address)),
+        ):
+            pass
 
 
 def test_too_few_open_files_are_allowed_or_named(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -241,7 +241,7 @@ def test_a_notebook_runs_a_sweep_and_shows_it(notebook: Callable[..., Any]) -> N
 @pytest.mark.long
 def test_an_interrupted_kernel_ends_the_sweep_in_order_and_goes_on(notebook: Callable[..., Any]) -> None:
     client = notebook(
-        "sweep(*ARGUMENTS, trials=4, epochs=3)",
+        "from text_sweeps import sweep\nsweep(*ARGUMENTS, trials=4, epochs=3)",
         "from pathlib import Path\n(directory,) = Path('outputs').iterdir()\nlen(sweep(resume=directory).trials)",
     )
     _, run, again = client.nb.cells

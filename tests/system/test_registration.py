@@ -2,6 +2,7 @@
 
 import io
 import json
+import os
 import subprocess
 import sys
 from collections.abc import Callable
@@ -100,6 +101,16 @@ def test_it_is_logged_and_registered_once(trained: Plan, monkeypatch: pytest.Mon
     again = SweepRecord.of(trained.directory, journal.read(trained.directory))
     assert register(store.uri(None), again, candidate(trained, again)) == version._replace(new=False)
     assert (len(versions()), logged_models()) == (1, 1)
+
+
+def test_what_a_gpu_writes_while_the_stored_model_answers_is_not_shown(
+    trained: Plan, monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str]
+) -> None:
+    predict = keras.Model.predict
+    monkeypatch.setattr(keras.Model, "predict", lambda *a, **k: os.write(2, b"cuDNN 9") and predict(*a, **k))
+    assert registered_by_session(trained, logged(trained))[0]
+    assert "cuDNN" not in capfd.readouterr().err
+    assert len(versions()) == 1
 
 
 def test_a_model_that_somebody_else_is_logging_to_the_run_stays(trained: Plan) -> None:

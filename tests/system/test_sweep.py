@@ -266,7 +266,7 @@ def test_interrupted_killed_and_resumed_a_sweep_is_one(command: Command) -> None
     process = command(f"resume={directory}", f"trials={done + 2}", "engine.workers=1")
     output = process.communicate()[0]
     assert process.returncode == 0, output
-    assert f"resumed imdb: {done} of 60 trials finished" in output
+    assert f"resumed imdb: {done} of {done + 2} trials finished" in output
     assert statuses("sweep") == ["FINISHED"]
     assert statuses("trial") == ["FINISHED"] * (done + 2)
 
@@ -422,7 +422,7 @@ def test_a_sweep_from_before_journals_had_a_format_is_interrupted_and_goes_on_to
 ) -> None:
     past = journal.read(old_sweep / "imdb")
     process = command(f"resume={old_sweep}", LOCAL_STORE, "engine.workers=1")
-    until(process, "compare conv_lstm-")  # the store has it
+    until(process, "comparison of conv_lstm-")  # the store has it
     rival = command(f"resume={old_sweep}")
     refusal = rival.communicate()[0]
     assert (rival.returncode, refusal.count("\n")) == (1, 1)

@@ -1,7 +1,11 @@
 """Completion in a real bash, which nothing of this project takes part in."""
 
+import os
+import pty
+import select
 import shutil
 import subprocess
+import time
 from importlib import import_module
 from pathlib import Path
 
@@ -64,8 +68,46 @@ def test_every_command_completes_its_own_keys() -> None:
     assert completion.OPTIONS["ui"] == import_module("pipelines.ui").KEYS
 
 
-def test_another_shell_is_refused_and_the_functions_of_zsh_are_well_formed() -> None:
+def test_another_shell_is_refused() -> None:
     with pytest.raises(ConfigError, match=r"^zhs: allowed: bash, zsh; did you mean 'zsh'\?$"):
         completion.show(["zhs"])
-    if zsh := shutil.which("zsh"):
-        subprocess.run([zsh, "-n", "-c", completion.script("zsh")], check=True)
+
+
+def read_until(terminal: int, word: str) -> str:
+    text, until = "", time.monotonic() + 30
+    while word not in text:
+        assert select.select([terminal], [], [], max(0.0, until - time.monotonic()))[0], text
+        text += os.read(terminal, 4096).decode()
+    return text
+
+
+@pytest.mark.skipif(shutil.which("zsh") is None, reason="zsh is not here (Debian: zsh)")
+def test_a_real_zsh_completes_what_is_typed_and_leaves_brackets_alone() -> None:
+    Path("outputs", "lstm-1").mkdir(parents=True)
+    Path("reviews.csv").touch()
+    Path("completion.zsh").write_text(completion.script("zsh"))
+    terminal, its_end = pty.openpty()
+    zsh = subprocess.Popen(
+        ["zsh", "-f", "-i"], stdin=its_end, stdout=its_end, stderr=its_end, start_new_session=True,
+        env={**os.environ, "TERM": "dumb"},
+    )  # fmt: skip
+    os.close(its_end)
+    try:
+        prints = """text-sweeps() { print -r -- "<$*>" }"""
+        start = f"{prints}; autoload -Uz compinit; compinit -u -D; source ./completion.zsh; print rea''dy\n"
+        os.write(terminal, start.encode())
+        read_until(terminal, "ready\r")
+        for typed, expected in (
+            ("list format=j", "<list format=json>"),
+            ("data data=rev", "<data data=reviews.csv>"),
+            ("sweep resume=o", "<sweep resume=outputs/lstm-1>"),
+            ('sweep "model=[bag,ls', "<sweep model=[bag,lstm>"),
+            ("sweep model=[bag,cnn] data=im", "<sweep model=[bag,cnn] data=imdb>"),
+            ("sweep datasets.imdb.num_c", "<sweep datasets.imdb.num_classes=>"),
+        ):
+            os.write(terminal, f"text-sweeps {typed}\t\n".encode())
+            assert expected in read_until(terminal, ">\r")
+    finally:
+        zsh.kill()
+        zsh.wait()
+        os.close(terminal)

@@ -210,6 +210,21 @@ def test_a_lost_worker_costs_one_attempt(
         assert one.record.trials[1].epochs_run == one.plan.config.epochs
 
 
+def test_what_a_host_costs_counts_for_no_trial_and_is_in_the_journal(composed: Callable[..., Job]) -> None:
+    def move(spec: TrialSpec, on_epoch: OnEpoch) -> TrialResult:
+        on_epoch(EpochReport(spec.sweep, spec.trial, spec.attempt, 1, {"val/accuracy": 0.0}))
+        if spec.attempt <= 3:
+            raise WorkerDiedError("error: OSError: disk full", host=f"10.9.8.{spec.attempt}")
+        return learn(spec, on_epoch)
+
+    one = swept(composed("trials=3", "retries=0", "max_failures=1"), FakeEngine(move))
+    assert [trial.status for trial in one.record.trials.values()] == ["completed"] * 3
+    assert one.record.trials[1].lost == 0
+    started = [e for e in journal.read(one.plan.directory) if isinstance(e, TrialStarted) and e.trial == 1]
+    reasons = [f"host 10.9.8.{n}: error: OSError: disk full" for n in (1, 2, 3)]
+    assert [(e.attempt, e.after) for e in started] == list(enumerate(["", *reasons], start=1))
+
+
 def test_epochs_that_come_twice_late_or_not_at_all_are_recorded_once(composed: Callable[..., Job]) -> None:
     class Disordered(FakeEngine):
         """Delivers the first report twice, the second after the result, and others not at all."""

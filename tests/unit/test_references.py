@@ -1,5 +1,6 @@
 """The references of a sweep, trained by a fake worker."""
 
+import itertools
 from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
@@ -144,6 +145,17 @@ def test_a_task_that_cannot_end_is_tried_as_often_as_a_trial(error: Exception, j
     assert search.record.ended is not None
     assert search.record.ended.status == "completed"
     assert search.record.failed == []
+
+
+def test_a_task_that_its_hosts_lose_is_tried_until_one_does_not(job: Job) -> None:
+    def moves(spec: TrialSpec, on_epoch: OnEpoch) -> Any:
+        if spec.reference and next(moved) < 4:
+            raise WorkerDiedError(host="10.9.8.2")
+        return found(spec, on_epoch)
+
+    moved = itertools.count()
+    search, _ = sweep(job, moves)
+    assert all(each.completed for each in search.record.references.values())
 
 
 def test_the_time_limit_of_a_trial_is_theirs_too(job: Job, monkeypatch: pytest.MonkeyPatch) -> None:

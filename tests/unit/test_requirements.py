@@ -102,7 +102,7 @@ def test_what_is_installed_is_read_from_the_environment(script: ModuleType, tmp_
 
 def test_the_size_and_the_time_are_given_first(script: ModuleType) -> None:
     first, second = script.introduction(".venv", "cpu", []).splitlines()
-    assert first.startswith("installing what running needs into .venv, with TensorFlow for processors")
+    assert first.startswith("installing what running needs into .venv, with TensorFlow for processors alone")
     assert re.search(r"\d GB on the disk, \d\.\d GB of them fetched .*; about \d+ minutes", second)
     assert "the tools of development" in script.introduction(".venv", "cuda", ["dev"])
 

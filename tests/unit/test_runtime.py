@@ -20,14 +20,20 @@ print(gc.get_threshold() == default)
 runtime.prepare()
 runtime.prepare()
 print(gc.isenabled() and gc.get_threshold()[0] > 10 * default[0])
-print(os.environ["MLFLOW_DISABLE_TELEMETRY"], os.environ["MLFLOW_HTTP_REQUEST_MAX_RETRIES"])
+names = ("MLFLOW_DISABLE_TELEMETRY", "MLFLOW_HTTP_REQUEST_MAX_RETRIES", "TF_FORCE_GPU_ALLOW_GROWTH")
+print(*map(os.environ.get, names))
 """
 
 
-def test_a_prepared_process_collects_less_often_and_nothing_at_its_end() -> None:
+@pytest.mark.parametrize("growth", [None, "false"])
+def test_a_prepared_process_collects_less_often_and_nothing_at_its_end_and_takes_no_whole_gpu(
+    growth: str | None,
+) -> None:
     environment = {**os.environ, "PYTHONPATH": str(ROOT), "MLFLOW_HTTP_REQUEST_MAX_RETRIES": "7"}
+    environment.pop("TF_FORCE_GPU_ALLOW_GROWTH", None)
+    environment |= {"TF_FORCE_GPU_ALLOW_GROWTH": growth} if growth else {}
     ended = subprocess.run([sys.executable, "-c", CODE], env=environment, capture_output=True, text=True, check=True)
-    assert ended.stdout.splitlines() == ["True", "True", "true 7", "True"]
+    assert ended.stdout.splitlines() == ["True", "True", f"true 7 {growth or 'true'}", "True"]
 
 
 def test_imports_find_no_package_that_is_hidden_from_them_unless_it_was_loaded_before() -> None:

@@ -3,11 +3,14 @@
 from __future__ import annotations
 
 import asyncio
+import logging
+import ssl
 from collections.abc import Iterator
 from contextlib import contextmanager
 
 from distributed import Client
 from distributed.comm import connect
+from distributed.comm.core import FatalCommClosedError
 from distributed.security import Security
 
 from conf.schema import ConfigError
@@ -25,13 +28,17 @@ CERTIFICATES = (
 @contextmanager
 def connected(config: EngineConfig, functions: tuple[str, ...]) -> Iterator[DaskEngine]:
     where = f"engine.scheduler={config.scheduler}"
+    # It would log a traceback of a connection that is lost for good, which ends the sweep with a line.
+    logging.getLogger("distributed.client").setLevel(logging.CRITICAL)
     try:
         asyncio.run(asyncio.wait_for(_ask_for_scheduler(config.scheduler or ""), 2 * ANSWER))
-        client = Client(config.scheduler, timeout=ANSWER)
-    except (OSError, ValueError, TypeError, ImportError, TimeoutError) as error:
+        client = Client(config.scheduler, timeout=WAIT_FOR_WORKERS)  # also for connecting again
+    except Exception as error:  # a setting of the user's for Dask may raise any
         if isinstance(error, TypeError) and str(config.scheduler).startswith("tls:"):
             raise ConfigError(f"{where}: {CERTIFICATES}") from error
-        raise ConfigError(f"{where}: no Dask scheduler answers there ({reason_of(error)})") from error
+        of_settings = isinstance(error, ssl.SSLError | FatalCommClosedError | RuntimeError)
+        what = "Dask's settings allow no connection to it" if of_settings else "no Dask scheduler answers there"
+        raise ConfigError(f"{where}: {what} ({reason_of(error)})") from error
     with client:
         try:
             client.wait_for_workers(1, timeout=WAIT_FOR_WORKERS)

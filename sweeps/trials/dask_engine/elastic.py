@@ -79,7 +79,7 @@ class ElasticEngine(DaskEngine):
 
     def _look_for_workers(self) -> None:
         """Leave it to `Workers.grow` to say whether any can be expected."""
-        self._present = self._addresses()
+        self._presence.ask()
 
 
 @contextmanager

@@ -88,7 +88,11 @@ def _local_cluster(config: EngineConfig) -> LocalCluster:
         return LocalCluster(
             n_workers=workers,
             threads_per_worker=1,
-            env={**dict.fromkeys(THREADS, str(config.threads)), "TF_CPP_MIN_LOG_LEVEL": "3"},
+            env={
+                **dict.fromkeys(THREADS, str(config.threads)),
+                **gpus.hidden_from_workers(),
+                "TF_CPP_MIN_LOG_LEVEL": "3",
+            },
             host="127.0.0.1",
             dashboard_address="127.0.0.1:0",  # with None it listens too, and two sweeps would want the same port
             memory_limit=config.memory or 0,

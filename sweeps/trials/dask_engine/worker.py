@@ -14,10 +14,10 @@ from typing import Any, NamedTuple
 from distributed import Worker, get_worker
 
 from sweeps import runtime
-from sweeps.errors import TrialFailedError, reason_of, traceback_of
+from sweeps.errors import HostFailedError, TrialFailedError, reason_of, traceback_of
 from sweeps.trials import gpus, steps
 from sweeps.trials.identity import difference, identity
-from sweeps.trials.native_logs import without_native_logs
+from sweeps.trials.native_logs import drop_native_logs, without_native_logs
 from sweeps.trials.spec import EpochReport, TrialSpec
 
 # TensorFlow and the libraries below it read these when they are first used.
@@ -46,6 +46,7 @@ class Wanted(NamedTuple):
 def dask_setup(worker: Any) -> None:
     """Set up an embedded worker; Dask calls this in each, as each preloads this module."""
     runtime.prepare()
+    drop_native_logs()
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C is for the driver to handle
     # A worker that is terminated dies at once and is then replaced; one that leaves in order is not.
     signal.signal(signal.SIGTERM, signal.SIG_DFL)
@@ -86,32 +87,54 @@ def answer(function: str, arguments: tuple[Any, ...]) -> Any:
 
 
 class TrialError(Exception):
-    """The failure of a trial, as texts: an error of any library may be one that cannot be sent, or loses its cause."""
+    """The failure of a trial, as texts: an error of any library may be one that cannot be sent, or loses its cause.
 
-    def __init__(self, reason: str, trace: str) -> None:
-        super().__init__(reason, trace)
+    `own` says that the trial itself is at fault, on whichever worker it runs.
+    """
+
+    def __init__(self, reason: str, trace: str, worker: str, own: bool) -> None:
+        super().__init__(reason, trace, worker, own)
+
+
+class UnlikeError(Exception):
+    """The worker has other software than the driver."""
+
+    def __init__(self, difference: str, worker: str) -> None:
+        super().__init__(difference, worker)
+
+
+class UnwantedError(Exception):
+    """Nobody waits for the trial any more: its driver has left, or the scheduler has taken the worker for lost."""
 
 
 def call(function: str, spec: TrialSpec, terms: Terms) -> Any:
     """Call the function on a worker, and send its reports to the driver."""
-    if unlike := difference(terms.software, identity(terms.functions)):
-        raise RuntimeError(unlike)
     worker, topic = get_worker(), terms.topic
+    if unlike := difference(terms.software, identity(terms.functions)):
+        raise UnlikeError(unlike, worker.address)
+    key = worker.get_current_task()
+
+    def send(message: dict[str, Any]) -> None:
+        # Dask lets a task that nobody wants run on, and the worker would begin no other before its end.
+        if worker.state.tasks[key].state == "cancelled":
+            raise UnwantedError
+        worker.log_event(topic, message)
 
     def on_epoch(report: EpochReport) -> str | None:
-        worker.log_event(topic, {"report": report._asdict()})
+        send({"report": report._asdict()})
         return _stopped.get(f"{topic}/{spec.sweep}")
 
     try:
         called = _imported(function)
         if terms.sends_data and spec.cache:
             _fetch_data(worker, spec, topic)
-        worker.log_event(topic, {"started": worker.get_current_task()})
-        with steps.reported_to(lambda report: worker.log_event(topic, {"steps": report._asdict()})):
+        send({"started": key})
+        with steps.reported_to(lambda report: send({"steps": report._asdict()})):
             return called(spec, on_epoch)
     except Exception as error:
         reason = str(error) if isinstance(error, TrialFailedError) else f"error: {reason_of(error)}"
-        failure = TrialError(reason.splitlines()[0], traceback_of(error))
+        own = isinstance(error, TrialFailedError) and not isinstance(error, HostFailedError)
+        failure = TrialError(reason.splitlines()[0], traceback_of(error), worker.address, own)
     raise failure  # out here it does not take the error along, whose frames may be too many to be sent
 
 
@@ -125,7 +148,7 @@ def _fetch_data(worker: Worker, spec: TrialSpec, topic: str) -> None:
         try:
             return pieces.get(timeout=WAIT_FOR_DATA)
         except queue.Empty:
-            raise TrialFailedError(f"the driver sent no data within {WAIT_FOR_DATA} s") from None
+            raise HostFailedError(f"the driver sent no data within {WAIT_FOR_DATA} s") from None
 
     try:
         importlib.import_module(spec.cache).fetch(spec.digest, piece)

@@ -36,7 +36,10 @@ WRONG = {
     "data=null": ("data=null: allowed: imdb, reuters",),
     "model=": ("model=: allowed: attention, bag, bi_lstm, cnn, conv_lstm, gru, lstm",),
     "data=[imdb,imbd]": ("data=imbd: no such option", "allowed: imdb", "did you mean 'imdb'?"),
-    "experiment=smoke data=reuters": ("datasets.imdb.", "has no value"),
+    "experiment=smoke data=reuters": (
+        "datasets.imdb.",
+        "has no value; if an experiment has settings of imdb, give data=imdb too",
+    ),
     "model.space.lstm_units=[1,2]": ("model.space.lstm_units=[1,2]: ",),
     "trials=${foo}": ("trials",),
     "tracking.uri=${oc.env:NOPE}": ("tracking.uri",),

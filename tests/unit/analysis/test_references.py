@@ -95,6 +95,21 @@ def test_every_level_has_its_place_between_floor_and_ceiling() -> None:
     assert ("reference", "later_one") in levels  # of a later version of this project
 
 
+@pytest.mark.parametrize(
+    ("accuracy", "words"),
+    [
+        (0.36, "is not better than that of always answering earn (36.0 %)."),
+        (0.37, "exceeds by no more than chance can explain that of always answering earn (36.0 %)."),
+        (0.45, ""),
+    ],
+)
+def test_a_network_at_the_floor_is_named(accuracy: float, words: str) -> None:
+    facts = {**answered.audit(["earn", "acq"]).as_dict(), "floor": 0.36}
+    text = sentence(accuracy=accuracy, audit=facts, sizes={"train": 9_000, "test": 1_000}, trials=1)
+    found = f"The baseline has learned nothing that the test set shows: its test accuracy of {100 * accuracy:.1f} % "
+    assert text == (found + words if words else "")
+
+
 def test_a_reference_of_a_moment_took_less_than_a_second() -> None:
     assert ", trained in less than 1 s, has" in sentence(records.reference(cost={"seconds": 0.2, "documents": 20_000}))
 

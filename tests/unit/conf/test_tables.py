@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import re
+from contextlib import nullcontext
 from pathlib import Path
 
 import pytest
@@ -50,8 +52,32 @@ def test_a_path_is_a_dataset_of_its_name(monkeypatch, folder, path, name):
 def test_a_folder_without_a_suffix_is_a_table_if_it_exists(monkeypatch, folder):
     (folder / "newsgroups").mkdir()
     assert dataset(monkeypatch, "data=newsgroups")[1].files == [str(folder / "newsgroups")]
-    with pytest.raises(ConfigError, match=r"^data=newsgroup: no such option; allowed: imdb, reuters$"):
+    with pytest.raises(
+        ConfigError, match=r"^data=newsgroup: no such option; allowed: imdb, reuters, and the path of a table$"
+    ):
         composed(monkeypatch, "data=newsgroup")
+
+
+@pytest.mark.parametrize(
+    ("arguments", "line"),
+    [
+        (["data=reviews.cvs"], "data=reviews.cvs: no such file or folder; did you mean 'reviews.csv'?"),
+        (["data=[imdb,./reviews.csv,no/x.csv]"], "data=no/x.csv: no such file or folder"),
+        (["-m", "data=imdb,*.tsv"], "data=*.tsv: no file matches"),
+        (["data=reviews.csv", "trials=3"], ""),
+        (["data=[reviews,*.csv,s3://bucket/x.csv]"], ""),
+    ],
+)
+def test_a_path_with_nothing_there_is_refused_as_it_was_typed(folder, arguments, line):
+    (folder / "reviews.csv").touch()
+    with pytest.raises(ConfigError, match=f"^{re.escape(line)}$") if line else nullcontext():
+        tables.refuse_missing(arguments)
+
+
+def test_a_name_that_is_no_dataset_may_be_that_of_a_file(monkeypatch, folder):
+    (folder / "reviews.csv").touch()
+    with pytest.raises(ConfigError, match=r"^data=reviews: no such option; .* did you mean 'reviews\.csv'\?$"):
+        composed(monkeypatch, "data=reviews")
 
 
 def test_an_address_stays_as_it_is(monkeypatch):

@@ -197,6 +197,14 @@ def test_the_digest_identifies_the_content(home):
     assert digest_of_arrays(reshaped) != first.digest == digest_of_arrays(arrays_of(first))
 
 
+def test_the_digest_of_the_texts_depends_on_texts_labels_and_split_alone(home):
+    first = load_bytes(home, npz(**toy())).audit.texts
+    assert load_bytes(home, npz(**toy()), num_words=20, maxlen=9).audit.texts == first
+    others = [load_bytes(home, npz(**toy(seed=1))), load_bytes(home, npz(**toy()), split_seed=1)]
+    others.append(load_bytes(home, npz(**toy()), validation="test"))
+    assert len({first, *(other.audit.texts for other in others)}) == 4
+
+
 DAMAGE = {
     "deleted": lambda path: path.unlink(),
     "emptied": lambda path: path.write_bytes(b""),

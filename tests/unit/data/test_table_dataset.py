@@ -42,6 +42,15 @@ def vocabulary(digest: str) -> dict[str, int]:
     return words
 
 
+def test_the_digest_of_the_texts_depends_on_texts_labels_and_split_alone(tmp_path):
+    path = table(tmp_path)
+    first = loaded(path).audit.texts
+    assert loaded(path, num_words=20, maxlen=3, tokens="characters").audit.texts == first
+    assert loaded(path, split_seed=2).audit.texts != first
+    path = table(tmp_path, [(f"{text} more", *others) for text, *others in ROWS])
+    assert loaded(path).audit.texts not in ("", first)
+
+
 def test_every_row_is_in_one_part_with_its_label(tmp_path):
     path = table(tmp_path)
     dataset = loaded(path)

@@ -1,5 +1,6 @@
 """A model that cannot be built is refused before anything is recorded."""
 
+import itertools
 from collections.abc import Callable
 from pathlib import Path
 
@@ -34,6 +35,17 @@ def test_a_model_that_fails_is_refused_and_a_worker_that_dies_is_not_its_fault(c
     engine = FakeEngine(die)
     first_build.check(plans, engine)
     assert [spec.attempt for spec in engine.specs] == [1, 2, 3]
+
+
+def test_a_host_that_cannot_build_a_model_is_not_the_models_fault(composed: Callable[..., Job]) -> None:
+    def move(spec: TrialSpec, on_epoch: OnEpoch) -> TrialResult:
+        if next(moved) < 5:
+            raise WorkerDiedError("error: ImportError: libgomp.so.1", host="10.9.8.2")
+        return learn(spec, on_epoch)
+
+    moved, engine = itertools.count(), FakeEngine(move)
+    first_build.check([plan(composed())], engine)
+    assert [spec.attempt for spec in engine.specs] == [1] * 6
 
 
 def test_a_model_whose_build_takes_too_much_memory_each_time_is_refused(composed: Callable[..., Job]) -> None:

@@ -121,7 +121,7 @@ def test_what_a_registration_needs_is_checked_before_training() -> None:
 class LosingEngine(FakeEngine):
     """An engine one of whose workers did not come back."""
 
-    workers, lost_workers = 1, 1
+    workers, lost_workers, hosts = 1, 1, ""
 
 
 def test_what_a_sweep_lost_is_told_and_no_password_with_it(

@@ -398,7 +398,10 @@ def test_a_bar_moves_within_an_epoch_and_says_how_long_the_trial_takes_at_most(
     monkeypatch.setenv("TERM", "xterm")
     file = io.StringIO()
     begun = TrialStarted(0, 1, VALUES, 1, 0, 4)
-    timed(Console(file=file, width=80, terminal=True), monkeypatch, planned(composed), begun, (0, 0.5))
+    timed(Console(file=file, width=80, terminal=True), monkeypatch, planned(composed), begun, (0, 0.01))
+    assert "at most" not in pictured(file.getvalue())  # nearly all of it was tracing
+    file = io.StringIO()
+    timed(Console(file=file, width=80, terminal=True), monkeypatch, planned(composed), begun, (0, 0.01), (0, 0.51))
     assert "1/4" not in pictured(file.getvalue())
     assert "at most 2 min" in pictured(file.getvalue())  # 10 s for half of one of 4 epochs, so 70 s
     file = io.StringIO()
@@ -412,11 +415,10 @@ def test_the_sweeps_time_counts_every_trial_to_come(
 ) -> None:
     file = io.StringIO()
     searched = planned(composed, "epochs=4")
-    # 61 s for half an epoch, and 3.5 + 2 * 4 epochs to come on one worker.
-    timed(
-        Console(file=file, width=80), monkeypatch, searched, TrialStarted(0, 1, VALUES, 1, 0, 4), (0, 0.5), seconds=61
-    )
-    assert file.getvalue() == "imdb: 0 of 3 trials finished, 1 running, at most 24 min left\n"
+    # 61 s for half an epoch after the first report, and 3.25 + 2 * 4 epochs to come on one worker.
+    started, console = TrialStarted(0, 1, VALUES, 1, 0, 4), Console(file=file, width=80)
+    timed(console, monkeypatch, searched, started, (0, 0.25), (0, 0.75), seconds=61)
+    assert file.getvalue() == "imdb: 0 of 3 trials finished, 1 running, at most 23 min left\n"
 
 
 @pytest.mark.parametrize("width", [60, 80, 100, 140])

@@ -10,7 +10,7 @@ from sweeps.journal import SweepRecord, TrialRecord
 from sweeps.tracking import registration
 from sweeps.tracking.registration import Candidate, register
 from sweeps.trials.spec import Serving, TrialSpec
-from tests import records
+from tests import answered, records
 
 
 class Registry:
@@ -84,7 +84,7 @@ def test_of_equals_the_first_keeps_it(registry: Registry) -> None:
 @pytest.mark.parametrize(
     ("other", "note"),
     [
-        ({"digest": "other"}, "version 1 had other data"),
+        ({"digest": "other"}, "version 1 had other texts, or another split of them"),
         ({"objective": "val/loss"}, "version 1 was not chosen by val/loss"),
     ],
 )
@@ -94,6 +94,16 @@ def test_what_cannot_be_compared_goes_to_the_newer(other: dict[str, str], note: 
     assert (newer.alias, newer.note) == ("candidate", note)
     assert registered("a/imdb", 0.9).alias == ""  # and never back to the older
     assert registry.aliases == {"candidate": "2"}
+
+
+def test_the_same_texts_in_another_encoding_are_compared(registry: Registry) -> None:
+    texts, others = ({**answered.audit(["neg", "pos"]).as_dict(), "texts": digest} for digest in ("t", "u"))
+    registered("a/imdb", 0.9, audit=texts)
+    worse = registered("b/imdb", 0.8, audit=texts, digest="other")
+    assert (worse.alias, worse.note) == ("", "version 1 has val/accuracy 0.9000, this one 0.8000")
+    assert registered("c/imdb", 0.95, audit=texts, digest="other").alias == "candidate"
+    cleaned = registered("d/imdb", 0.1, audit=others, digest="other still")
+    assert (cleaned.alias, cleaned.note) == ("candidate", "version 3 had other texts, or another split of them")
 
 
 def test_a_model_that_was_chosen_by_another_metric_is_compared_by_the_one_of_this_sweep(registry: Registry) -> None:

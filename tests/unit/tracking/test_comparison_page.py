@@ -28,7 +28,7 @@ def test_a_sweeps_view_has_its_trials_alone_and_all_of_their_curves() -> None:
     assert state["selectedColumns"] == [*(f"metrics.`{name}`" for name in scores), "params.`lstm_units`"]
     charts = {chart["uuid"]: chart for chart in state["compareRunCharts"]}
     assert len(charts) == len(state["compareRunCharts"]) == 6
-    assert charts["PARALLEL From hyperparameters to test accuracy"]["selectedParams"] == ["lstm_units"]
+    assert charts["PARALLEL Hyperparameters to test accuracy"]["selectedParams"] == ["lstm_units"]
     sections = {section["uuid"] for section in state["compareRunSections"]}
     assert {chart["metricSectionId"] for chart in charts.values()} == sections
 
@@ -42,7 +42,7 @@ def test_the_view_of_an_experiment_ranks_only_trials_on_the_same_data_by_the_sam
 def test_without_a_searched_hyperparameter_there_is_no_chart_of_them() -> None:
     state = unpacked(comparison_page.of_sweep(LSTM._replace(searched=[])).value)
     assert "PARALLEL" not in {chart["type"] for chart in state["compareRunCharts"]}
-    assert "From hyperparameters to test accuracy" not in {section["name"] for section in state["compareRunSections"]}
+    assert "Hyperparameters to test accuracy" not in {section["name"] for section in state["compareRunSections"]}
 
 
 def test_the_best_trial_by_the_objective_is_first() -> None:
@@ -99,9 +99,9 @@ def test_a_chart_has_what_all_trials_have_and_each_network_one_of_its_own() -> N
         for chart in state["compareRunCharts"]
         if chart["type"] == "PARALLEL"
     } == {
-        "From hyperparameters to test accuracy": ["model", "dropout"],
-        "From the hyperparameters of bag to test accuracy": ["dropout", "pairs"],
-        "From the hyperparameters of lstm to test accuracy": ["dropout", "units"],
+        "Hyperparameters to test accuracy": ["model", "dropout"],
+        "bag: hyperparameters to test accuracy": ["dropout", "pairs"],
+        "lstm: hyperparameters to test accuracy": ["dropout", "units"],
     }
 
 

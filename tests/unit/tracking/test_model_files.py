@@ -89,6 +89,25 @@ def test_a_model_of_this_version_and_of_an_earlier_one_is_known(model: Path) -> 
     model_files.check(model)
 
 
+WITH_ENCODER = ROOT / "tests" / "earlier" / "with_encoder"
+
+
+def test_a_model_is_known_that_an_earlier_version_saved_with_its_encoder(model: Path) -> None:
+    shutil.copy(WITH_ENCODER / "served_model.py", model)
+    shutil.copy(WITH_ENCODER / "text_encoder.py", model / "artifacts")
+    model_files.check(model)
+
+
+@pytest.mark.parametrize("own", [("served_model.py", "text_encoder.py"), ("text_encoder.py", "served_model.py")])
+def test_earlier_code_is_known_with_its_own_encoder_only(own: tuple[str, str], model: Path) -> None:
+    earlier, changed = own
+    places = {"served_model.py": model / "served_model.py", "text_encoder.py": model / "artifacts" / "text_encoder.py"}
+    shutil.copy(WITH_ENCODER / earlier, places[earlier])
+    places[changed].write_text("# other code")
+    with pytest.raises(ForeignModelError, match="is other code"):
+        model_files.check(model)
+
+
 def test_code_of_this_version_is_not_loaded_with_the_files_of_an_earlier_one(model: Path) -> None:
     as_earlier(model)
     shutil.copy(model_files.SERVED, model)

@@ -1,6 +1,7 @@
 """The model as MLflow serves it: raw text in, labels out."""
 
 import json
+import os
 from types import SimpleNamespace
 
 import numpy as np
@@ -21,6 +22,12 @@ class Recorder:
         return np.tile(np.array([0.25, 0.75], np.float32), (len(ids), 1))
 
 
+@pytest.fixture(autouse=True)
+def not_set(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("TF_FORCE_GPU_ALLOW_GROWTH", "")  # so that the test's end undoes what the model sets
+    monkeypatch.delenv("TF_FORCE_GPU_ALLOW_GROWTH")
+
+
 @pytest.fixture
 def classifier(tmp_path, monkeypatch: pytest.MonkeyPatch) -> served_model.Classifier:
     (tmp_path / "vocabulary.json").write_text(json.dumps(RANKS))
@@ -31,6 +38,10 @@ def classifier(tmp_path, monkeypatch: pytest.MonkeyPatch) -> served_model.Classi
     settings = {"labels": ["bad", "good"], "encoder": encoder}
     model.load_context(SimpleNamespace(artifacts=artifacts, model_config=settings))
     return model
+
+
+def test_it_takes_no_more_of_a_gpu_than_it_needs(classifier: served_model.Classifier) -> None:
+    assert os.environ["TF_FORCE_GPU_ALLOW_GROWTH"] == "true"  # which TensorFlow reads when it first takes one
 
 
 @pytest.mark.parametrize(

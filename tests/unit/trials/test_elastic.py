@@ -19,11 +19,13 @@ CONFIG = Engine("slurm", memory="1GiB", min=2, max=5)
 class Dask:
     """A client of a scheduler with workers `a`, `b`, …, of which some are `busy`."""
 
+    status, scheduler_comm = "running", None
+
     def __init__(self, workers: str = "", busy: str = "") -> None:
         self.workers, self.busy = workers, busy
 
     def scheduler_info(self, n_workers: int) -> dict[str, Any]:
-        return {"workers": {f"tls://{name}": {"name": name} for name in self.workers}}
+        return {"workers": {f"tls://{name}": {"name": name, "last_seen": 0.0} for name in self.workers}}
 
     def processing(self) -> dict[str, list[str]]:
         return {f"tls://{name}": ["trial"] if name in self.busy else [] for name in self.workers}

@@ -1,15 +1,18 @@
-"""These tests need no GPU: they invent the driver's folder and the libraries."""
+"""These tests need no GPU: they invent the driver's folder and what of TensorFlow and its libraries is here."""
 
 import os
 import subprocess
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
+from importlib import metadata
 from pathlib import Path
+from typing import Any
 
 import pytest
 
 from sweeps import environment
-from sweeps.trials import gpus
+from sweeps.trials import cuda_libraries, gpus
+from sweeps.trials.cuda_libraries import LIBRARIES
 from sweeps.trials.gpus import Gpus
 from tests.conftest import ROOT
 
@@ -18,18 +21,25 @@ Machine = Callable[..., None]
 
 @pytest.fixture
 def machine(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Machine:
-    """A machine with some GPUs, with or without cuDNN, and CUDA_VISIBLE_DEVICES set or not."""
+    """A machine with some GPUs, CUDA_VISIBLE_DEVICES set or not, and what TensorFlow lacks there."""
     gpus.forget()
 
-    def make(installed: int, visible: str | None = None, libraries: bool = True) -> None:
+    def version(package: str, for_processors: bool) -> str:
+        if package == "tensorflow-cpu" and not for_processors:
+            raise metadata.PackageNotFoundError
+        return "2.21.0"
+
+    def make(
+        installed: int, visible: str | None = None, missing: Sequence[str] = (), for_processors: bool = False
+    ) -> None:
         for number in range(installed):
             folder = tmp_path / "driver" / f"0000:{number:02x}:00.0"
             folder.mkdir(parents=True, exist_ok=True)
             (folder / "information").write_text("Model: \t\t NVIDIA A100\nIRQ:   \t\t 32\n")
         monkeypatch.setattr(gpus, "DRIVER", tmp_path / "driver")
         monkeypatch.setattr(gpus, "WINDOWS", tmp_path / "dxg")
-        monkeypatch.setattr("importlib.util.find_spec", lambda name: libraries or None)
-        monkeypatch.setattr("ctypes.util.find_library", lambda name: None)
+        monkeypatch.setattr(cuda_libraries, "missing", lambda: tuple(missing))
+        monkeypatch.setattr("importlib.metadata.version", lambda package: version(package, for_processors))
         # Set even where it has to be unset, so that the changes of `pin_worker` are undone.
         monkeypatch.setenv("CUDA_VISIBLE_DEVICES", visible or "")
         if visible is None:
@@ -75,42 +85,40 @@ def test_a_value_that_begins_with_no_gpu_is_named_as_the_reason_why_none_is_used
     )
 
 
-def test_without_tensorflows_libraries_no_gpu_is_used_and_one_line_names_the_remedy(machine: Machine) -> None:
-    machine(2, libraries=False)
-    ids, unused = gpus.gpus()
-    assert ids == ()
-    assert unused.startswith("2 GPUs not used: ")
-    assert "make install TENSORFLOW=cuda" in unused
-    assert "\n" not in unused
-
-
-@pytest.mark.parametrize("libraries", [True, False])
-def test_a_machine_without_gpus_has_none_unused(libraries: bool, machine: Machine) -> None:
-    machine(0, libraries=libraries)
-    assert gpus.gpus() == Gpus((), "")
+REMEDY = "make install TENSORFLOW=cuda, or with pip the extra cuda instead of cpu; trials run on the processor"
 
 
 @pytest.mark.parametrize(
-    ("packages", "system", "usable"),
+    ("lacks", "said"),
     [
-        ({"nvidia", "nvidia.cudnn"}, None, True),
-        ({"nvidia"}, None, False),  # of another package, e.g. nvidia-ml-py
-        (set(), None, False),
-        (set(), "libcudnn.so.9", True),
+        ({"missing": ["libcusolver.so.11"]}, "2 GPUs not used: TensorFlow cannot open libcusolver.so.11: "),
+        (
+            {"missing": ["libcublas.so.12", "libcudnn.so.9"]},
+            "2 GPUs not used: TensorFlow cannot open libcublas.so.12, libcudnn.so.9: ",
+        ),
+        ({"missing": list(LIBRARIES)}, "2 GPUs not used: TensorFlow's CUDA libraries are not installed: "),
+        ({"for_processors": True}, "2 GPUs not used: TensorFlow is installed for processors alone: "),
     ],
 )
-def test_the_libraries_may_be_the_extras_or_the_systems(
-    packages: set[str], system: str | None, usable: bool, machine: Machine, monkeypatch: pytest.MonkeyPatch
+def test_one_line_names_what_tensorflow_lacks_and_the_remedy_and_no_worker_tries(
+    lacks: dict[str, Any], said: str, machine: Machine
 ) -> None:
-    def find_spec(name: str) -> object:
-        if "." in name and name.partition(".")[0] not in packages:
-            raise ModuleNotFoundError
-        return object() if name in packages else None
+    machine(2, **lacks)
+    assert gpus.gpus() == Gpus((), said + REMEDY)
+    assert gpus.hidden_from_workers() == {"CUDA_VISIBLE_DEVICES": "-1"}
+    assert "gpus" not in environment.machine()
 
-    machine(1)
-    monkeypatch.setattr("importlib.util.find_spec", find_spec)
-    monkeypatch.setattr("ctypes.util.find_library", lambda name: {"cudnn": system}[name])
-    assert bool(gpus.gpus().ids) == usable
+
+def test_one_gpu_is_one(machine: Machine) -> None:
+    machine(1, for_processors=True)
+    assert gpus.gpus().unused.startswith("1 GPU not used: ")
+
+
+@pytest.mark.parametrize("missing", [[], list(LIBRARIES)])
+def test_a_machine_without_gpus_has_none_unused(missing: list[str], machine: Machine) -> None:
+    machine(0, missing=missing, for_processors=bool(missing))
+    assert gpus.gpus() == Gpus((), "")
+    assert gpus.hidden_from_workers() == {}
 
 
 @pytest.mark.parametrize(
@@ -168,13 +176,16 @@ def test_the_model_is_recorded_with_the_machine_where_it_is_used(
     assert environment.machine().get("gpus") == models
 
 
+NOT_OPENED = "2 GPUs not used: TensorFlow opens none (is NVIDIA's driver recent enough for CUDA 12?)"
+
+
 @pytest.mark.parametrize(
     ("opened", "ids", "unused"),
     [
         ([1, 1], ("0", "1"), ""),
-        ([0, 0], (), "TensorFlow opens no GPU in 2 of 2 workers, which train on the processor: "),
-        ([1, 0], ("0", "1"), "TensorFlow opens no GPU in 1 of 2 workers, which train on the processor: "),
-        ([], (), ""),  # a cluster's workers are elsewhere
+        ([0, 0], (), f"{NOT_OPENED}; trials run on the processor"),
+        ([], (), f"{NOT_OPENED}; trials run on the processor"),  # the workers died of it
+        ([1, 0], ("0", "1"), "TensorFlow opens no GPU in 1 of 2 workers, which train on the processor"),
     ],
 )
 def test_no_gpu_is_claimed_that_tensorflow_did_not_open(
@@ -182,13 +193,18 @@ def test_no_gpu_is_claimed_that_tensorflow_did_not_open(
 ) -> None:
     machine(2)
     gpus.correct(opened)
-    found = gpus.gpus()
-    assert found.ids == ids
-    assert found.unused.startswith(unused)
-    assert bool(found.unused) == bool(unused)
+    assert gpus.gpus() == Gpus(ids, unused)
     assert ("gpus" in environment.machine()) == bool(ids)
+    assert bool(gpus.hidden_from_workers()) == (not ids)
     gpus.forget()
     assert gpus.gpus() == Gpus(("0", "1"))
+
+
+def test_where_trials_run_on_other_machines_the_gpus_of_this_one_need_no_reason(machine: Machine) -> None:
+    machine(2)
+    gpus.disregard()
+    assert gpus.gpus() == Gpus(())
+    assert "gpus" not in environment.machine()
 
 
 def test_gpus_are_found_without_tensorflow() -> None:

@@ -1,9 +1,13 @@
 import os
+import subprocess
 import sys
 
 import pytest
 
+from conf.schema import ConfigError
+from sweeps.errors import SweepError
 from sweeps.trials.native_logs import without_native_logs
+from tests.conftest import ROOT
 
 
 def descriptors() -> int:
@@ -17,9 +21,17 @@ def test_native_messages_stay_off_the_terminal(capfd: pytest.CaptureFixture[str]
 
 
 @pytest.mark.parametrize(
-    ("error", "shown"), [(ImportError("libnothing.so"), "first\nsecond\n"), (KeyboardInterrupt(), "")]
+    ("error", "shown"),
+    [
+        (ImportError("libnothing.so"), "first\nsecond\n"),
+        (KeyboardInterrupt(), ""),
+        (SweepError("the model cannot be loaded"), ""),
+        (ConfigError("model=x: the store has no such model"), ""),
+        (OSError(28, "No space left on device"), ""),
+    ],
+    ids=lambda value: type(value).__name__,
 )
-def test_they_are_shown_when_the_block_raises_an_error_and_not_when_it_is_interrupted(
+def test_they_are_shown_when_the_block_raises_an_error_that_is_not_told_in_one_line_and_not_when_it_is_interrupted(
     error: BaseException, shown: str, capfd: pytest.CaptureFixture[str]
 ) -> None:
     def fail() -> None:
@@ -65,3 +77,24 @@ def test_standard_output_is_not_touched(capfd: pytest.CaptureFixture[str]) -> No
     with without_native_logs():
         os.write(1, b"results\n")
     assert capfd.readouterr() == ("results\n", "")
+
+
+DROPPING = """
+import logging, os, subprocess, sys, warnings
+from sweeps.trials.native_logs import drop_native_logs, without_native_logs
+drop_native_logs()
+os.write(2, b"Loaded cuDNN version")
+subprocess.run(["sh", "-c", "echo XLA >&2"])
+print("python", "\\N{HANGUL SYLLABLE HAN}", file=sys.stderr)
+logging.warning("logged")
+with without_native_logs():
+    os.write(2, b"Could not find cuda drivers")
+    print("meanwhile", file=sys.stderr)
+raise SystemExit("the end")
+"""
+
+
+def test_a_process_that_drops_them_still_shows_what_python_writes() -> None:
+    ended = subprocess.run([sys.executable, "-c", DROPPING], cwd=ROOT, capture_output=True, check=False)
+    shown = "python \N{HANGUL SYLLABLE HAN}\nWARNING:root:logged\nmeanwhile\nthe end\n"
+    assert (ended.stderr.decode(), ended.returncode) == (shown, 1)
