@@ -126,9 +126,10 @@ def test_a_network_is_trained_on_hosts_that_share_nothing(lab: Lab) -> None:
     assert len(record.trials) == 6
     assert any(trial.initial_epoch for trial in record.trials.values())
     assert all(reference.completed for reference in record.references.values())
-    for host in (lab.one, lab.two):
-        assert len(list(host.folder.glob("cache/text-sweeps/fetched-*"))) == 2  # as trials get them, and whole
-        assert not list(host.folder.rglob("journal.jsonl"))
+    fetched = [{path.name for path in host.folder.glob("cache/text-sweeps/fetched-*")} for host in (lab.one, lab.two)]
+    assert len(fetched[0] & fetched[1]) >= 1  # as trials get them
+    assert len(fetched[0] | fetched[1]) == 2  # and whole, where the reference that learns from them was trained
+    assert not [path for host in (lab.one, lab.two) for path in host.folder.rglob("journal.jsonl")]
 
 
 @pytest.mark.long
