@@ -181,7 +181,7 @@ def test_jobs_end_with_their_driver_however_that_ends(
     ) as process:
         assert process.stdout is not None
         lines = iter(process.stdout.readline, "")
-        assert any(line.startswith("compare ") for line in lines)
+        assert any(line.startswith("comparison of ") for line in lines)
         assert jobs(here)
         process.send_signal(how)
         rest = process.stdout.read()
