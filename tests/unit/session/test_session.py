@@ -40,7 +40,7 @@ def test_a_sweep_that_could_not_be_logged_ends_with_the_command_that_logs_it(mon
 
 
 def test_so_does_a_confirmation(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(confirm, "confirm", lambda request, session: unlogged(session))
+    monkeypatch.setattr("sweeps.session.confirm.confirm", lambda request, session: unlogged(session))
     with pytest.raises(SweepError, match=LINE):
         confirm.run(Request("a"), Console())
 
