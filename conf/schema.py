@@ -466,9 +466,8 @@ def _check_elastic(engine: Engine) -> None:
         if name is not None and not re.fullmatch(r"[\w.,-]+", name):
             raise ConfigError(f"engine.{key}={name}: must be a name of letters, digits, '.', '_' and '-'")
     if engine.name == "kubernetes" and not re.fullmatch(r"[\w./:@-]+", engine.image or ""):
-        raise ConfigError(
-            f"engine.image={engine.image}: must be the image that workers run, e.g. registry.example.org/text-sweeps:1"
-        )
+        shown = "null" if engine.image is None else engine.image
+        raise ConfigError(f"engine.image={shown}: must be the image that workers run, e.g. example.org/text-sweeps:1")
 
 
 def _check_addresses(config: Config) -> None:

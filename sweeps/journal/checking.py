@@ -37,7 +37,7 @@ def _fits(value: object, hint: Any) -> bool:
     if origin is Mapping:
         key, content = parts
         return isinstance(value, Mapping) and all(_fits(k, key) and _fits(v, content) for k, v in value.items())
-    if origin is list:
+    if origin in (list, tuple):  # JSON knows no tuples; those of a record have any length
         return isinstance(value, list) and all(_fits(element, parts[0]) for element in value)
     if isinstance(value, bool) or hint is bool:
         return isinstance(value, bool) and hint is bool

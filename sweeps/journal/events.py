@@ -9,6 +9,7 @@ from dataclasses import asdict, dataclass, field, fields
 from typing import Any, ClassVar
 
 from conf.schema import Value
+from sweeps.audit import Audit
 from sweeps.journal import checking
 from sweeps.journal.clock import CLOCK
 
@@ -199,4 +200,15 @@ def from_entry(entry: object) -> Event:
     event = kind(**values)
     if not 0 <= event.time < LAST:
         raise ValueError(f"time is {event.time}")
+    if isinstance(event, SweepStarted):
+        _check_started(event)
     return event
+
+
+def _check_started(event: SweepStarted) -> None:
+    """Raise `ValueError` if the audit is none, or if the finalists are no trials, of which the baseline is one."""
+    if event.audit:
+        checking.check(Audit, event.audit)
+    numbers = event.finalists
+    if numbers and not ("0" in numbers and all(name.isascii() and name.isdecimal() for name in numbers)):
+        raise ValueError(f"finalists is {repr(dict(numbers))[: checking.SHOWN]}")

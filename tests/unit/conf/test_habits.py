@@ -1,6 +1,8 @@
 """Settings and flags of Hydra's that would do nothing here are refused, with what to use instead."""
 
+import logging
 import sys
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
@@ -78,6 +80,17 @@ def test_a_key_is_written_without_dashes(arguments: list[str], meant: str) -> No
     assert refusal(*arguments).endswith(f": a key is written without dashes: {meant}")
 
 
+@pytest.fixture
+def _logging_as_before() -> Iterator[None]:
+    """Take back what Hydra sets for its `--info`: it would show the messages of all tests that follow."""
+    root = logging.getLogger()
+    handlers, level = root.handlers[:], root.level
+    yield
+    root.handlers[:] = handlers
+    root.setLevel(level)
+
+
+@pytest.mark.usefixtures("_logging_as_before")
 def test_what_has_an_effect_while_hydra_composes_is_taken(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:

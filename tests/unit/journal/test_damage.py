@@ -17,9 +17,10 @@ from sweeps.journal.events import to_entry
 from sweeps.report import tables
 from sweeps.terminal.sentences import ending, progress_so_far
 from sweeps.terminal.tables import results
-from tests import records
+from tests import answered, records
 
 ENTRIES = [to_entry(event) for event in records.events(trials=3, epochs=2, failing=lambda trial: trial == 2)]
+AUDIT = answered.audit(["a", "b"])
 ENDED = next(number for number, entry in enumerate(ENTRIES) if entry["event"] == "trial_ended")
 
 
@@ -53,8 +54,24 @@ def test_a_field_that_cannot_be_is_named(change: dict[str, object], reason: str,
     assert str(error.value).startswith(f"{tmp_path / journal.FILE}, line {ENDED + 1} is damaged: {reason}")
 
 
+@pytest.mark.parametrize(
+    ("change", "reason"),
+    [
+        ({"audit": {"labels": ["a"]}}, "sizes is missing"),
+        ({"audit": AUDIT.as_dict() | {"labels": "ab"}}, "labels is 'ab'"),
+        ({"audit": AUDIT.as_dict() | {"of_label": {"train": [0.5]}}}, "of_label is {'train': [0.5]}"),
+        ({"finalists": {"": 0}}, "finalists is {'': 0}"),
+        ({"finalists": {"1": 0.5}}, "finalists is {'1': 0.5}"),
+    ],
+)
+def test_an_audit_or_finalists_that_are_none_are_named(change: dict[str, object], reason: str, tmp_path: Path) -> None:
+    with pytest.raises(journal.JournalError) as error:
+        journal.read(written(tmp_path, [ENTRIES[0] | change]))
+    assert str(error.value) == f"{tmp_path / journal.FILE}, line 1 is damaged: {reason}"
+
+
 def test_the_audit_of_the_data_is_read_as_it_was_written(tmp_path: Path) -> None:
-    audit = {"labels": ["a", "b"], "floor": 0.5, "of_label": {"train": [3, 4]}}
+    audit = AUDIT.as_dict()
     (started, *_) = journal.read(written(tmp_path, [ENTRIES[0] | {"audit": audit}]))
     assert isinstance(started, SweepStarted)
     assert started.audit == audit
