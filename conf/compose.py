@@ -334,6 +334,9 @@ def explain(error: Exception) -> str:
         override = re.search(r"use \+(\S.*)", str(error))  # Hydra repeats it in its advice to append
         value = f", given {override[1].lstrip('+')}" if override else ""
         return f"{cause.full_key}: no such key{value}{_near_keys(cause)}"
+    in_file = re.match(r"In '(.+?)': ValidationError raised", first_line)
+    if in_file and isinstance(error.__context__, ValidationError):
+        return f"{in_file[1]}: {error.__context__.full_key}: {_reason(error.__context__)}"
     if isinstance(cause, ValidationError):
         return f"{first_line if '=' in first_line else cause.full_key}: {_reason(cause)}"
     if isinstance(cause, OmegaConfBaseException) and cause.full_key:

@@ -77,7 +77,7 @@ def test_a_mistake_in_a_space_an_optimizer_or_a_tuner_is_answered_before_anythin
     ("arguments", "line"),
     [
         (["trials=3"], "searching conv_lstm on reuters and imdb: 3 trials each, by val/accuracy"),
-        (["data=imdb", "model=[bag,cnn]", "dry_run=true"], "dry run of bag+cnn on imdb: 12 trials, by"),
+        (["data=imdb", "model=[bag,cnn]", "dry_run=true"], "dry run of bag-cnn on imdb: 12 trials, by"),
         (
             ["data=imdb", "-m", "objective=val/loss,val/macro_f1"],
             "job 1 of 2, searching conv_lstm on imdb: 12",
