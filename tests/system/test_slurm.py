@@ -166,7 +166,7 @@ def test_a_whole_sweep_runs_in_jobs_and_leaves_none(here: Path, monkeypatch: pyt
     assert "\n#SBATCH -t 00:10:00\n" in shown
     assert (jobs(here), Path("outputs").exists()) == ([], False)
     swept = subprocess.run([*COMMAND, "epochs=1"], capture_output=True, text=True, check=True).stdout
-    assert "bag on imdb, 1 to 2 workers of SLURM" in swept
+    assert ", on 1 to 2 workers of SLURM\n" in swept
     assert "4 trials completed, 0 failed" in swept
 
 

@@ -329,7 +329,7 @@ class DaskEngine:
         deadline = time.monotonic() + WAIT_FOR_CAUSE
         while self._limit and address not in self._over_memory and time.monotonic() < deadline:
             time.sleep(0.05)
-        if size := self._over_memory.pop(address, 0):
+        if size := self._over_memory.get(address, 0):  # asked for again when Dask gives the trial up
             limit = f"engine.memory={self._limit}" if self._limit else "it may"
             return f"{OUT_OF_MEMORY}: the worker took {memory.in_words(size)}, more than {limit}"
         before, self._kills = self._kills, memory.kills()
@@ -378,6 +378,8 @@ class DaskEngine:
     def _on_change(self, event: tuple[float, dict[str, Any]]) -> None:
         self._presence.change(event)
         about = event[1]
+        if about.get("action") == "add-worker":
+            self._over_memory.pop(about["worker"], None)  # of another one that had the address
         if self._terms.sends_data and about.get("action") == "remove-worker":
             for key in {*about["processing-tasks"], *about["lost-computed-tasks"]}:
                 self._messages.put(Removed(key, about["worker"]))
