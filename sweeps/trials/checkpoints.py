@@ -51,10 +51,14 @@ class Checkpoints:
 
     def keep_only(self, needed: Collection[tuple[int, int]]) -> None:
         """Delete every checkpoint but those of these pairs of trial and epochs; any other file is somebody's own."""
-        paths = {self._path(trial, epochs) for trial, epochs in needed}
+        names = {_name(trial, epochs) for trial, epochs in needed}  # hundreds, after each trial of as many workers
         for path in self._directory.glob("*"):
-            if path not in paths and OWN.fullmatch(path.name) and path.is_file():
+            if path.name not in names and OWN.fullmatch(path.name) and path.is_file():
                 path.unlink()
 
     def _path(self, trial: int, epochs: int) -> Path:
-        return self._directory / f"{trial}-{epochs}.npz"
+        return self._directory / _name(trial, epochs)
+
+
+def _name(trial: int, epochs: int) -> str:
+    return f"{trial}-{epochs}.npz"

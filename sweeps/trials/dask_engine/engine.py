@@ -12,13 +12,12 @@ from contextlib import suppress
 from typing import Any, NamedTuple
 
 from distributed import CancelledError, Client, Future, KilledWorker
-from distributed.comm import get_address_host
 
 from sweeps.errors import SweepError, reason_of
 from sweeps.trials import memory
 from sweeps.trials.dask_engine import worker
 from sweeps.trials.dask_engine.hosts import Hosts
-from sweeps.trials.dask_engine.presence import Presence
+from sweeps.trials.dask_engine.presence import Presence, host_of
 from sweeps.trials.dask_engine.worker import Terms, TrialError, UnlikeError, Wanted
 from sweeps.trials.engine import OUT_OF_MEMORY, Failed, Finished, Message, Started
 from sweeps.trials.identity import difference, identity
@@ -113,10 +112,10 @@ class DaskEngine:
 
     @property
     def free(self) -> int:
-        hosts = list(map(get_address_host, self._presence.workers))
+        hosts = list(map(host_of, self._presence.workers))
         usable = self._hosts.usable(set(hosts))
         busy = [self._where.get(key) for key in self._out]
-        busy_and_usable = sum(address is None or get_address_host(address) in usable for address in busy)
+        busy_and_usable = sum(address is None or host_of(address) in usable for address in busy)
         return max(0, sum(host in usable for host in hosts) - busy_and_usable)
 
     @property
@@ -260,7 +259,7 @@ class DaskEngine:
         spec = self._forget(key)
         if error is None:
             if where:
-                self._hosts.completed(get_address_host(where), _trial(spec))
+                self._hosts.completed(host_of(where), _trial(spec))
             return Finished(spec, result)
         if isinstance(error, CancelledError | OSError):
             return Failed(spec, DISCONNECTED, "", lost=True, host=platform.node() or "of the driver")
@@ -281,7 +280,7 @@ class DaskEngine:
         """
         if isinstance(error, UnlikeError):
             different, address = error.args
-            unlike, host = f"worker {address} cannot run trials: {different}", get_address_host(address)
+            unlike, host = f"worker {address} cannot run trials: {different}", host_of(address)
             if self._presence.hosts - self._hosts.refused.keys() - {host}:
                 if host not in self._hosts.refused:
                     self.say(f"host {host} gets no trials: {unlike}; {self._otherwise}")
@@ -295,7 +294,7 @@ class DaskEngine:
 
     def _host_at_fault(self, spec: TrialSpec, address: str, reason: str) -> str:
         """Return the host of a worker where a trial has failed, if it may not fail on another; else nothing."""
-        host = get_address_host(address)
+        host = host_of(address)
         return host if self._hosts.failed(host, _trial(spec), reason, self._presence.hosts) else ""
 
     def _lost(self, removed: Removed) -> Failed | None:
@@ -320,7 +319,7 @@ class DaskEngine:
 
     def _died(self, spec: TrialSpec, address: str) -> Failed:
         if self._terms.sends_data and self._presence.was_silent(address):
-            return Failed(spec, CUT_OFF, "", lost=True, host=get_address_host(address))
+            return Failed(spec, CUT_OFF, "", lost=True, host=host_of(address))
         reason = self._why_died(address)
         return Failed(spec, reason, "", lost=True, host=self._host_at_fault(spec, address, reason))
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import time
+from functools import cache
 from typing import Any
 
 from distributed import Client
@@ -15,6 +16,8 @@ from sweeps.trials import memory
 SILENCE = 8
 ASK_EVERY = 2.0  # seconds: asking takes long where there are hundreds of workers
 WAIT_FOR_MESSAGE = 2  # seconds for the scheduler's message that a worker is lost, which may come after a trial's end
+
+host_of = cache(get_address_host)  # asked for every worker at every message, of which there may be hundreds
 
 
 class Presence:
@@ -34,7 +37,7 @@ class Presence:
 
     @property
     def hosts(self) -> set[str]:
-        return set(map(get_address_host, self.workers))
+        return set(map(host_of, self.workers))
 
     def ask(self) -> dict[str, dict[str, Any]]:
         """Ask the scheduler, and return what it knows of each worker."""
@@ -73,7 +76,7 @@ class Presence:
         """Name the hosts and their workers; empty if there is but one."""
         on_hosts: dict[str, list[int]] = {}
         for address, about in self.ask().items():
-            on_hosts.setdefault(get_address_host(address), []).append(about["memory_limit"])
+            on_hosts.setdefault(host_of(address), []).append(about["memory_limit"])
         if len(on_hosts) == 1:
             return ""
         return ", ".join(f"{host} ({_workers(limits)})" for host, limits in sorted(on_hosts.items()))
