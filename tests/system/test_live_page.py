@@ -63,6 +63,7 @@ def errors(browser: WebDriver) -> list[str]:
 def test_curves_grow_while_a_sweep_runs_and_its_end_is_shown(browser: WebDriver, start: Start) -> None:
     sweep = start([sys.executable, "-m", "pipelines.sweep", *COMMAND])
     assert sweep.stdout is not None
+    assert sweep.stdout.readline().startswith("searching ")
     address = sweep.stdout.readline().split()[-1]
     assert re.fullmatch(r"http://127\.0\.0\.1:\d+/", address)
     browser.get(address)
