@@ -156,7 +156,7 @@ def test_an_interrupted_sweep_ends_in_order_and_goes_on(script: Script, cluster:
         """
         from pathlib import Path
         try:
-            sweep(*ARGUMENTS, trials=4, epochs=3)
+            sweep(*ARGUMENTS, trials=10, epochs=3)
         except KeyboardInterrupt:
             print("caught")
         (directory,) = Path("outputs").iterdir()
@@ -170,7 +170,7 @@ def test_an_interrupted_sweep_ends_in_order_and_goes_on(script: Script, cluster:
     output = "".join(lines) + output
     assert process.returncode == 0, output
     assert output.index("Finished trials are kept") < output.index("caught") < output.index("resumed imdb")
-    assert "4 of 4 trials completed" in output.splitlines()[-1]
+    assert "10 of 10 trials completed" in output.splitlines()[-1]
 
 
 @pytest.mark.long
@@ -241,7 +241,7 @@ def test_a_notebook_runs_a_sweep_and_shows_it(notebook: Callable[..., Any]) -> N
 @pytest.mark.long
 def test_an_interrupted_kernel_ends_the_sweep_in_order_and_goes_on(notebook: Callable[..., Any]) -> None:
     client = notebook(
-        "from text_sweeps import sweep\nsweep(*ARGUMENTS, trials=4, epochs=3)",
+        "from text_sweeps import sweep\nsweep(*ARGUMENTS, trials=10, epochs=3)",
         "from pathlib import Path\n(directory,) = Path('outputs').iterdir()\nlen(sweep(resume=directory).trials)",
     )
     _, run, again = client.nb.cells
@@ -258,4 +258,4 @@ def test_an_interrupted_kernel_ends_the_sweep_in_order_and_goes_on(notebook: Cal
     thread.join()
     assert run.outputs[-1]["ename"] == "KeyboardInterrupt"
     assert "Finished trials are kept" in _shown(run, "stream")
-    assert _shown(again, "text/plain") == "4"
+    assert _shown(again, "text/plain") == "10"
