@@ -11,6 +11,8 @@ import time
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 
+from rich.console import Console
+
 from conf.schema import Engine
 from pipelines import sweep, sync
 from sweeps.plan import Plan
@@ -44,6 +46,9 @@ class ThreadEngine:
     @property
     def free(self) -> int:
         return self.workers - self.busy
+
+    def expect(self, trials: int) -> None:
+        """Do nothing: there are as many threads as there are."""
 
     def submit(self, function: str, spec: TrialSpec) -> None:
         self.busy += 1
@@ -95,7 +100,10 @@ def run(case: Case) -> Outcome:
 
 def _call(case: Case, command: str, arguments: list[str]) -> None:
     @contextmanager
-    def workers(config: Engine, plans: Sequence[Plan]) -> Iterator[ThreadEngine]:
+    def workers(
+        config: Engine, plans: Sequence[Plan], console: Console, meanwhile: Callable[[], object]
+    ) -> Iterator[ThreadEngine]:
+        meanwhile()
         yield ThreadEngine(case.workers)
 
     session.workers = workers  # type: ignore[assignment]
