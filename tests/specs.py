@@ -81,7 +81,7 @@ def environment(spec: TrialSpec, on_epoch: OnEpoch) -> dict[str, str]:
 
 
 def streams(spec: TrialSpec, on_epoch: OnEpoch) -> tuple[str, int]:
-    """Where the worker's standard error leads for native code, and the descriptor of Python's own."""
+    """Return the place to which native code writes a worker's standard error, and the descriptor of Python's own."""
     return os.readlink("/proc/self/fd/2"), sys.stderr.fileno()
 
 

@@ -54,7 +54,7 @@ def page() -> Iterator[Server]:
 
 
 def errors(browser: WebDriver) -> list[str]:
-    """What the browser complained of; that a server has gone, or a page with a question open, is no fault."""
+    """Return the browser's complaints, but for a server that has gone and for a page with a question open."""
     messages = [str(entry["message"]) for entry in browser.get_log("browser")]  # type: ignore[no-untyped-call]
     return [message for message in messages if "feed?" not in message and "Failed to fetch" not in message]
 

@@ -216,7 +216,7 @@ def notebook(cluster: str, tmp_path: Path) -> Callable[..., Any]:
 
 
 def _shown(cell: Any, kind: str) -> str:
-    """What a cell shows of a kind: `stream`, or the type of data of its last expression."""
+    """Return the text that a cell shows of a kind: `stream`, or the type of data of its last expression."""
     texts = [output["text"] if kind == "stream" else output.get("data", {}).get(kind, "") for output in cell.outputs
              if (output["output_type"] == "stream") == (kind == "stream")]  # fmt: skip
     return "".join(texts)

@@ -14,7 +14,7 @@ Trial = tuple[str, int]  # the sweep's name and the number
 
 
 class Hosts:
-    """What became of the trials of one command on each host."""
+    """A record of which trials failed, and which were completed, on each host of one command."""
 
     def __init__(self) -> None:
         self.refused: dict[str, str] = {}  # host -> why it gets no trial any more

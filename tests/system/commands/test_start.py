@@ -1,4 +1,4 @@
-"""What a command imports before it can say anything: nothing slow."""
+"""A command imports nothing slow before it says anything."""
 
 import subprocess
 import sys

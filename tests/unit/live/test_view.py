@@ -1,4 +1,4 @@
-"""What a page gets of a journal that grows: everything once, and in the end what the journal says."""
+"""A page gets everything once of a journal that grows, and shows in the end what the journal says."""
 
 import json
 import random
