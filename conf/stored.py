@@ -6,8 +6,9 @@ import json
 import re
 from collections.abc import Iterable, Iterator, Sequence
 from contextlib import suppress
+from functools import lru_cache
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 from hydra.core.override_parser.overrides_parser import OverridesParser
 from hydra.errors import HydraException
@@ -30,6 +31,15 @@ REPRODUCE_TAKES = re.compile(
     r"reproduce|tracking\.uri|engine\.(threads|memory|workers|workers_per_gpu)|datasets\.\w+\.(archive|read)"
     r"|(model|optimizer|networks\.[\w-]+)\.build|tuner\.oracle"
 )
+
+
+class Schedule(NamedTuple):
+    """How long a sweep may take: what its end depends on besides the number of its trials."""
+
+    epochs: int  # that a trial may have
+    minutes: float | None  # that the sweeps of the command have together
+    in_rounds: bool  # whether trials that have ended may go on
+    may_end_early: bool  # whether a trial, or the sweep, may end before all its epochs, or trials
 
 
 def restore(cfg: DictConfig, overrides: Sequence[str]) -> DictConfig:
@@ -166,10 +176,19 @@ def engine(yaml: str) -> str:
     return str(OmegaConf.select(OmegaConf.create(yaml), "engine.name", default="local"))
 
 
-def minutes(yaml: str) -> float | None:
-    """Return the minutes that a recorded configuration gives its sweeps together."""
-    given = OmegaConf.select(OmegaConf.create(yaml), "minutes")
-    return None if given is None else float(given)
+@lru_cache(maxsize=8)
+def schedule(yaml: str) -> Schedule:
+    """Return the schedule of a recorded configuration, which may hold keys that are unknown here."""
+    content = OmegaConf.create(yaml)
+    minutes, target = OmegaConf.select(content, "minutes"), OmegaConf.select(content, "target")
+    return Schedule(
+        int(OmegaConf.select(content, "epochs", default=1)),
+        None if minutes is None else float(minutes),
+        in_rounds=OmegaConf.select(content, "tuner.name") == "hyperband",
+        may_end_early=bool(
+            minutes is not None or target is not None or OmegaConf.select(content, "stopping.name") != "none"
+        ),
+    )
 
 
 def as_yaml(config: Config) -> str:

@@ -4,14 +4,14 @@ from __future__ import annotations
 
 import secrets
 import time
-from functools import cached_property, lru_cache
+from functools import cached_property
 from pathlib import Path
 from typing import Any
 
 from conf import stored
 from sweeps import journal, metrics
-from sweeps.analysis import references
-from sweeps.analysis.pace import seconds_left
+from sweeps.analysis import pace, references
+from sweeps.analysis.pace import Pace
 from sweeps.analysis.wording import duration, number
 from sweeps.journal import (
     EpochEnded,
@@ -46,6 +46,7 @@ class View:
         self._is_read = False  # to the end that it has
         self._journal = journal.Follower(directory)
         self._file = _identity(directory)
+        self._workers = 1  # at least: trials that ran at once
         # The trial that each event was about, and how many of its epochs the event left as they were.
         self._touched: list[tuple[int | None, int]] = []
         self._verdict: tuple[str, list[str]] = "", []  # of which events, and its sentences
@@ -121,16 +122,20 @@ class View:
         }
 
     def _facts(self, record: SweepRecord) -> dict[str, str]:
-        now = time.time()
-        left = seconds_left(record, now, _minutes(record.config))
+        now, schedule = time.time(), stored.schedule(record.config)
+        running = {trial.trial: Pace.recorded(trial) for trial in record.trials.values() if trial.running}
+        self._workers = max(self._workers, len(running))
+        left = pace.of_sweep(record, schedule, running, self._workers, now)
         quiet = max(0.0, now - record.sessions[-1][1])
         if left is None:
-            words = "not known before a trial has ended"
-        else:  # with none left there may still be references, or another sweep of the command
-            words = f"about {duration(left)}" if left else "no trial is left"
+            words = "not known before an epoch has ended"
+        elif left:
+            words = pace.in_words(left, schedule, confirms=bool(record.started.confirms))
+        else:  # there may still be references, or another sweep of the command
+            words = "no trial is left"
         return {
             **_results(record),
-            "running now": str(sum(trial.running for trial in record.trials.values())),
+            "running now": str(len(running)),
             "time left": words,
             "last event": f"{duration(quiet)} ago",
         }
@@ -210,8 +215,3 @@ def _rounded(value: float | None) -> float | None:
 
 def _written(value: object) -> str:
     return f"{value:.6g}" if isinstance(value, float) else str(value)
-
-
-@lru_cache(maxsize=8)
-def _minutes(config: str) -> float | None:
-    return stored.minutes(config)

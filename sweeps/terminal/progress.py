@@ -21,8 +21,10 @@ from rich.progress import (
 )
 from rich.text import Text
 
+from conf import stored
 from sweeps import metrics
-from sweeps.analysis import references
+from sweeps.analysis import pace, references
+from sweeps.analysis.pace import Pace
 from sweeps.analysis.wording import number
 from sweeps.journal import (
     EpochEnded,
@@ -38,7 +40,6 @@ from sweeps.journal import (
 )
 from sweeps.search.space import searched_values
 from sweeps.terminal.console import escaped
-from sweeps.terminal.remaining import Pace, in_words, of_sweep
 from sweeps.terminal.sentences import heading, progress_so_far
 
 if TYPE_CHECKING:
@@ -145,9 +146,8 @@ class Terminal:
     def on_step(self, record: SweepRecord, trial: int, position: float) -> None:
         """Show how many epochs of a trial are done, with the part of the one that runs."""
         paces, plan = self._paces[record.started.sweep], self._plans.get(record.started.sweep)
-        paces[trial] = pace = paces[trial].moved(position, time.monotonic())
-        left = pace.left(record.trials[trial].epochs)
-        words = in_words(left, plan) if plan and left is not None else ""
+        paces[trial] = paces[trial].moved(position, time.monotonic())
+        words = _in_words(paces[trial].left(record.trials[trial].epochs), record, plan)
         self._bars.update(self._tasks[record.started.sweep, trial], completed=position, left=words)
         self._update_sweep(record)
 
@@ -164,8 +164,8 @@ class Terminal:
             values=_shortened(" ".join(values), self._console.width - WIDE),
         )
         now = time.monotonic()
-        pace = Pace(began=now, first=event.initial_epoch, position=event.initial_epoch, at=now)
-        self._paces.setdefault(sweep, {})[event.trial] = pace
+        first = event.initial_epoch
+        self._paces.setdefault(sweep, {})[event.trial] = Pace(began=now, first=first, position=first, at=now)
         self._workers = max(self._workers, sum(map(len, self._paces.values())))
 
     def _end(self, record: SweepRecord, trial: int) -> None:
@@ -195,18 +195,25 @@ class Terminal:
 
     def _update_sweep(self, record: SweepRecord) -> None:
         sweep, plan = record.started.sweep, self._plans.get(record.started.sweep)
-        left = of_sweep(record, plan, self._paces.get(sweep, {}), self._workers) if plan else None
-        words = in_words(left, plan) if plan and left is not None and record.ended is None else ""
+        paces, words = self._paces.get(sweep, {}), ""
+        if plan and record.ended is None:
+            left = pace.of_sweep(record, stored.schedule(plan.yaml), paces, self._workers, time.time())
+            words = _in_words(left, record, plan)
         note = _best_so_far(record)
         self._bars.update(self._tasks[sweep, None], completed=record.finished, note=note, left=words)
         if not self._console.is_terminal and words and time.monotonic() >= self._next_line:
             self._next_line = time.monotonic() + LINES
-            running = len(self._paces.get(sweep, {}))
-            self._print(Text(escaped(f"{progress_so_far(record)}, {running} running, {words} left")))
+            self._print(Text(escaped(f"{progress_so_far(record)}, {len(paces)} running, {words} left")))
 
     def _remove(self, bar: tuple[str, int | None]) -> None:
         if bar in self._tasks:
             self._bars.remove_task(self._tasks.pop(bar))
+
+
+def _in_words(seconds: float | None, record: SweepRecord, plan: Plan | None) -> str:
+    if plan is None or seconds is None:
+        return ""
+    return pace.in_words(seconds, stored.schedule(plan.yaml), confirms=bool(record.started.confirms))
 
 
 def _name(record: SweepRecord, trial: int) -> str:
