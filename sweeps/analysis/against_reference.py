@@ -1,4 +1,4 @@
-"""A confirmation's choice against the best linear reference that read at least as much of the same documents."""
+"""A confirmation's finalists against the best linear reference that read at least as much of the same documents."""
 
 from __future__ import annotations
 
@@ -6,8 +6,9 @@ import math
 from collections.abc import Iterator
 from typing import NamedTuple
 
-from sweeps.analysis import paired, reading, references
+from sweeps.analysis import paired, reading, references, statistics
 from sweeps.analysis.paired import Difference
+from sweeps.analysis.statistics import LEVEL
 from sweeps.analysis.wording import percentage, points
 from sweeps.journal import ReferenceEnded, SweepRecord, TrialRecord
 
@@ -23,16 +24,37 @@ class Against(NamedTuple):
 
 def of(record: SweepRecord) -> Against | None:
     """Compare the search's choice with the reference that is fair to both; None where there is none."""
-    if not record.started.finalists:
+    name = next(iter(record.started.finalists), None)
+    if name is None or (compared := _compared(record, name)) is None:
         return None
-    choice = paired.completed(record, int(next(iter(record.started.finalists))))
-    trial = next(iter(choice.values()), None)
-    reference = references.rival(record, trial) if trial else None
-    if trial is None or reference is None or not (reference.final or reference.whole):
-        return None
-    lead = paired.from_reference(record, choice, reference)
+    reference, choice = compared
+    trial = next(iter(choice.values()))
     accuracy = (reference.final or reference.scores)[references.TESTED]
+    lead = paired.from_reference(record, choice, reference)
     return Against(references.title(reference), _learned(record, reference, trial), accuracy, lead)
+
+
+def leads(record: SweepRecord) -> dict[int, Difference]:
+    """Return the lead of each finalist, by its trial in the search, over the reference that is fair to it.
+
+    As with the gains, the interval of the search's choice is one of 95 %, and those of the others hold together.
+    """
+    compared = {int(name): _compared(record, name) for name in record.started.finalists}
+    others = statistics.level_of_each(len(compared) - 1)
+    return {
+        origin: paired.from_reference(record, each[1], each[0], others if place else LEVEL)
+        for place, (origin, each) in enumerate(compared.items())
+        if each is not None
+    }
+
+
+def _compared(record: SweepRecord, finalist: str) -> tuple[ReferenceEnded, dict[int, TrialRecord]] | None:
+    """Return a finalist's reference, and its completed trials by their seeds; None where one is missing."""
+    trials = paired.completed(record, int(finalist))
+    reference = references.rival(record, next(iter(trials.values()))) if trials else None
+    if reference is None or not (reference.final or reference.whole):
+        return None
+    return reference, trials
 
 
 def _learned(record: SweepRecord, reference: ReferenceEnded, trial: TrialRecord) -> str:

@@ -55,7 +55,9 @@ def difference(
     return _difference(gains, answers, level)
 
 
-def from_reference(record: SweepRecord, ours: Mapping[int, TrialRecord], reference: ReferenceEnded) -> Difference:
+def from_reference(
+    record: SweepRecord, ours: Mapping[int, TrialRecord], reference: ReferenceEnded, level: float = LEVEL
+) -> Difference:
     """Compare a configuration with a reference, which has no seed, as it was trained on the most documents."""
     accuracy = (reference.final or reference.scores)["test/accuracy"]
     gains = [trial.test["test/accuracy"] - accuracy for trial in ours.values()]
@@ -64,7 +66,7 @@ def from_reference(record: SweepRecord, ours: Mapping[int, TrialRecord], referen
     else:
         theirs = _correct(record, reference.name, reference.predictions)
     answers = [(_of_trial(record, trial), theirs) for trial in ours.values()]
-    return _difference(gains, answers, LEVEL)
+    return _difference(gains, answers, level)
 
 
 def half_width(record: SweepRecord, one: ReferenceEnded, other: ReferenceEnded) -> float | None:

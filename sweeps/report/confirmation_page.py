@@ -22,6 +22,7 @@ def build(record: SweepRecord) -> Report:
         outcomes=outcomes,
         sentences=[*confirmation.conclusions(outcomes), *against_reference.sentences(against)],
         against=against,
+        leads=against_reference.leads(record),
         figures=drawn,
         runs=record.links,
         addresses={outcome.name: _addresses(record, outcome) for outcome in outcomes},

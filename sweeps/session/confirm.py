@@ -142,7 +142,7 @@ def _print(record: SweepRecord, console: Console) -> None:
     from sweeps.terminal import tables
 
     outcomes = confirmation.outcomes(record)
-    console.print(tables.confirmation_table(record, outcomes))
+    console.print(tables.confirmation_table(record, outcomes, against_reference.leads(record)))
     for sentence in [*confirmation.conclusions(outcomes), *against_reference.sentences(against_reference.of(record))]:
         console.print(sentence, soft_wrap=True)
     console.print(f"report: {record.directory / report.FILE}", soft_wrap=True)

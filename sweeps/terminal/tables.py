@@ -19,6 +19,7 @@ if TYPE_CHECKING:
 
     from conf.schema import Values
     from sweeps.analysis.confirmation import Outcome
+    from sweeps.analysis.paired import Difference
     from sweeps.estimate import Estimate
     from sweeps.journal import SweepRecord
     from sweeps.plan import Plan
@@ -89,21 +90,30 @@ def _beside(record: SweepRecord) -> Iterator[tuple[str, Mapping[str, float], str
             yield "ceiling", {references.TESTED: facts.ceiling}, "equal texts have different labels"
 
 
-def confirmation_table(record: SweepRecord, outcomes: Sequence[Outcome]) -> Table:
-    """The test accuracy of each configuration over its seeds, compared with the baseline's."""
+def confirmation_table(record: SweepRecord, outcomes: Sequence[Outcome], leads: Mapping[int, Difference]) -> Table:
+    """The test accuracy of each configuration over its seeds, compared with the baseline's and a linear model's."""
     table = _titled(f"{heading(record)}, confirmation: means ± 95 % intervals")
-    for column in ("configuration", "search's\nval/accuracy", "test/accuracy", "gain (points)", "seeds"):
-        table.add_column(Text(column), justify="left" if column == "configuration" else "right", no_wrap=True)
+    table.add_column("configuration", overflow="fold")
+    over_linear = ["over linear\n(points)"] if leads else []
+    for column in ("search's\nval/accuracy", "test/accuracy", "gain\n(points)", *over_linear, "seeds"):
+        table.add_column(Text(column), justify="right", no_wrap=True)
     for outcome in outcomes:
-        points = f"{number(100 * outcome.gain.mean, '+.1f')} ± {number(100 * outcome.gain.half_width, '.1f')}"
+        lead = None if outcome.order else leads.get(outcome.origin)
         table.add_row(
             outcome.name,
             number(outcome.search_accuracy),
             f"{number(outcome.mean)} ± {number(outcome.half_width)}",
-            points if outcome.gain.pairs else "",
+            _in_points(outcome.gain),
+            *([_in_points(lead)] if leads else []),
             str(len(outcome.scores)),
         )
     return table
+
+
+def _in_points(difference: Difference | None) -> str:
+    if difference is None or not difference.pairs:
+        return ""
+    return f"{number(100 * difference.mean, '+z.1f')} ± {number(100 * difference.half_width, '.1f')}"
 
 
 def estimate_table(plan: Plan, estimate: Estimate) -> Table:

@@ -7,7 +7,7 @@ from typing import Any
 import numpy as np
 import pytest
 
-from sweeps.analysis import against_reference
+from sweeps.analysis import against_reference, paired, statistics
 from sweeps.journal import ReferenceEnded, SweepRecord
 from sweeps.trials import predictions
 from sweeps.trials.spec import Predictions
@@ -38,6 +38,27 @@ def test_a_clear_difference_is_said_with_its_interval(accuracy: float, words: st
     assert against.lead.over_examples is not None
     assert f"{100 * abs(against.lead.mean):.1f} ± {100 * against.lead.half_width:.1f} points." in sentence
     assert against_reference.metrics(against_reference.of(record))["confirm/over_reference"] == against.lead.mean
+
+
+def test_every_finalist_is_compared_and_the_others_intervals_hold_together(tmp_path: Path) -> None:
+    record = confirmed(tmp_path, 0.80)
+    leads = against_reference.leads(record)
+    choice = against_reference.of(record)
+    assert choice is not None
+    assert leads.keys() == {3, 5, 0}
+    assert leads[3] == choice.lead
+    for origin in (5, 0):
+        trials = paired.completed(record, origin)
+        assert leads[origin].mean == pytest.approx(np.mean(paired.accuracies(trials)) - 0.80)
+        alone = statistics.half_width(paired.accuracies(trials))
+        assert leads[origin].half_width == pytest.approx(
+            statistics.half_width(paired.accuracies(trials), statistics.level_of_each(2))
+        )
+        assert leads[origin].half_width > alone
+
+
+def test_without_a_reference_no_finalist_has_a_lead(tmp_path: Path) -> None:
+    assert against_reference.leads(confirmations.record(tmp_path, {3: 0.03})) == {}
 
 
 def test_a_difference_that_other_texts_might_not_show_is_none(tmp_path: Path) -> None:

@@ -2,8 +2,9 @@ import re
 from dataclasses import replace
 from pathlib import Path
 
+from sweeps.analysis import against_reference
 from sweeps.report import write
-from tests import answered, confirmations
+from tests import answered, confirmations, records
 from tests.pages import Page
 
 
@@ -16,6 +17,18 @@ def test_the_page_says_in_plain_words_whether_the_gain_holds(tmp_path: Path) -> 
     assert "trial 3 with seed 101: diverged" in text
     assert "14 of 15 trials completed; completed (all trials)" in text
     assert [figure.name for figure in report.figures] == ["confirmed"]
+
+
+def test_every_configuration_stands_beside_the_linear_model_where_that_was_trained(tmp_path: Path) -> None:
+    record = confirmations.record(tmp_path, {3: 0.03}, shuffled=-0.2)
+    assert "over the linear model" not in Page(write.build(record).html).text
+    record.add(replace(records.reference("svm", 0.7), final={"test/accuracy": 0.81}))
+    leads = against_reference.leads(record)
+    page = write.build(record).html
+    assert re.search(r"over the linear model, over seeds \(points\)", page)
+    shown = re.findall(r'"over linear, seeds">(?!–)([^<]*)<', page)
+    measured = [f"{100 * leads[n].mean:+.1f} ± {100 * leads[n].half_width:.1f}" for n in (3, 5, 0)]
+    assert shown == [*measured, ""]  # words in another order are no model's to exceed
 
 
 def test_the_labels_are_those_of_the_searchs_choice_as_means_over_its_seeds(tmp_path: Path) -> None:

@@ -15,6 +15,7 @@ from rich.text import Text
 
 from conf.schema import Job, Value
 from sweeps.analysis import confirmation
+from sweeps.analysis.paired import Difference
 from sweeps.journal import (
     EpochEnded,
     Event,
@@ -334,14 +335,27 @@ def test_each_reference_has_a_line_and_the_verdict_names_stand_in_data() -> None
 def test_a_confirmation_has_a_row_for_each_configuration(tmp_path: Path) -> None:
     confirmed = confirmations.record(tmp_path, {3: 0.03})
     outcomes = confirmation.outcomes(confirmed)
-    cells = columns(tables.confirmation_table(confirmed, outcomes))
+    cells = columns(tables.confirmation_table(confirmed, outcomes, {}))
     assert cells["configuration"] == ["trial 3", "trial 5", "baseline"]
     assert cells["search'sval/accuracy"] == ["0.7600", "0.7500", "0.7000"]
     first = outcomes[0]
     assert cells["test/accuracy"][0] == f"{first.mean:.4f} ± {first.half_width:.4f}"
-    assert cells["gain (points)"][0] == f"{100 * first.gain.mean:+.1f} ± {100 * first.gain.half_width:.1f}"
-    assert cells["gain (points)"][-1] == ""
+    assert cells["gain(points)"][0] == f"{100 * first.gain.mean:+z.1f} ± {100 * first.gain.half_width:.1f}"
+    assert cells["gain(points)"][-1] == ""
     assert cells["seeds"] == ["5", "5", "5"]
+    assert "over linear(points)" not in cells
+
+
+def test_a_confirmation_says_how_far_each_configuration_is_above_the_linear_model(tmp_path: Path) -> None:
+    confirmed = confirmations.record(tmp_path, {3: 0.03}, shuffled=-0.2)
+    leads = {3: Difference(5, 0.012, 0.004, None), 0: Difference(5, -0.02, 0.011, None)}
+    table = tables.confirmation_table(confirmed, confirmation.outcomes(confirmed), leads)
+    cells = dict(zip(*(columns(table)[name] for name in ("configuration", "over linear(points)")), strict=True))
+    assert cells == {"trial 3": "+1.2 ± 0.4", "trial 5": "", "baseline": "-2.0 ± 1.1", "trial 3, words shuffled": ""}
+    file = io.StringIO()
+    Console(file=file, width=80).print(table)
+    assert "+1.2 ± 0.4" in file.getvalue()
+    assert "…" not in file.getvalue()
 
 
 def test_an_estimate_has_the_sizes_and_the_time_of_all_trials(composed: Callable[..., Job]) -> None:
