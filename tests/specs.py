@@ -6,6 +6,7 @@ import signal
 import sys
 import threading
 import time
+from pathlib import Path
 from typing import Any
 
 from conf.schema import ConfigError
@@ -108,6 +109,16 @@ def die_on_a_worker(driver: int) -> int:
 
 def slow(spec: TrialSpec, on_epoch: OnEpoch) -> str:
     time.sleep(0.5)
+    return str(os.getpid())
+
+
+def meeting(spec: TrialSpec, on_epoch: OnEpoch) -> str:
+    """Wait at most a minute until another process is in the folder, too."""
+    folder = Path(str(spec.values["folder"]))
+    (folder / f"{os.getpid()}.here").touch()
+    until = time.monotonic() + 60
+    while len(list(folder.glob("*.here"))) < 2 and time.monotonic() < until:
+        time.sleep(0.05)
     return str(os.getpid())
 
 

@@ -40,6 +40,10 @@ class Removed(NamedTuple):
     worker: str  # its address
 
 
+class Warm(NamedTuple):
+    """The message that a worker has warmed up, so that it can be given a trial."""
+
+
 class DaskEngine:
     """A `sweeps.trials.engine.Engine` that runs each trial as a Dask task.
 
@@ -65,8 +69,8 @@ class DaskEngine:
         self.say: Callable[[str], object] = lambda _: None  # shows the user a line
         self._terms = Terms(f"trials-{uuid.uuid4().hex}", functions, dict(identity(functions)), sends_data)
         # Dask's threads put here: the key of a trial that has started, a report, a request, a lost worker's trial, a
-        # future that is done.
-        self._messages: queue.SimpleQueue[str | StepReport | EpochReport | Wanted | Removed | Future]
+        # future that is done, a worker that is warm.
+        self._messages: queue.SimpleQueue[str | StepReport | EpochReport | Wanted | Removed | Future | Warm]
         self._messages = queue.SimpleQueue()
         self._out: dict[str, TrialSpec] = {}  # Dask key -> spec
         self._futures: dict[str, Future] = {}  # Dask key -> what Dask will have returned
@@ -78,7 +82,7 @@ class DaskEngine:
         self._over_memory: dict[str, int] = {}  # address -> bytes when its nanny ended the worker
         self._in_vain: dict[int, int] = {}  # process -> the same, for workers since a trial last began that had none
         self._kills = memory.kills()
-        self._warming_up: list[Future] = []
+        self._warming_up: dict[str, Future] = {}  # address of the worker -> the call there
         self._when_idle = ""  # a function that one worker calls when it has nothing to do
         self._called: tuple[str, Future] | None = None  # that worker's address, and the call
         self._subscribe()
@@ -116,7 +120,18 @@ class DaskEngine:
         usable = self._hosts.usable(set(hosts))
         busy = [self._where.get(key) for key in self._out]
         busy_and_usable = sum(address is None or host_of(address) in usable for address in busy)
-        return max(0, sum(host in usable for host in hosts) - busy_and_usable)
+        return max(0, sum(host in usable for host in hosts) - busy_and_usable - self._late)
+
+    @property
+    def _late(self) -> int:
+        """The number of workers that still warm up where others are warm already.
+
+        The scheduler takes such a worker for busier than one that has just been given a trial, and would give the
+        latter another one, which then waits for the first to end.
+        """
+        workers = self._presence.workers
+        cold = {address for address in workers if (call := self._warming_up.get(address)) and call.status == "pending"}
+        return len(cold) if cold < workers else 0
 
     @property
     def lost_workers(self) -> int:
@@ -130,18 +145,22 @@ class DaskEngine:
     def warm_up(self, function: str) -> None:
         """Call a function without arguments, given by its dotted name, on every worker in the background."""
         addresses = set(self._presence.ask())
-        # The futures are stored because Dask drops a task whose future nobody holds. All workers start at once: the
-        # scheduler takes a worker that has yet to warm up for busier than one that trains, and would give the latter a
-        # second trial.
-        self._warming_up = [self._client.submit(worker.warm_up, function, workers=[a], pure=False) for a in addresses]
+        # The futures are stored because Dask drops a task whose future nobody holds.
+        self._warming_up = {
+            address: self._client.submit(worker.warm_up, function, workers=[address], pure=False)
+            for address in addresses
+        }
+        for call in self._warming_up.values():
+            call.add_done_callback(lambda _: self._messages.put(Warm()))
 
     def warmed_up(self) -> list[Any]:
         """Wait until all workers are warm, and return what the function returned in each that has not died."""
         until = time.monotonic() + WAIT_FOR_START  # a task waits for ever if its worker died before it was given there
-        while any(future.status == "pending" for future in self._warming_up) and time.monotonic() < until:
+        calls = list(self._warming_up.values())
+        while any(call.status == "pending" for call in calls) and time.monotonic() < until:
             self._refuse_memory()
             time.sleep(0.05)
-        return [future.result() for future in self._warming_up if future.status == "finished"]
+        return [call.result() for call in calls if call.status == "finished"]
 
     def call_when_idle(self, function: str) -> None:
         if not self._calls_here:
@@ -215,6 +234,8 @@ class DaskEngine:
                 return None
             case Removed():
                 return self._lost(message)
+            case Warm():
+                return None
         ended = self._ended(message) if message.key in self._out else None
         for line in self._hosts.newly_refused():
             self.say(line)
