@@ -1,4 +1,4 @@
-"""What the tests of an engine ask of it."""
+"""Helpers of the tests of an engine: its messages, its workers, and waiting for them."""
 
 import os
 import time

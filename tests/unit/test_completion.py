@@ -23,7 +23,7 @@ printf '%s|' "${COMPREPLY[@]}"
 
 
 def completed(line: str) -> list[str]:
-    """What bash would put in the place of the part of a word behind its last = or :."""
+    """Return the words that bash would put in the place of the part of a word behind its last = or :."""
     program = completion.script("bash") + ASK
     ended = subprocess.run(["bash", "-c", program, "bash", line], capture_output=True, text=True, check=True)
     assert ended.stderr == ""

@@ -1,4 +1,4 @@
-"""What a script or a notebook gets of sweeps."""
+"""The results of sweeps in scripts and notebooks."""
 
 from dataclasses import replace
 from html.parser import HTMLParser

@@ -27,7 +27,7 @@ print(json.dumps([loaded, oracles_alone.REPLACED[0] in sys.modules, proposals]))
 
 
 def alone(tuner: str, oracle: str, *arguments: str) -> tuple[list[str], bool, list[object]]:
-    """What is loaded in a process that has the oracles alone, and what they propose."""
+    """Return the modules that are loaded in a process which has the oracles alone, and what these propose."""
     command = [sys.executable, "-c", CODE, tuner, oracle, *arguments]
     environment = {**os.environ, "PYTHONPATH": str(ROOT)}
     ended = subprocess.run(command, env=environment, capture_output=True, text=True, check=True)

@@ -1,4 +1,4 @@
-"""Which host is at fault, and which trial."""
+"""The choice between a host and a trial as the one at fault."""
 
 import random
 
