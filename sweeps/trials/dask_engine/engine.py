@@ -43,6 +43,8 @@ class Removed(NamedTuple):
 class Warm(NamedTuple):
     """The message that a worker has warmed up, so that it can be given a trial."""
 
+    worker: str  # its address
+
 
 class DaskEngine:
     """A `sweeps.trials.engine.Engine` that runs each trial as a Dask task.
@@ -82,7 +84,8 @@ class DaskEngine:
         self._over_memory: dict[str, int] = {}  # address -> bytes when its nanny ended the worker
         self._in_vain: dict[int, int] = {}  # process -> the same, for workers since a trial last began that had none
         self._kills = memory.kills()
-        self._warming_up: dict[str, Future] = {}  # address of the worker -> the call there
+        self._warming_up: list[Future] = []  # stored because Dask drops a task whose future nobody holds
+        self._cold: set[str] = set()  # addresses of the workers that still import what they were asked to
         self._when_idle = ""  # a function that one worker calls when it has nothing to do
         self._called: tuple[str, Future] | None = None  # that worker's address, and the call
         self._subscribe()
@@ -130,7 +133,7 @@ class DaskEngine:
         latter another one, which then waits for the first to end.
         """
         workers = self._presence.workers
-        cold = {address for address in workers if (call := self._warming_up.get(address)) and call.status == "pending"}
+        cold = self._cold & workers  # one that has died may never have begun
         return len(cold) if cold < workers else 0
 
     @property
@@ -144,23 +147,21 @@ class DaskEngine:
 
     def warm_up(self, function: str) -> None:
         """Call a function without arguments, given by its dotted name, on every worker in the background."""
-        addresses = set(self._presence.ask())
-        # The futures are stored because Dask drops a task whose future nobody holds.
-        self._warming_up = {
-            address: self._client.submit(worker.warm_up, function, workers=[address], pure=False)
-            for address in addresses
-        }
-        for call in self._warming_up.values():
-            call.add_done_callback(lambda _: self._messages.put(Warm()))
+        self._warming_up = [self._warmed(address, function) for address in self._presence.ask()]
+
+    def _warmed(self, address: str, function: str) -> Future:
+        self._cold.add(address)
+        call = self._client.submit(worker.warm_up, function, workers=[address], pure=False)
+        call.add_done_callback(lambda _: self._messages.put(Warm(address)))
+        return call
 
     def warmed_up(self) -> list[Any]:
         """Wait until all workers are warm, and return what the function returned in each that has not died."""
         until = time.monotonic() + WAIT_FOR_START  # a task waits for ever if its worker died before it was given there
-        calls = list(self._warming_up.values())
-        while any(call.status == "pending" for call in calls) and time.monotonic() < until:
+        while any(call.status == "pending" for call in self._warming_up) and time.monotonic() < until:
             self._refuse_memory()
             time.sleep(0.05)
-        return [call.result() for call in calls if call.status == "finished"]
+        return [call.result() for call in self._warming_up if call.status == "finished"]
 
     def call_when_idle(self, function: str) -> None:
         if not self._calls_here:
@@ -175,6 +176,9 @@ class DaskEngine:
             answer = future.result()
         except Exception:  # its worker died, or its answer cannot be sent
             return named(function)(*arguments)
+        finally:
+            # Whoever keeps an error raised here keeps the future, for which Dask calls again if the worker dies.
+            future.release()
         if isinstance(answer, Exception):
             raise answer
         return answer
@@ -191,7 +195,7 @@ class DaskEngine:
         idle = workers - set(self._where.values())
         if idle and (self._called is None or self._called[0] not in workers):
             address = min(idle)
-            self._called = address, self._client.submit(worker.warm_up, self._when_idle, workers=[address], pure=False)
+            self._called = address, self._warmed(address, self._when_idle)
 
     def submit(self, function: str, spec: TrialSpec) -> None:
         key = f"{spec.sweep}-{spec.trial}-{uuid.uuid4().hex}"
@@ -235,6 +239,7 @@ class DaskEngine:
             case Removed():
                 return self._lost(message)
             case Warm():
+                self._cold.discard(message.worker)
                 return None
         ended = self._ended(message) if message.key in self._out else None
         for line in self._hosts.newly_refused():

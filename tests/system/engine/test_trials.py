@@ -5,6 +5,7 @@ from collections.abc import Callable
 from pathlib import Path
 
 import pytest
+from distributed import Scheduler
 
 from conf.schema import ConfigError
 from conf.schema import Engine as EngineConfig
@@ -52,9 +53,16 @@ def test_a_function_is_called_on_a_worker_and_here_if_that_dies(local: DaskEngin
     local.call_when_idle("tests.specs.worker")
     assert local.next(0.1) is None
     assert local.call("tests.specs.worker") != os.getpid()
-    with pytest.raises(ConfigError, match=r"^a=b: no$"):
+    with pytest.raises(ConfigError, match=r"^a=b: no$") as refused:
         local.call("tests.specs.refuse", "a=b: no")
+    # Dask would call it again on the other worker, however long it took, when the next call ends this one.
+    wait_until(lambda: not local._client.run_on_scheduler(_answers))
+    assert refused.traceback
     assert local.call("tests.specs.die_on_a_worker", os.getpid()) == os.getpid()
+
+
+def _answers(dask_scheduler: Scheduler) -> list[str]:
+    return [key for key in dask_scheduler.tasks if str(key).startswith("answer")]
 
 
 def test_every_worker_is_warmed_up_in_the_background(engine: DaskEngine) -> None:
@@ -67,9 +75,9 @@ def test_every_worker_is_warmed_up_in_the_background(engine: DaskEngine) -> None
     assert all(environment["WARMED_UP"] == environment["pid"] for environment in environments)
 
 
-def test_no_trial_waits_behind_another_for_a_worker_that_still_warms_up(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
+@pytest.fixture
+def slow_to_import(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A module of this name, which all processes but the first import in four seconds."""
     (tmp_path / "slow_to_import.py").write_text(
         "import os, pathlib, time\n"
         "try:\n"
@@ -79,6 +87,10 @@ def test_no_trial_waits_behind_another_for_a_worker_that_still_warms_up(
         f"def warm_up(): pathlib.Path('{tmp_path}', f'{{os.getpid()}}.warm').touch()\n"
     )
     monkeypatch.syspath_prepend(str(tmp_path))
+
+
+@pytest.mark.usefixtures("slow_to_import")
+def test_no_trial_waits_behind_another_for_a_worker_that_still_warms_up(tmp_path: Path) -> None:
     with open_engine(EngineConfig("local", workers=2)) as engine:
         wait_until_whole(engine)
         engine.warm_up("slow_to_import.warm_up")
@@ -89,6 +101,24 @@ def test_no_trial_waits_behind_another_for_a_worker_that_still_warms_up(
             wait_until(lambda: engine.next(0.1) is None and engine.free == 1)
             engine.submit("tests.specs.meeting", spec(trial=trial, values={"folder": str(tmp_path / "meeting")}))
             assert engine.free == 0
+        assert len(set(results(engine))) == 2
+
+
+@pytest.mark.usefixtures("slow_to_import")
+def test_no_trial_waits_behind_another_for_a_worker_that_imports_while_it_is_idle(tmp_path: Path) -> None:
+    (tmp_path / "first").touch()
+    with open_engine(EngineConfig("local", workers=2)) as engine:
+        wait_until_whole(engine)
+        (tmp_path / "meeting").mkdir()
+        meeting = {"folder": str(tmp_path / "meeting")}
+        engine.submit("tests.specs.meeting", spec(trial=0, values=meeting))
+        wait_for_start(engine)
+        engine.call_when_idle("slow_to_import.warm_up")
+        assert engine.next(0.1) is None
+        assert engine.free == 0
+        wait_until(lambda: engine.next(0.1) is None and engine.free == 1)
+        assert any(tmp_path.glob("*.warm"))
+        engine.submit("tests.specs.meeting", spec(trial=1, values=meeting))
         assert len(set(results(engine))) == 2
 
 
