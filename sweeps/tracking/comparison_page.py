@@ -47,11 +47,18 @@ class Comparison(NamedTuple):
 
     @property
     def charts(self) -> dict[str, Sequence[str]]:
-        """The axes of each chart by its heading: MLflow draws no line for a trial that lacks one of them."""
+        """The axes of each chart by its heading: MLflow draws no line for a trial that lacks one of them.
+
+        It draws one for every other trial, so a chart is headed by all networks that have its axes.
+        """
         networks = self.networks.values()
         shared = [name for name in self.searched if name == NETWORK or all(name in own for own in networks)]
-        own = {_heading(network): names for network, names in self.networks.items() if not set(names) <= set(shared)}
-        return {_heading(""): shared, **own}
+        charts: dict[str, Sequence[str]] = {_heading(""): shared}
+        for names in networks:
+            if not set(names) <= set(shared):
+                drawn = [network for network, own in self.networks.items() if set(names) <= set(own)]
+                charts[_heading(", ".join(drawn))] = [NETWORK, *names] if len(drawn) > 1 else names
+        return charts
 
     @property
     def scores(self) -> list[str]:
@@ -94,9 +101,9 @@ def of_experiment(newest: Comparison, when: int, axes: Mapping[str, Sequence[str
     """Return the view of the trials of an experiment that can be ranked together, an entry in the page's menu.
 
     They are those with the data and the objective of the newest sweep; `when` is its start, in milliseconds. There is a
-    chart for each network, whose `axes` all of its trials have.
+    chart for each network, whose `axes` all of its trials have, and for others that have them too.
     """
-    charts = {_heading(network): names for network, names in axes.items()}
+    charts = {_heading(networks): names for networks, names in axes.items()}
     return _entry("Compare trials", when, _state(alike(newest), newest, charts))
 
 
@@ -199,8 +206,8 @@ def _state(condition: str, comparison: Comparison, parallel: Mapping[str, Sequen
     }
 
 
-def _heading(network: str) -> str:
-    return f"{network}: hyperparameters to test accuracy" if network else "Hyperparameters to test accuracy"
+def _heading(networks: str) -> str:
+    return f"{networks}: hyperparameters to test accuracy" if networks else "Hyperparameters to test accuracy"
 
 
 def _parallel(heading: str, axes: Sequence[str]) -> list[Chart]:

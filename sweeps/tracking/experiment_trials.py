@@ -33,7 +33,8 @@ def complete(client: MlflowClient, trials: Sequence[Run]) -> None:
 def axes(trials: Sequence[Run], newest: Comparison, model: str) -> dict[str, list[str]]:
     """Return the hyperparameters that differ among the trials of each network, and that all of these have.
 
-    The trials are those that can be ranked with the newest sweep's, which has none yet.
+    Other networks whose trials have them too are named with it. The trials are those that can be ranked with the newest
+    sweep's, which has none yet.
     """
     of_network: dict[str, list[Mapping[str, str]]] = {}
     for run in trials:
@@ -41,10 +42,14 @@ def axes(trials: Sequence[Run], newest: Comparison, model: str) -> dict[str, lis
             network = run.data.params.get(NETWORK, run.data.tags.get("model", ""))
             of_network.setdefault(network, []).append(run.data.params)
     searched = newest.networks or {model: newest.searched}
-    return {
-        network: _differing(of_network.get(network, []), searched.get(network, ()))
-        for network in sorted({*of_network, *searched})
-    }
+    networks = sorted({*of_network, *searched})
+    having = {network: [*of_network.get(network, []), searched.get(network, ())] for network in networks}
+    charts: dict[str, list[str]] = {}
+    for network in networks:
+        own = _differing(of_network.get(network, []), searched.get(network, ()))
+        drawn = ", ".join(other for other in networks if any(set(own) <= set(names) for names in having[other]))
+        charts[drawn] = list(dict.fromkeys([*charts.get(drawn, ()), *own]))
+    return charts
 
 
 def _differing(trials: Sequence[Mapping[str, str]], searched: Sequence[str]) -> list[str]:

@@ -88,8 +88,15 @@ def test_a_view_is_far_shorter_than_the_longest_tag_that_mlflow_takes() -> None:
 
 
 def test_a_chart_has_what_all_trials_have_and_each_network_one_of_its_own() -> None:
-    networks = {"bag": ["dropout", "pairs"], "cnn": ["dropout"], "lstm": ["dropout", "units"]}
-    several = Comparison("s/imdb", "val/accuracy", ["model", "dropout", "pairs", "units"], networks=networks)
+    networks = {
+        "bag": ["dropout", "pairs"],
+        "bi_lstm": ["dropout", "units"],
+        "cnn": ["dropout"],
+        "conv_lstm": ["dropout", "units", "filters"],
+        "lstm": ["dropout", "units"],
+    }
+    searched = ["model", "dropout", "pairs", "units", "filters"]
+    several = Comparison("s/imdb", "val/accuracy", searched, networks=networks)
     state = unpacked(comparison_page.of_sweep(several).value)
     assert [column for column in state["selectedColumns"] if column.startswith("params")] == [
         f"params.`{name}`" for name in several.searched
@@ -101,7 +108,8 @@ def test_a_chart_has_what_all_trials_have_and_each_network_one_of_its_own() -> N
     } == {
         "Hyperparameters to test accuracy": ["model", "dropout"],
         "bag: hyperparameters to test accuracy": ["dropout", "pairs"],
-        "lstm: hyperparameters to test accuracy": ["dropout", "units"],
+        "bi_lstm, conv_lstm, lstm: hyperparameters to test accuracy": ["model", "dropout", "units"],
+        "conv_lstm: hyperparameters to test accuracy": ["dropout", "units", "filters"],
     }
 
 

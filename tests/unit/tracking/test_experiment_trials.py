@@ -28,7 +28,7 @@ def test_each_network_has_a_chart_of_what_differs_and_all_of_its_trials_have() -
         trial("lstm", dropout="0.1", units="5", maxlen="8"),
     ]
     assert experiment_trials.axes(trials, NEWEST, "lstm") == {
-        "bag": ["dropout"],
+        "bag, cnn, lstm": ["dropout"],  # MLflow draws all that have these
         "cnn": ["filters"],
         "lstm": ["dropout", "units", "maxlen"],
     }
@@ -37,7 +37,14 @@ def test_each_network_has_a_chart_of_what_differs_and_all_of_its_trials_have() -
 def test_the_first_sweep_of_an_experiment_has_its_own_axes() -> None:
     assert experiment_trials.axes([], NEWEST, "lstm") == {"lstm": ["dropout", "units"]}
     several = NEWEST._replace(networks={"bag": ["dropout"], "lstm": ["dropout", "units"]})
-    assert experiment_trials.axes([], several, "bag-lstm") == dict(several.networks)
+    assert experiment_trials.axes([], several, "bag-lstm") == {"bag, lstm": ["dropout"], "lstm": ["dropout", "units"]}
+
+
+def test_networks_that_all_have_the_hyperparameters_of_each_share_a_chart() -> None:
+    newest = NEWEST._replace(searched=["dropout"])
+    trials = [trial("gru", dropout="0.1", units=units) for units in "12"]
+    trials += [trial("lstm", dropout=dropout, units="1") for dropout in "34"]
+    assert experiment_trials.axes(trials, newest, "lstm") == {"gru, lstm": ["units", "dropout"]}
 
 
 def test_the_score_of_an_earlier_version_gets_the_name_that_others_have() -> None:
