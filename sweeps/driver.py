@@ -415,6 +415,7 @@ class Search:
             store=plan.store,
             confirms=confirmation.sweep if confirmation else "",
             finalists=confirmation.finalists if confirmation else {},
+            compared_by=confirmation.compared_by if confirmation else metrics.tested(plan.config.objective),
         )
 
     def _finish(self, reason: str) -> None:

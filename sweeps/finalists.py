@@ -15,6 +15,7 @@ from typing import Literal
 
 from conf import stored
 from conf.schema import NETWORK, Config, Value
+from sweeps import metrics
 from sweeps.errors import SweepError
 from sweeps.journal import SweepRecord, TrialRecord
 from sweeps.plan import Confirmation, Retraining, trial_seed
@@ -48,7 +49,9 @@ def confirmation_of(record: SweepRecord, top: Top, seeds: int, *, order: Order =
         for seed in itertools.islice(fresh_seeds(record), seeds)
         for trial, shuffled in each
     ]
-    return Confirmation(name, {str(trial.trial): _validation_accuracy(trial) for trial in finalists}, tuple(trials))
+    compared_by = metrics.tested(record.started.objective)
+    scores = {str(trial.trial): _validated(trial, compared_by) for trial in finalists}
+    return Confirmation(name, scores, tuple(trials), compared_by)
 
 
 def _best_of_each(record: SweepRecord, ranking: Sequence[TrialRecord]) -> list[TrialRecord]:
@@ -68,8 +71,9 @@ def fresh_seeds(record: SweepRecord) -> Iterator[int]:
             yield seed
 
 
-def _validation_accuracy(trial: TrialRecord) -> float:
-    return trial.curves["val/accuracy"][(trial.best_epoch or 1) - 1]
+def _validated(trial: TrialRecord, metric: str) -> float:
+    """Return on validation, after the best epoch, what a metric of the test measures."""
+    return trial.curves[metrics.on_validation(metric)][(trial.best_epoch or 1) - 1]
 
 
 def configuration(records: Sequence[SweepRecord], trials: int) -> Config:

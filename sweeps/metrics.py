@@ -49,6 +49,11 @@ class Metric(NamedTuple):
     shown_in: tuple[str, ...]  # whose tables of trials have a column for its test value: terminal, report
     compute: Callable[[Answers], float] | None  # None: Keras computes it, as it needs the probabilities
 
+    @property
+    def title(self) -> str:
+        """The name in words."""
+        return self.name.replace("_", " ").replace("f1", "F1")
+
 
 def _accuracy(answers: Answers) -> float:
     return float(answers.counts[answers.labels == answers.predicted].sum() / answers.counts.sum())
@@ -109,6 +114,18 @@ def chosen(metric: str) -> str:
 def best(metric: str, values: Iterable[float]) -> float:
     """Return the largest or the smallest of the values, whichever is better for the metric."""
     return max(values) if row(metric).direction == "max" else min(values)
+
+
+def tested(objective: str) -> str:
+    """Return the test metric that says what a choice by this objective is worth: the same, or accuracy for the loss."""
+    own = f"test/{row(objective).name}"
+    compared = shown_in("terminal")
+    return own if own in compared else compared[0]
+
+
+def on_validation(tested: str) -> str:
+    """Return the curve of the same metric on validation."""
+    return f"val/{row(tested).name}"
 
 
 def is_better(metric: str, value: float, than: float) -> bool:

@@ -44,8 +44,9 @@ class Confirmation(NamedTuple):
     """The trials of a confirmation in their order, and the sweep that they come from."""
 
     sweep: str
-    finalists: Mapping[str, float]  # origin -> validation accuracy in the search, best first
+    finalists: Mapping[str, float]  # origin -> what it had on validation in the search, best first
     trials: tuple[Retraining, ...]
+    compared_by: str  # the test metric by which they are compared
 
 
 class Plan(NamedTuple):

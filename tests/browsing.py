@@ -32,7 +32,7 @@ localStorage.setItem("mlflow.assistant.fab.autoOpenedOnFirstLoad_v1", "true");
 localStorage.setItem("mlflow.assistant.panelOpen_v1", "false");
 """
 CARD = "[data-testid='experiment-view-compare-runs-card']"
-SECTIONS = ("Hyperparameters to test accuracy", "Test accuracy", "Loss", "Accuracy")  # of a sweep's view
+SECTIONS = ("Hyperparameters to test accuracy", "Test accuracy", "Loss", "Accuracy", "Macro F1")  # of a sweep's view
 NEEDED = pytest.mark.skipif(
     not (CHROMIUM and DRIVER), reason="Chromium is not here (Debian: chromium, chromium-driver)"
 )

@@ -6,6 +6,7 @@ from pathlib import Path
 import numpy as np
 
 from sweeps.journal import EpochEnded, Event, SweepEnded, SweepRecord, TrialEnded, TrialStarted
+from sweeps.metrics import METRICS, Answers
 from sweeps.trials import predictions
 from sweeps.trials.spec import Predictions
 from tests import records
@@ -13,6 +14,19 @@ from tests import records
 EXAMPLES = 2000
 FINALISTS = {"3": 0.76, "5": 0.75, "0": 0.70}  # trial -> val/accuracy in the search
 SWEEP = "lstm-20260101-000000-abcd/imdb"
+
+
+def answered(accuracy: float) -> Predictions:
+    """The answers of a model to texts of two classes, whose mistakes are all made in the second."""
+    labels = (np.arange(EXAMPLES) >= EXAMPLES // 2).astype(np.uint8)
+    return Predictions(np.where(np.arange(EXAMPLES) >= accuracy * EXAMPLES, 0, labels).astype(np.uint8), labels)
+
+
+def scores(answers: Predictions) -> dict[str, float]:
+    predicted, labels = answers
+    cells = Answers(labels, predicted, np.ones(len(labels), np.int64))
+    computed = {f"test/{metric.name}": metric.compute for metric in METRICS}
+    return {name: computed[name](cells) for name in ("test/accuracy", "test/macro_f1")}
 
 
 def record(
@@ -25,8 +39,11 @@ def record(
     failed: tuple[int, ...] = (),
     shuffled: float | None = None,
     order_of_each: bool = False,
+    compared_by: str = "test/accuracy",
 ) -> SweepRecord:
     """A confirmation whose test accuracies are 0.8, what a configuration adds (`gains`), and the noise of its seed.
+
+    Half of the texts are of each class, and all mistakes are made in the second.
 
     The trials in `failed` have failed. `shuffled` is what the first finalist, or each, adds on shuffled words.
     """
@@ -36,7 +53,7 @@ def record(
     numbered = [(seed, *one) for seed in range(100, 100 + seeds) for one in each]
     events: list[Event] = [
         records.started(sweep="again/imdb", trials=len(numbered), confirms=SWEEP, finalists=dict(finalists),
-                        objective="train/accuracy")
+                        objective="train/accuracy", compared_by=compared_by)
     ]  # fmt: skip
     for trial, (seed, origin, mixed) in enumerate(numbered):
         values = {"lstm_units": 20 * (origin + 1)}
@@ -47,10 +64,9 @@ def record(
         events.append(EpochEnded(trial, 1, 1, {"train/loss": 0.5, "train/accuracy": 0.9}))
         gain = shuffled if mixed and shuffled is not None else gains.get(origin, 0.0)
         accuracy = 0.8 + gain + np.random.default_rng(seed * 100 + origin + 50 * mixed).normal(0, noise)
-        labels = np.zeros(EXAMPLES, np.uint8)
-        predicted = (np.arange(EXAMPLES) >= accuracy * EXAMPLES).astype(np.uint8)
-        digest = predictions.save(directory, trial, Predictions(predicted, labels))
-        test = {"test/loss": 1.0, "test/accuracy": float((predicted == labels).mean())}
+        answers = answered(accuracy)
+        digest = predictions.save(directory, trial, answers)
+        test = {"test/loss": 1.0, **scores(answers)}
         cost = {"seconds": 1.0, "epochs": 1, "parameters": 10}
         events.append(TrialEnded(trial, 1, "completed", "finished", 0.9, 1, test, cost, predictions=digest))
     return SweepRecord.of(directory, [*events, SweepEnded("completed", None)])

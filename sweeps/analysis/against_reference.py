@@ -9,8 +9,9 @@ from typing import NamedTuple
 from sweeps.analysis import paired, reading, references, statistics
 from sweeps.analysis.paired import Difference
 from sweeps.analysis.statistics import LEVEL
-from sweeps.analysis.wording import percentage, points
+from sweeps.analysis.wording import number, percentage, points
 from sweeps.journal import ReferenceEnded, SweepRecord, TrialRecord
+from sweeps.metrics import row
 
 
 class Against(NamedTuple):
@@ -18,7 +19,8 @@ class Against(NamedTuple):
 
     title: str
     learned: str  # from what, in words
-    accuracy: float  # of the test
+    metric: str  # by which the confirmation compares
+    score: float  # its value on the test
     lead: Difference
 
 
@@ -29,9 +31,10 @@ def of(record: SweepRecord) -> Against | None:
         return None
     reference, choice = compared
     trial = next(iter(choice.values()))
-    accuracy = (reference.final or reference.scores)[references.TESTED]
+    metric = record.started.compared_by
+    score = (reference.final or reference.scores)[metric]
     lead = paired.from_reference(record, choice, reference)
-    return Against(references.title(reference), _learned(record, reference, trial), accuracy, lead)
+    return Against(references.title(reference), _learned(record, reference, trial), metric, score, lead)
 
 
 def leads(record: SweepRecord) -> dict[int, Difference]:
@@ -54,6 +57,8 @@ def _compared(record: SweepRecord, finalist: str) -> tuple[ReferenceEnded, dict[
     reference = references.rival(record, next(iter(trials.values()))) if trials else None
     if reference is None or not (reference.final or reference.whole):
         return None
+    if record.started.compared_by not in (reference.final or reference.scores):  # of an earlier version
+        return None
     return reference, trials
 
 
@@ -75,7 +80,7 @@ def metrics(against: Against | None) -> dict[str, float]:
     if against is None:
         return {}
     values = {
-        "reference/accuracy": against.accuracy,
+        f"reference/{row(against.metric).name}": against.score,
         "confirm/over_reference": against.lead.mean,
         "confirm/over_reference_half_width": against.lead.half_width,
     }
@@ -86,7 +91,9 @@ def sentences(against: Against | None) -> Iterator[str]:
     if against is None or not against.lead.pairs:
         return
     model = f"A linear model on counts of words ({against.title}), trained on {against.learned},"
-    start = f"{model} reaches {percentage(against.accuracy)}"
+    is_share = against.metric == paired.ACCURACY
+    reached = percentage(against.score) if is_share else f"{number(against.score)} of {against.metric}"
+    start = f"{model} reaches {reached}"
     mean, half_width, n = against.lead.mean, 100 * against.lead.half_width, against.lead.pairs
     if math.isinf(half_width):
         yield f"{start}; one seed cannot show how the search's choice ({points(mean)} points) differs from it."

@@ -12,7 +12,7 @@ from conf import stored
 from conf.schema import NETWORK
 from sweeps.analysis import paired, statistics
 from sweeps.analysis.classes import PerClass, per_class
-from sweeps.analysis.paired import NO_DIFFERENCE, Difference
+from sweeps.analysis.paired import ACCURACY, NO_DIFFERENCE, Difference
 from sweeps.analysis.statistics import LEVEL
 from sweeps.analysis.wording import points
 from sweeps.journal import SweepRecord, TrialRecord
@@ -21,14 +21,14 @@ SHUFFLED = ", words shuffled"
 
 
 class Outcome(NamedTuple):
-    """The test accuracies of one configuration, one for each seed, and its gain over the baseline.
+    """The scores of one configuration on the test, one for each seed, and its gain over the baseline.
 
     The half width is half of a 95 % interval. The gain of the search's first choice is the one that was to be
     confirmed; the intervals of the other finalists' gains are so wide that all of them hold together in 95 %.
     """
 
     origin: int  # the sweep's trial that had the configuration
-    search_accuracy: float  # its val/accuracy in the search; nan where the words are shuffled
+    search_score: float  # the same of its validation in the search; nan where the words are shuffled
     scores: tuple[float, ...]
     half_width: float  # of the mean of the scores
     gain: Difference  # over the baseline; without a pair for the baseline itself
@@ -36,6 +36,7 @@ class Outcome(NamedTuple):
     classes: PerClass | None = None  # the mean over its seeds, label by label; None where the answers were not recorded
     order: Difference | None = None  # the worth of the words' order; None unless they are shuffled here
     network: str = ""  # of several
+    metric: str = ACCURACY  # that the scores are of
 
     @property
     def baseline(self) -> bool:
@@ -75,10 +76,8 @@ def outcomes(record: SweepRecord) -> list[Outcome]:
     baseline = paired.completed(record, 0)
     others = statistics.level_of_each(sum(name != "0" for name in [*finalists][1:]))
     results = [
-        _outcome(
-            record, int(name), accuracy, baseline, lead=accuracy - finalists["0"], level=others if place else LEVEL
-        )
-        for place, (name, accuracy) in enumerate(finalists.items())
+        _outcome(record, int(name), score, baseline, lead=score - finalists["0"], level=others if place else LEVEL)
+        for place, (name, score) in enumerate(finalists.items())
     ]
     mixed = [ordered for ordered in results if paired.completed(record, ordered.origin, shuffled=True)]
     others = statistics.level_of_each(len(mixed) - 1)
@@ -106,19 +105,21 @@ def choice(record: SweepRecord) -> Choice | None:
     if best is None:
         return None
     trial = min(paired.completed(record, best.origin).values(), key=lambda trial: trial.trial)
-    gains = {name: f"{value:.6g}" for name, value in metrics(finalists).items() if name.startswith("confirm/")}
+    values = metrics(finalists)
+    gains = {name: f"{value:.6g}" for name, value in values.items() if name.startswith("confirm/")}
     return Choice(trial, {"confirms": record.started.confirms, "origin": str(best.origin), **gains})
 
 
 def metrics(outcomes: Sequence[Outcome]) -> dict[str, float]:
-    """The metrics of a confirmation's run: the mean test accuracy of validation's first choice, and its gain.
+    """The metrics of a confirmation's run: the mean score of validation's first choice, and its gain.
 
     A value that is not finite, such as the half width of a single pair, is left out.
     """
     if not outcomes or not outcomes[0].scores:
         return {}
     first = outcomes[0]
-    values = {"test/accuracy": first.mean, "confirm/gain": first.gain.mean, "confirm/half_width": first.gain.half_width}
+    gain = {"confirm/gain": first.gain.mean, "confirm/half_width": first.gain.half_width}
+    values = {first.metric: first.mean, **gain}
     if (order := next((each.order for each in _mixed(outcomes) if each.origin == first.origin), None)) is not None:
         values |= {"confirm/word_order": order.mean, "confirm/word_order_half_width": order.half_width}
     return {name: value for name, value in values.items() if math.isfinite(value)}
@@ -126,7 +127,9 @@ def metrics(outcomes: Sequence[Outcome]) -> dict[str, float]:
 
 def conclusions(outcomes: Sequence[Outcome]) -> list[str]:
     """The result in whole sentences: each configuration against the baseline, the winner's curse, the verdict."""
-    sentences = [f"{comparison(each)}." for each in outcomes if not each.baseline and each.order is None]
+    metric = outcomes[0].metric
+    sentences = [] if metric == ACCURACY else [f"all points are hundredths of {metric}, as the search chose by it."]
+    sentences += [f"{comparison(each)}." for each in outcomes if not each.baseline and each.order is None]
     if outcomes[0].gain.pairs and outcomes[0].lead > 0:
         sentences.append(f"{winners_curse(outcomes[0])}.")
     if not outcomes[0].baseline and outcomes[0].gain.pairs > 1 and outcomes[0].gain.half_width > 0:
@@ -213,24 +216,25 @@ def winners_curse(outcome: Outcome) -> str:
 def _outcome(
     record: SweepRecord,
     origin: int,
-    accuracy: float,
+    search_score: float,
     baseline: Mapping[int, TrialRecord],
     *,
     lead: float,
     level: float,
 ) -> Outcome:
     trials = paired.completed(record, origin)
-    scores = paired.accuracies(trials)
+    scores = paired.scores(record, trials)
     gain = paired.difference(record, trials, baseline if origin else {}, level)
     return Outcome(
         origin=origin,
-        search_accuracy=accuracy,
+        search_score=search_score,
         scores=scores,
         half_width=statistics.half_width(scores),
         gain=gain,
         lost_lead=lead - gain.mean,
         classes=per_class(record.started, list(trials.values())),
         network=_network(record, trials.values()),
+        metric=record.started.compared_by,
     )
 
 
@@ -243,10 +247,10 @@ def _network(record: SweepRecord, trials: Iterable[TrialRecord]) -> str:
 def _shuffled(record: SweepRecord, ordered: Outcome, level: float) -> Outcome:
     """The outcome on shuffled words, which is compared with the same configuration on words in their order."""
     trials = paired.completed(record, ordered.origin, shuffled=True)
-    scores = paired.accuracies(trials)
+    scores = paired.scores(record, trials)
     return Outcome(
         origin=ordered.origin,
-        search_accuracy=math.nan,  # the search saw no shuffled words
+        search_score=math.nan,  # the search saw no shuffled words
         scores=scores,
         half_width=statistics.half_width(scores),
         gain=NO_DIFFERENCE,
@@ -254,4 +258,5 @@ def _shuffled(record: SweepRecord, ordered: Outcome, level: float) -> Outcome:
         classes=per_class(record.started, list(trials.values())),
         order=paired.difference(record, paired.completed(record, ordered.origin), trials, level),
         network=ordered.network,
+        metric=ordered.metric,
     )

@@ -1,4 +1,4 @@
-"""Differences of test accuracies in pairs: seed by seed, and test example by test example."""
+"""Differences of a test metric in pairs: seed by seed, and test example by test example."""
 
 from __future__ import annotations
 
@@ -7,18 +7,18 @@ from collections.abc import Mapping, Sequence
 from typing import NamedTuple
 
 import numpy as np
-from numpy.typing import NDArray
 
-from sweeps.analysis import statistics
+from sweeps.analysis import resampling, statistics
 from sweeps.analysis.statistics import LEVEL, Interval
 from sweeps.journal import ReferenceEnded, SweepRecord, TrialRecord
 from sweeps.trials import predictions
+from sweeps.trials.spec import Predictions
 
-Correct = NDArray[np.float64]  # (examples,): 1 where the answer is right, otherwise 0
+Answers = Sequence[tuple[Predictions | None, Predictions | None]]  # of both to the same texts; None: not recorded
 
 
 class Difference(NamedTuple):
-    """The mean difference of two accuracies; every half width is half of a 95 % interval."""
+    """The mean difference of two configurations' metric; every half width is half of a 95 % interval."""
 
     pairs: int  # seeds that both completed
     mean: float  # nan where there is no pair
@@ -32,6 +32,7 @@ class Difference(NamedTuple):
         return abs(self.mean) > self.half_width and (examples is None or examples.excludes_zero)
 
 
+ACCURACY = "test/accuracy"  # compares references, whose hyperparameter is chosen by it
 NO_DIFFERENCE = Difference(0, math.nan, math.inf, None)  # there is nothing to compare
 
 
@@ -41,8 +42,9 @@ def completed(record: SweepRecord, origin: int, *, shuffled: bool = False) -> di
     return {trial.seed: trial for trial in trials}
 
 
-def accuracies(trials: Mapping[int, TrialRecord]) -> tuple[float, ...]:
-    return tuple(trial.test["test/accuracy"] for trial in trials.values())
+def scores(record: SweepRecord, trials: Mapping[int, TrialRecord]) -> tuple[float, ...]:
+    """Return what the trials have of the metric by which the record's confirmation compares."""
+    return tuple(trial.test[record.started.compared_by] for trial in trials.values())
 
 
 def difference(
@@ -50,23 +52,25 @@ def difference(
 ) -> Difference:
     """Compare two configurations with each seed that both completed."""
     seeds = sorted(ours.keys() & theirs.keys())
-    gains = [ours[seed].test["test/accuracy"] - theirs[seed].test["test/accuracy"] for seed in seeds]
+    metric = record.started.compared_by
+    gains = [ours[seed].test[metric] - theirs[seed].test[metric] for seed in seeds]
     answers = [(_of_trial(record, ours[seed]), _of_trial(record, theirs[seed])) for seed in seeds]
-    return _difference(gains, answers, level)
+    return _difference(metric, gains, answers, level)
 
 
 def from_reference(
     record: SweepRecord, ours: Mapping[int, TrialRecord], reference: ReferenceEnded, level: float = LEVEL
 ) -> Difference:
     """Compare a configuration with a reference, which has no seed, as it was trained on the most documents."""
-    accuracy = (reference.final or reference.scores)["test/accuracy"]
-    gains = [trial.test["test/accuracy"] - accuracy for trial in ours.values()]
+    metric = record.started.compared_by
+    theirs_alone = (reference.final or reference.scores)[metric]
+    gains = [trial.test[metric] - theirs_alone for trial in ours.values()]
     if reference.final:
-        theirs = _correct(record, f"{reference.name}_final", reference.final_predictions)
+        theirs = predictions.load(record.directory, f"{reference.name}_final", reference.final_predictions)
     else:
-        theirs = _correct(record, reference.name, reference.predictions)
+        theirs = predictions.load(record.directory, reference.name, reference.predictions)
     answers = [(_of_trial(record, trial), theirs) for trial in ours.values()]
-    return _difference(gains, answers, level)
+    return _difference(metric, gains, answers, level)
 
 
 def half_width(record: SweepRecord, one: ReferenceEnded, other: ReferenceEnded) -> float | None:
@@ -74,33 +78,23 @@ def half_width(record: SweepRecord, one: ReferenceEnded, other: ReferenceEnded) 
 
     None where their answers are not beside the journal, or do not differ.
     """
-    answers = [_correct(record, each.name, each.predictions) for each in (one, other)]
-    interval = _over_examples([(answers[0], answers[1])], LEVEL)
+    answers = [predictions.load(record.directory, each.name, each.predictions) for each in (one, other)]
+    interval = _over_examples(ACCURACY, [(answers[0], answers[1])], LEVEL)
     return (interval.high - interval.low) / 2 or None if interval else None
 
 
-def _difference(
-    gains: Sequence[float], answers: Sequence[tuple[Correct | None, Correct | None]], level: float
-) -> Difference:
+def _difference(metric: str, gains: Sequence[float], answers: Answers, level: float) -> Difference:
     mean = float(np.mean(gains)) if gains else math.nan
-    return Difference(len(gains), mean, statistics.half_width(gains, level), _over_examples(answers, level))
+    return Difference(len(gains), mean, statistics.half_width(gains, level), _over_examples(metric, answers, level))
 
 
-def _over_examples(answers: Sequence[tuple[Correct | None, Correct | None]], level: float) -> Interval | None:
-    """The interval of the mean difference in correctness, which is averaged over the seeds for each example."""
-    differences = []
-    for ours, theirs in answers:
-        if ours is None or theirs is None or ours.shape != theirs.shape:
-            return None
-        differences.append(ours - theirs)
-    return statistics.bootstrap_mean(np.mean(differences, axis=0), level) if differences else None
+def _over_examples(metric: str, answers: Answers, level: float) -> Interval | None:
+    """The interval of the mean difference; None where the answers to the same texts are not known."""
+    pairs = [(ours, theirs) for ours, theirs in answers if ours and theirs and ours.labels.shape == theirs.labels.shape]
+    if not pairs or len(pairs) < len(answers):
+        return None
+    return (resampling.of_accuracy if metric == ACCURACY else resampling.of_macro_f1)(pairs, level)
 
 
-def _of_trial(record: SweepRecord, trial: TrialRecord) -> Correct | None:
-    return _correct(record, trial.trial, trial.predictions)
-
-
-def _correct(record: SweepRecord, name: int | str, digest: str) -> Correct | None:
-    """Mark the test examples that a trial or a reference answered correctly; None without its predictions."""
-    stored = predictions.load(record.directory, name, digest)
-    return None if stored is None else (stored.predicted == stored.labels).astype(np.float64)
+def _of_trial(record: SweepRecord, trial: TrialRecord) -> Predictions | None:
+    return predictions.load(record.directory, trial.trial, trial.predictions)

@@ -19,7 +19,7 @@ TITLES = {
     "svm_whole": "TF-IDF with a linear SVM on the whole texts",
 }
 SAME_MODEL = {"svm_whole": "svm"}  # what it is on the texts as trials get them
-TESTED = "test/accuracy"
+TESTED = paired.ACCURACY
 FEW_CUT = 0.01  # of the texts: where fewer are cut, a shorter maxlen may be suggested
 Z = NormalDist().inv_cdf((1 + statistics.LEVEL) / 2)
 

@@ -54,7 +54,8 @@ class SweepStarted:
     sizes: Mapping[str, int] = field(default_factory=dict)  # examples of train, validation and test
     audit: Mapping[str, Any] = field(default_factory=dict)  # of the data, see `sweeps.audit.of`
     confirms: str = ""  # of a confirmation: the sweep whose finalists it trains again
-    finalists: Mapping[str, float] = field(default_factory=dict)  # trial -> val/accuracy in the search, best first
+    finalists: Mapping[str, float] = field(default_factory=dict)  # trial -> its validation in the search, best first
+    compared_by: str = "test/accuracy"  # what judges a choice on the test; `finalists` have the same of validation
     format: int = FORMAT
     time: float = field(default_factory=CLOCK.now)
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from sweeps import metrics
 from sweeps.analysis import against_reference, confirmation, paired
 from sweeps.analysis.confirmation import Outcome
 from sweeps.journal import SweepRecord
@@ -23,6 +24,8 @@ def build(record: SweepRecord) -> Report:
         sentences=[*confirmation.conclusions(outcomes), *against_reference.sentences(against)],
         against=against,
         leads=against_reference.leads(record),
+        compared_by=record.started.compared_by,
+        validated=metrics.on_validation(record.started.compared_by),
         figures=drawn,
         runs=record.links,
         addresses={outcome.name: _addresses(record, outcome) for outcome in outcomes},

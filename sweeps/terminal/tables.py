@@ -91,17 +91,18 @@ def _beside(record: SweepRecord) -> Iterator[tuple[str, Mapping[str, float], str
 
 
 def confirmation_table(record: SweepRecord, outcomes: Sequence[Outcome], leads: Mapping[int, Difference]) -> Table:
-    """The test accuracy of each configuration over its seeds, compared with the baseline's and a linear model's."""
+    """The score of each configuration over its seeds, compared with the baseline's and a linear model's."""
     table = _titled(f"{heading(record)}, confirmation: means ± 95 % intervals")
     table.add_column("configuration", overflow="fold")
     over_linear = ["over linear\n(points)"] if leads else []
-    for column in ("search's\nval/accuracy", "test/accuracy", "gain\n(points)", *over_linear, "seeds"):
+    tested = record.started.compared_by
+    for column in (f"search's\n{metrics.on_validation(tested)}", tested, "gain\n(points)", *over_linear, "seeds"):
         table.add_column(Text(column), justify="right", no_wrap=True)
     for outcome in outcomes:
         lead = None if outcome.order else leads.get(outcome.origin)
         table.add_row(
             outcome.name,
-            number(outcome.search_accuracy),
+            number(outcome.search_score),
             f"{number(outcome.mean)} ± {number(outcome.half_width)}",
             _in_points(outcome.gain),
             *([_in_points(lead)] if leads else []),

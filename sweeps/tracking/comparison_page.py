@@ -19,7 +19,7 @@ from typing import Any, NamedTuple
 from urllib.parse import quote
 
 from conf.schema import NETWORK
-from sweeps.metrics import chosen, row, shown_in
+from sweeps.metrics import METRICS, Metric, chosen, row, shown_in, tested
 from sweeps.tracking import filters
 
 TAG = "mlflow.sharedViewState."  # prefix
@@ -30,7 +30,7 @@ SWEEPS = "tags.`code.digest` != ''"  # which searches and confirmations have, an
 SCORES = tuple(shown_in("terminal"))
 OF_SWEEPS = ("params.`model`", "params.`tuner`", "tags.`source`", "params.`searched`", "tags.`best`")
 ATTRIBUTES = ("attributes.`Dataset`", "attributes.`Source`")
-LOSSES, ACCURACIES = ("val/loss", "train/loss"), ("val/accuracy", "train/accuracy")
+CURVES = ("val", "train")  # the parts of the data, each with a chart of its curves
 
 Chart = Mapping[str, Any]
 
@@ -53,12 +53,22 @@ class Comparison(NamedTuple):
         """
         networks = self.networks.values()
         shared = [name for name in self.searched if name == NETWORK or all(name in own for own in networks)]
-        charts: dict[str, Sequence[str]] = {_heading(""): shared}
+        charts: dict[str, Sequence[str]] = {self.heading(""): shared}
         for names in networks:
             if not set(names) <= set(shared):
                 drawn = [network for network, own in self.networks.items() if set(names) <= set(own)]
-                charts[_heading(", ".join(drawn))] = [NETWORK, *names] if len(drawn) > 1 else names
+                charts[self.heading(", ".join(drawn))] = [NETWORK, *names] if len(drawn) > 1 else names
         return charts
+
+    @property
+    def tested(self) -> str:
+        """The test metric that judges what the objective chose."""
+        return tested(self.objective)
+
+    def heading(self, networks: str) -> str:
+        """Return the heading of a chart of hyperparameters, of these networks alone if any are named."""
+        drawn = f"hyperparameters to test {row(self.tested).title}"
+        return f"{networks}: {drawn}" if networks else f"{drawn[0].upper()}{drawn[1:]}"
 
     @property
     def scores(self) -> list[str]:
@@ -103,7 +113,7 @@ def of_experiment(newest: Comparison, when: int, axes: Mapping[str, Sequence[str
     They are those with the data and the objective of the newest sweep; `when` is its start, in milliseconds. There is a
     chart for each network, whose `axes` all of its trials have, and for others that have them too.
     """
-    charts = {_heading(networks): names for networks, names in axes.items()}
+    charts = {newest.heading(networks): names for networks, names in axes.items()}
     return _entry("Compare trials", when, _state(alike(newest), newest, charts))
 
 
@@ -183,10 +193,11 @@ def _state(condition: str, comparison: Comparison, parallel: Mapping[str, Sequen
     network = [f"tags.`{NETWORK}`"] if NETWORK not in names and len(parallel) > 1 else []
     columns = [f"metrics.`{name}`" for name in comparison.scores] + network
     sections = {  # the charts of a section stand side by side
-        **{heading: _parallel(heading, axes) for heading, axes in parallel.items()},
-        "Test accuracy": [_scatter(comparison)],
-        "Loss": [_line(name) for name in LOSSES],
-        "Accuracy": [_line(name) for name in ACCURACIES],
+        **{heading: _parallel(heading, axes, comparison.tested) for heading, axes in parallel.items()},
+        f"Test {row(comparison.tested).title}": [_scatter(comparison)],
+        **{
+            f"{metric.title[0].upper()}{metric.title[1:]}": _curves(metric) for metric in METRICS if _has_curves(metric)
+        },
     }
     return {
         **_template()["page"],
@@ -206,25 +217,26 @@ def _state(condition: str, comparison: Comparison, parallel: Mapping[str, Sequen
     }
 
 
-def _heading(networks: str) -> str:
-    return f"{networks}: hyperparameters to test accuracy" if networks else "Hyperparameters to test accuracy"
-
-
-def _parallel(heading: str, axes: Sequence[str]) -> list[Chart]:
+def _parallel(heading: str, axes: Sequence[str], score: str) -> list[Chart]:
     if not axes:
         return []
     # MLflow shows a title of its own instead: only the section says what is drawn.
-    return [_chart("PARALLEL", heading, selectedParams=list(axes), selectedMetrics=["test/accuracy"])]
+    return [_chart("PARALLEL", heading, selectedParams=list(axes), selectedMetrics=[score])]
 
 
 def _scatter(comparison: Comparison) -> Chart:
     """Return a chart of points: MLflow's bars begin at 0, where accuracies that differ by a percent look alike."""
-    x, y = "test/loss" if comparison.finalists else chosen(comparison.objective), "test/accuracy"
+    x, y = "test/loss" if comparison.finalists else chosen(comparison.objective), comparison.tested
     return _chart("SCATTER", y, xaxis={"key": x, "type": "METRIC"}, yaxis={"key": y, "type": "METRIC"})
 
 
-def _line(metric: str) -> Chart:
-    return _chart("LINE", metric, metricKey=metric, selectedMetricKeys=[metric])
+def _has_curves(metric: Metric) -> bool:
+    return all(part in metric.parts for part in CURVES)
+
+
+def _curves(metric: Metric) -> list[Chart]:
+    names = [f"{part}/{metric.name}" for part in CURVES]
+    return [_chart("LINE", name, metricKey=name, selectedMetricKeys=[name]) for name in names]
 
 
 def _chart(kind: str, title: str, **options: Any) -> Chart:

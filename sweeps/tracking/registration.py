@@ -27,10 +27,9 @@ from mlflow.types import ColSpec, DataType, Schema
 from mlflow.types.schema import Map
 from numpy.typing import NDArray
 
-from sweeps import audit, runtime, software
+from sweeps import audit, metrics, runtime, software
 from sweeps.errors import SweepError
 from sweeps.journal import SweepRecord, TrialRecord
-from sweeps.metrics import is_better
 from sweeps.tracking import filters, model_files
 from sweeps.tracking.client import UNAVAILABLE, search_runs
 from sweeps.tracking.failures import first_line
@@ -145,7 +144,7 @@ class _Registration:
         value_of = "objective.value" if tags.get("objective") == name else name
         if (held := _number(tags.get(value_of))) is None:
             return newer, f"{which} was not chosen by {name}"
-        better = is_better(name, value, held)
+        better = metrics.is_better(name, value, held)
         return better, f"{which} has {name} {held:.4f}, this one {value:.4f}"
 
     def _has_texts_of(self, tags: Mapping[str, str]) -> bool:
@@ -164,7 +163,7 @@ class _Registration:
         """
         started = self._record.started
         if started.confirms:
-            return "val/accuracy", started.finalists[self._candidate.why["origin"]]
+            return metrics.on_validation(started.compared_by), started.finalists[self._candidate.why["origin"]]
         assert self._candidate.trial.objective is not None
         return started.objective, self._candidate.trial.objective
 

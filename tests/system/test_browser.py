@@ -92,7 +92,7 @@ def test_the_comparison_shows_the_curves_of_all_trials(browser: WebDriver, shown
     browser.get("about:blank")
     browser.get(shown.link)
     wait_for_saved_view(browser, shown.link)
-    for chart in ("val/loss", "train/loss", "val/accuracy", "train/accuracy"):
+    for chart in ("val/loss", "train/loss", "val/accuracy", "train/accuracy", "val/macro_f1", "train/macro_f1"):
         until(lambda chart=chart: browser.execute_script(DRAWN, chart, LINE) == TRIALS, browser)
     text = text_of(browser)
     assert [name for name in shown.trials if name not in text] == []

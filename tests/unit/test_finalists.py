@@ -22,6 +22,7 @@ from tests import records
 from tests.fakes import FakeEngine, plan
 
 EXAMPLES = 2000
+FITTED = {"loss": 0.5, "accuracy": 0.9, "macro_f1": 0.9}  # on train
 
 
 def retrain(gains: Mapping[int, float], noise: float = 0.002) -> Callable[[TrialSpec, OnEpoch], TrialResult]:
@@ -30,7 +31,7 @@ def retrain(gains: Mapping[int, float], noise: float = 0.002) -> Callable[[Trial
     def run(spec: TrialSpec, on_epoch: OnEpoch) -> TrialResult:
         assert spec.final
         assert spec.origin is not None
-        curves = {"train/loss": [0.5] * spec.epochs, "train/accuracy": [0.9] * spec.epochs}
+        curves = {f"train/{name}": [value] * spec.epochs for name, value in FITTED.items()}
         for epoch in range(spec.epochs):
             on_epoch(EpochReport(spec.sweep, spec.trial, 1, epoch + 1, {name: c[epoch] for name, c in curves.items()}))
         own = np.random.default_rng(spec.seed * 100 + spec.origin).normal(0, noise)
@@ -89,6 +90,27 @@ def test_the_best_by_validation_and_the_baseline_are_trained_with_the_same_seeds
     for trial in retraining.trials:
         assert trial.values == record.trials[trial.origin].values
         assert trial.epochs == record.trials[trial.origin].best_epoch
+
+
+def test_a_confirmation_compares_by_the_searchs_own_metric_and_by_accuracy_for_its_loss(
+    composed: Callable[..., Job], tmp_path: Path
+) -> None:
+    record = searched()
+    for trial in record.trials.values():
+        trial.curves["val/macro_f1"] = [value / 2 for value in trial.curves["val/accuracy"]]
+    for objective, tested, validated in (
+        ("val/macro_f1", "test/macro_f1", "val/macro_f1"),
+        ("val/loss", "test/accuracy", "val/accuracy"),
+    ):
+        record.started = replace(record.started, objective=objective)
+        retraining = confirmation_of(record, 2, 1)
+        assert retraining.compared_by == tested
+        assert retraining.finalists == {
+            name: record.trials[int(name)].curves[validated][record.trials[int(name)].best_epoch - 1]
+            for name in retraining.finalists
+        }
+        job = composed("model=lstm", "trials=8", f"objective={objective}")
+        assert run(job, tmp_path / objective, record, seeds=1).started.compared_by == tested
 
 
 def test_the_best_by_validation_is_trained_on_shuffled_words_too_and_its_weights_are_not_kept() -> None:

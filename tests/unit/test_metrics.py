@@ -64,6 +64,16 @@ def test_the_names_follow_from_the_table() -> None:
     assert metrics.shown_in("report") == ["test/accuracy", "test/macro_f1", "test/balanced_accuracy"]
 
 
+def test_a_choice_is_judged_by_its_own_metric_on_the_test_and_one_by_the_loss_by_accuracy() -> None:
+    judged = {objective: metrics.tested(objective) for objective in metrics.OBJECTIVES}
+    assert judged == {
+        "val/loss": "test/accuracy",
+        "val/accuracy": "test/accuracy",
+        "val/macro_f1": "test/macro_f1",
+    }
+    assert metrics.on_validation("test/macro_f1") == "val/macro_f1"
+
+
 def test_a_smaller_loss_and_a_larger_share_are_better() -> None:
     assert (metrics.best("val/loss", [2, 1, 3]), metrics.best("val/macro_f1", [2, 1, 3])) == (1, 3)
     assert metrics.is_better("train/loss", 1, 2)

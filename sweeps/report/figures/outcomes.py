@@ -11,6 +11,7 @@ from matplotlib.ticker import MaxNLocator
 
 from sweeps.analysis import references
 from sweeps.analysis.confirmation import Outcome
+from sweeps.analysis.paired import ACCURACY
 from sweeps.analysis.summary import Score, SweepSummary
 from sweeps.analysis.wording import number
 from sweeps.journal import TrialRecord
@@ -98,10 +99,11 @@ def cost_in_predictions(sweep: SweepSummary) -> Iterator[Figure]:
 
 
 def confirmed(outcomes: Sequence[Outcome]) -> Iterator[Figure]:
-    """The test accuracy of each configuration, seed by seed, with the 95 % interval of its mean."""
+    """The score of each configuration, seed by seed, with the 95 % interval of its mean."""
     tested = [outcome for outcome in outcomes if outcome.scores]
     if not tested:
         return
+    metric = tested[0].metric
     figure, axes = style.canvas(height=1.2 + 0.45 * len(tested))
     for place, outcome in enumerate(reversed(tested)):
         first = place == 0
@@ -113,7 +115,7 @@ def confirmed(outcomes: Sequence[Outcome]) -> Iterator[Figure]:
                       label="mean and its 95 % interval" if first else None)  # fmt: skip
     axes.set_yticks(range(len(tested)), [outcome.name for outcome in reversed(tested)])
     axes.set_ylim(-0.6, len(tested) - 0.4)
-    axes.set_xlabel(axis_label("test/accuracy"))
+    axes.set_xlabel(axis_label(metric))
     style.legend(axes)
     alt = "; ".join(f"{outcome.name}: {number(outcome.mean)} ± {number(outcome.half_width)}" for outcome in tested)
     rows = [
@@ -121,9 +123,9 @@ def confirmed(outcomes: Sequence[Outcome]) -> Iterator[Figure]:
         for each in tested
         for seed, score in enumerate(each.scores, start=1)
     ]
-    csv = csv_table.table(("configuration", "seed", "test/accuracy", "mean", "half width of 95 %"), rows)
-    alt = f"Test accuracy, mean and 95 % interval: {alt}"
-    yield Figure("confirmed", "Test accuracy, mean and 95 % interval", alt, style.png(figure), csv)
+    csv = csv_table.table(("configuration", "seed", metric, "mean", "half width of 95 %"), rows)
+    title = f"{'Test accuracy' if metric == ACCURACY else metric}, mean and 95 % interval"
+    yield Figure("confirmed", title, f"{title}: {alt}", style.png(figure), csv)
 
 
 def pareto(points: Sequence[tuple[float, float]]) -> list[tuple[float, float]]:

@@ -15,13 +15,12 @@ from tests import confirmations, records
 from tests.confirmations import EXAMPLES
 
 
-def confirmed(folder: Path, accuracy: float, *, gain: float = 0.03, **options: int) -> SweepRecord:
+def confirmed(folder: Path, accuracy: float, *, gain: float = 0.03, **options: Any) -> SweepRecord:
     """A confirmation whose choice, trial 3, has 0.8 and the gain, and whose reference has an accuracy of its own."""
     record = confirmations.record(folder, {3: gain}, shuffled=-0.2, **options)
-    labels = np.zeros(EXAMPLES, np.uint8)
-    predicted = (np.arange(EXAMPLES) >= accuracy * EXAMPLES).astype(np.uint8)
-    digest = predictions.save(folder, "svm_final", Predictions(predicted, labels))
-    final = {"test/accuracy": accuracy}
+    answers = confirmations.answered(accuracy)
+    digest = predictions.save(folder, "svm_final", answers)
+    final = confirmations.scores(answers)
     record.add(replace(records.reference("svm", 0.5), final=final, final_predictions=digest))
     return record
 
@@ -40,6 +39,25 @@ def test_a_clear_difference_is_said_with_its_interval(accuracy: float, words: st
     assert against_reference.metrics(against_reference.of(record))["confirm/over_reference"] == against.lead.mean
 
 
+def test_after_a_search_by_macro_f1_that_of_the_reference_is_compared(tmp_path: Path) -> None:
+    record = confirmed(tmp_path, 0.88, compared_by="test/macro_f1")
+    against = against_reference.of(record)
+    assert against is not None
+    theirs = confirmations.scores(confirmations.answered(0.88))["test/macro_f1"]
+    ours = np.mean([trial.test["test/macro_f1"] for trial in paired.completed(record, 3).values()])
+    assert against.score == theirs
+    assert against.lead.mean == pytest.approx(ours - theirs)
+    (sentence,) = against_reference.sentences(against)
+    assert f"reaches {theirs:.4f} of test/macro_f1: the search's choice is worse by " in sentence
+    assert against_reference.metrics(against)["reference/macro_f1"] == theirs
+
+
+def test_without_the_metric_of_an_earlier_versions_reference_nothing_is_compared(tmp_path: Path) -> None:
+    record = confirmations.record(tmp_path, {3: 0.03}, compared_by="test/macro_f1")
+    record.add(replace(records.reference("svm", 0.5), final={"test/accuracy": 0.88}))
+    assert against_reference.of(record) is None
+
+
 def test_every_finalist_is_compared_and_the_others_intervals_hold_together(tmp_path: Path) -> None:
     record = confirmed(tmp_path, 0.80)
     leads = against_reference.leads(record)
@@ -49,10 +67,10 @@ def test_every_finalist_is_compared_and_the_others_intervals_hold_together(tmp_p
     assert leads[3] == choice.lead
     for origin in (5, 0):
         trials = paired.completed(record, origin)
-        assert leads[origin].mean == pytest.approx(np.mean(paired.accuracies(trials)) - 0.80)
-        alone = statistics.half_width(paired.accuracies(trials))
+        assert leads[origin].mean == pytest.approx(np.mean(paired.scores(record, trials)) - 0.80)
+        alone = statistics.half_width(paired.scores(record, trials))
         assert leads[origin].half_width == pytest.approx(
-            statistics.half_width(paired.accuracies(trials), statistics.level_of_each(2))
+            statistics.half_width(paired.scores(record, trials), statistics.level_of_each(2))
         )
         assert leads[origin].half_width > alone
 

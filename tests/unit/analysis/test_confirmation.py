@@ -2,6 +2,7 @@ import math
 from dataclasses import replace
 from pathlib import Path
 
+import numpy as np
 import pytest
 
 from sweeps.analysis import confirmation, paired
@@ -28,6 +29,25 @@ def test_a_better_configuration_is_confirmed_with_the_size_of_its_gain(tmp_path:
     assert sentences[-2].startswith("5 seeds show a gain of 0.")
     assert sentences[-1] == "Confirmed: trial 3, the search's choice, is better than the baseline."
     assert not second.beats_baseline
+
+
+def test_a_search_by_macro_f1_is_confirmed_by_macro_f1(tmp_path: Path) -> None:
+    finalists = {"3": 0.58, "0": 0.55}
+    record = confirmations.record(tmp_path, {3: 0.03}, finalists=finalists, compared_by="test/macro_f1")
+    first, baseline = confirmation.outcomes(record)
+    trials = paired.completed(record, 3)
+    assert first.scores == tuple(trial.test["test/macro_f1"] for trial in trials.values())
+    assert first.gain.mean == pytest.approx(first.mean - baseline.mean)
+    gain_of_accuracy = np.mean([trial.test["test/accuracy"] for trial in trials.values()]) - 0.8
+    assert abs(first.gain.mean - gain_of_accuracy) > 0.002
+    assert first.gain.over_examples is not None
+    assert first.gain.over_examples.low < first.gain.mean < first.gain.over_examples.high
+    assert first.lost_lead == pytest.approx(0.03 - first.gain.mean)
+    assert confirmation.conclusions([first, baseline])[0] == (
+        "All points are hundredths of test/macro_f1, as the search chose by it."
+    )
+    assert confirmation.metrics([first, baseline])["test/macro_f1"] == first.mean
+    assert "test/accuracy" not in confirmation.metrics([first, baseline])
 
 
 def test_noise_is_no_difference(tmp_path: Path) -> None:

@@ -31,6 +31,15 @@ def test_every_configuration_stands_beside_the_linear_model_where_that_was_train
     assert shown == [*measured, ""]  # words in another order are no model's to exceed
 
 
+def test_the_page_names_the_metric_by_which_the_search_chose(tmp_path: Path) -> None:
+    report = write.build(confirmations.record(tmp_path, {3: 0.03}, compared_by="test/macro_f1"))
+    assert "All points are hundredths of test/macro_f1" in Page(report.html).text
+    assert re.search(r"<th[^>]*>search’s val/macro_f1</th><th[^>]*>test/macro_f1</th>", report.html)
+    assert "accuracy" not in Page(report.html).text
+    (figure,) = report.figures
+    assert figure.title == "test/macro_f1, mean and 95 % interval"
+
+
 def test_the_labels_are_those_of_the_searchs_choice_as_means_over_its_seeds(tmp_path: Path) -> None:
     record = confirmations.record(tmp_path, {3: 0.03}, seeds=2)
     assert "not recorded label by label" in Page(write.build(record).html).text

@@ -338,6 +338,9 @@ def test_a_confirmation_has_a_row_for_each_configuration(tmp_path: Path) -> None
     cells = columns(tables.confirmation_table(confirmed, outcomes, {}))
     assert cells["configuration"] == ["trial 3", "trial 5", "baseline"]
     assert cells["search'sval/accuracy"] == ["0.7600", "0.7500", "0.7000"]
+    by_macro_f1 = confirmations.record(tmp_path / "f1", {3: 0.03}, compared_by="test/macro_f1")
+    others = columns(tables.confirmation_table(by_macro_f1, confirmation.outcomes(by_macro_f1), {}))
+    assert {"search'sval/macro_f1", "test/macro_f1"} < others.keys()
     first = outcomes[0]
     assert cells["test/accuracy"][0] == f"{first.mean:.4f} ± {first.half_width:.4f}"
     assert cells["gain(points)"][0] == f"{100 * first.gain.mean:+z.1f} ± {100 * first.gain.half_width:.1f}"

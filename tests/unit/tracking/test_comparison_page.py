@@ -27,7 +27,7 @@ def test_a_sweeps_view_has_its_trials_alone_and_all_of_their_curves() -> None:
     scores = ["best/val/accuracy", "test/accuracy", "test/macro_f1"]
     assert state["selectedColumns"] == [*(f"metrics.`{name}`" for name in scores), "params.`lstm_units`"]
     charts = {chart["uuid"]: chart for chart in state["compareRunCharts"]}
-    assert len(charts) == len(state["compareRunCharts"]) == 6
+    assert len(charts) == len(state["compareRunCharts"]) == 8
     assert charts["PARALLEL Hyperparameters to test accuracy"]["selectedParams"] == ["lstm_units"]
     sections = {section["uuid"] for section in state["compareRunSections"]}
     assert {chart["metricSectionId"] for chart in charts.values()} == sections
@@ -48,6 +48,15 @@ def test_without_a_searched_hyperparameter_there_is_no_chart_of_them() -> None:
 def test_the_best_trial_by_the_objective_is_first() -> None:
     state = unpacked(comparison_page.of_sweep(LSTM._replace(objective="val/loss")).value)
     assert (state["orderByKey"], state["orderByAsc"]) == ("metrics.`best/val/loss`", True)
+
+
+def test_a_search_by_macro_f1_is_compared_by_that_of_the_test() -> None:
+    state = unpacked(comparison_page.of_sweep(LSTM._replace(objective="val/macro_f1")).value)
+    charts = {chart["uuid"]: chart for chart in state["compareRunCharts"]}
+    assert charts["PARALLEL Hyperparameters to test macro F1"]["selectedMetrics"] == ["test/macro_f1"]
+    points = charts["SCATTER test/macro_f1"]
+    assert (points["xaxis"]["key"], points["yaxis"]["key"]) == ("best/val/macro_f1", "test/macro_f1")
+    assert points["metricSectionId"] == "Test macro F1"
 
 
 def test_each_sweep_has_a_link_of_its_own_and_the_experiment_one_entry() -> None:
