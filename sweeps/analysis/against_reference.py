@@ -92,7 +92,7 @@ def sentences(against: Against | None) -> Iterator[str]:
         return
     model = f"A linear model on counts of words ({against.title}), trained on {against.learned},"
     is_share = against.metric == paired.ACCURACY
-    reached = percentage(against.score) if is_share else f"{number(against.score)} of {against.metric}"
+    reached = percentage(against.score) if is_share else f"a {against.metric} of {number(against.score)}"
     start = f"{model} reaches {reached}"
     mean, half_width, n = against.lead.mean, 100 * against.lead.half_width, against.lead.pairs
     if math.isinf(half_width):

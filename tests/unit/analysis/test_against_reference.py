@@ -48,7 +48,7 @@ def test_after_a_search_by_macro_f1_that_of_the_reference_is_compared(tmp_path: 
     assert against.score == theirs
     assert against.lead.mean == pytest.approx(ours - theirs)
     (sentence,) = against_reference.sentences(against)
-    assert f"reaches {theirs:.4f} of test/macro_f1: the search's choice is worse by " in sentence
+    assert f"reaches a test/macro_f1 of {theirs:.4f}: the search's choice is worse by " in sentence
     assert against_reference.metrics(against)["reference/macro_f1"] == theirs
 
 
