@@ -8,7 +8,6 @@ from typing import NamedTuple
 
 from sweeps.analysis import paired, reading, references, statistics
 from sweeps.analysis.paired import Difference
-from sweeps.analysis.statistics import LEVEL
 from sweeps.analysis.wording import number, percentage, points
 from sweeps.journal import ReferenceEnded, SweepRecord, TrialRecord
 from sweeps.metrics import row
@@ -37,18 +36,19 @@ def of(record: SweepRecord) -> Against | None:
     return Against(references.title(reference), _learned(record, reference, trial), metric, score, lead)
 
 
-def leads(record: SweepRecord) -> dict[int, Difference]:
+def leads(record: SweepRecord, of_choice: Against | None) -> dict[int, Difference]:
     """Return the lead of each finalist, by its trial in the search, over the reference that is fair to it.
 
     As with the gains, the interval of the search's choice is one of 95 %, and those of the others hold together.
     """
-    compared = {int(name): _compared(record, name) for name in record.started.finalists}
-    others = statistics.level_of_each(len(compared) - 1)
-    return {
-        origin: paired.from_reference(record, each[1], each[0], others if place else LEVEL)
-        for place, (origin, each) in enumerate(compared.items())
-        if each is not None
-    }
+    others = [*record.started.finalists][1:]
+    level = statistics.level_of_each(len(others))
+    found = {int(next(iter(record.started.finalists))): of_choice.lead} if of_choice else {}
+    for name in others:
+        if (compared := _compared(record, name)) is not None:
+            reference, trials = compared
+            found[int(name)] = paired.from_reference(record, trials, reference, level)
+    return found
 
 
 def _compared(record: SweepRecord, finalist: str) -> tuple[ReferenceEnded, dict[int, TrialRecord]] | None:

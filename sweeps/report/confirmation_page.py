@@ -23,7 +23,7 @@ def build(record: SweepRecord) -> Report:
         outcomes=outcomes,
         sentences=[*confirmation.conclusions(outcomes), *against_reference.sentences(against)],
         against=against,
-        leads=against_reference.leads(record),
+        leads=against_reference.leads(record, against),
         compared_by=record.started.compared_by,
         validated=metrics.on_validation(record.started.compared_by),
         figures=drawn,

@@ -141,8 +141,8 @@ def _print(record: SweepRecord, console: Console) -> None:
     from sweeps.report import write as report
     from sweeps.terminal import tables
 
-    outcomes = confirmation.outcomes(record)
-    console.print(tables.confirmation_table(record, outcomes, against_reference.leads(record)))
-    for sentence in [*confirmation.conclusions(outcomes), *against_reference.sentences(against_reference.of(record))]:
+    outcomes, against = confirmation.outcomes(record), against_reference.of(record)
+    console.print(tables.confirmation_table(record, outcomes, against_reference.leads(record, against)))
+    for sentence in [*confirmation.conclusions(outcomes), *against_reference.sentences(against)]:
         console.print(sentence, soft_wrap=True)
     console.print(f"report: {record.directory / report.FILE}", soft_wrap=True)

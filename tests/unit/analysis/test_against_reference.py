@@ -60,9 +60,9 @@ def test_without_the_metric_of_an_earlier_versions_reference_nothing_is_compared
 
 def test_every_finalist_is_compared_and_the_others_intervals_hold_together(tmp_path: Path) -> None:
     record = confirmed(tmp_path, 0.80)
-    leads = against_reference.leads(record)
     choice = against_reference.of(record)
     assert choice is not None
+    leads = against_reference.leads(record, choice)
     assert leads.keys() == {3, 5, 0}
     assert leads[3] == choice.lead
     for origin in (5, 0):
@@ -76,7 +76,8 @@ def test_every_finalist_is_compared_and_the_others_intervals_hold_together(tmp_p
 
 
 def test_without_a_reference_no_finalist_has_a_lead(tmp_path: Path) -> None:
-    assert against_reference.leads(confirmations.record(tmp_path, {3: 0.03})) == {}
+    record = confirmations.record(tmp_path, {3: 0.03})
+    assert against_reference.leads(record, against_reference.of(record)) == {}
 
 
 def test_a_difference_that_other_texts_might_not_show_is_none(tmp_path: Path) -> None:

@@ -23,7 +23,7 @@ def test_every_configuration_stands_beside_the_linear_model_where_that_was_train
     record = confirmations.record(tmp_path, {3: 0.03}, shuffled=-0.2)
     assert "over the linear model" not in Page(write.build(record).html).text
     record.add(replace(records.reference("svm", 0.7), final={"test/accuracy": 0.81}))
-    leads = against_reference.leads(record)
+    leads = against_reference.leads(record, against_reference.of(record))
     page = write.build(record).html
     assert re.search(r"over the linear model, over seeds \(points\)", page)
     shown = re.findall(r'"over linear, seeds">(?!–)([^<]*)<', page)
