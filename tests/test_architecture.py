@@ -44,7 +44,10 @@ MAY_IMPORT = {
     "sweeps.journal": set(),
     "sweeps.search": {"models.hyperparameters"},
     "sweeps.trials": {"models"},
-    "sweeps.analysis": {"sweeps.journal", "sweeps.search.space", "sweeps.search.builders", "sweeps.trials.predictions"},
+    "sweeps.analysis": {
+        *("sweeps.journal", "sweeps.search.space", "sweeps.search.builders", "sweeps.trials.predictions"),
+        "sweeps.trials.spec",
+    },
     "sweeps.live": {"sweeps.analysis", "sweeps.journal", "sweeps.report.page_file", "sweeps.search.space"},
     "sweeps.report": {"sweeps.analysis", "sweeps.journal", "sweeps.search.space"},
     "sweeps.tracking": {"sweeps.journal", "sweeps.text_encoder", "sweeps.trials"},
