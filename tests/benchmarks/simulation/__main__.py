@@ -74,7 +74,7 @@ def main() -> None:
                 shown = Shown("method", "minutes", "never", "regret", title=f"{task}, {workers} workers, {seeds} seeds")
                 for method in methods:
                     run = partial(outcome, method, task, workers, trials)
-                    found = list(pool.map(run, range(seeds), chunksize=max(1, seeds // 16)))
+                    found = list(pool.map(run, range(1, seeds + 1), chunksize=max(1, seeds // 16)))
                     shown.add_row(method, *_row(found))
                 Console().print(shown)
 
