@@ -1,5 +1,7 @@
 """The linear references, on documents whose label is the order of two words."""
 
+import subprocess
+import sys
 from typing import Any
 
 import numpy as np
@@ -10,6 +12,7 @@ from sweeps.metrics import Answers, row
 from sweeps.trials import references
 from sweeps.trials.spec import BEGINNING, Dataset, Reference, Split
 from tests import specs
+from tests.conftest import ROOT
 
 WORDS, CLASSES = 12, 3
 LOADED: dict[str, Dataset] = {}
@@ -53,6 +56,22 @@ def test_each_reference_learns_the_order_of_two_words() -> None:
         assert reference.scores["test/accuracy"] == 1.0, reference.name
         assert (reference.failure, reference.documents) == ("", 90)
         assert reference.seconds > 0
+
+
+def test_no_models_seconds_contain_the_import_of_what_trains_it() -> None:
+    code = (
+        "import sys, time\n"
+        "from tests.unit.trials import test_references as tests\n"
+        "loaded = []\n"
+        "clock = time.perf_counter\n"
+        "def looked_at():\n"
+        "    loaded.append(all(module in sys.modules for module in tests.references.LEARNERS))\n"
+        "    return clock()\n"
+        "time.perf_counter = looked_at\n"
+        "tests.run(tests.dataset())\n"
+        "assert loaded and all(loaded)\n"
+    )
+    subprocess.run([sys.executable, "-c", code], cwd=ROOT, check=True)
 
 
 @pytest.mark.parametrize("classes", [2, 3])

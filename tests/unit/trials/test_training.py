@@ -19,7 +19,7 @@ from sweeps import metrics
 from sweeps.errors import TrialFailedError
 from sweeps.metrics import CURVES, METRICS
 from sweeps.trials import building, evaluation, training
-from sweeps.trials.spec import Checkpoint, EpochReport, OnEpoch, TrialResult
+from sweeps.trials.spec import Checkpoint, EpochReport, OnEpoch, Split, TrialResult
 from tests import tiny
 from tests.specs import MODELS, spec
 from tests.unit.trials.eager import untraced
@@ -376,6 +376,24 @@ def test_whole_executions_are_timed_but_no_more_data_than_there_are(
         as_on_a_gpu(steps)
         assert training.measure(spec(), quiet).seconds_per_epoch > 0
     assert sizes[2::4] == [16, 48, 60]
+
+
+@pytest.mark.parametrize("texts", [30, 2000])
+def test_the_time_of_a_thousand_answers_has_what_a_call_takes_but_once(
+    monkeypatch: pytest.MonkeyPatch, texts: int
+) -> None:
+    now = [0.0]
+
+    def predict(model: keras.Model, split: Split) -> NDArray[np.float32]:
+        now[0] += 0.2 + 0.001 * len(split.y)
+        return np.full((len(split.y), tiny.CLASSES), 1 / tiny.CLASSES, np.float32)
+
+    monkeypatch.setattr(evaluation, "predict", predict)
+    monkeypatch.setattr(training.time, "perf_counter", lambda: now[0])
+    data = building.load(spec())
+    data = data._replace(test=Split(np.resize(data.test.x, (texts, data.maxlen)), np.resize(data.test.y, texts)))
+    _, _, seconds = training._test(spec(), data, keras.Sequential())
+    assert seconds == pytest.approx(1.2 if texts == 30 else 1.1)
 
 
 def test_the_network_is_not_traced_for_each_step_of_an_execution_to_predict(monkeypatch: pytest.MonkeyPatch) -> None:
