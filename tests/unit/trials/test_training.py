@@ -450,8 +450,9 @@ def test_a_final_trial_learns_from_train_and_validation_holds_nothing_out_and_is
     for module in (training, evaluation):
         monkeypatch.setattr(module, "batches", lambda split, *more: sizes.append(len(split.y)) or batches(split, *more))
     result = short(objective="train/accuracy", test_last_epoch=True, final=True, origin=3, epochs=2)
-    # The 60 of train and 30 of validation twice, a batch of them that traces the answers, the test set once.
-    assert sizes == [90, 90, evaluation.BATCH, 40]
+    # The 60 of train and 30 of validation twice, a batch of them that traces the answers, the test set
+    # once, and a thousand of its texts for their time.
+    assert sizes == [90, 90, evaluation.BATCH, 40, training.TEXTS]
     assert tuple(result.curves) == tuple(name for name in CURVES if name.startswith("train/"))
     assert {len(curve) for curve in result.curves.values()} == {2}
     assert (result.best_epoch, result.objective) == (2, result.curves["train/accuracy"][-1])
