@@ -12,6 +12,7 @@ from __future__ import annotations
 
 import sys
 from collections.abc import Sequence
+from contextlib import suppress
 from pathlib import Path
 from typing import TYPE_CHECKING, NamedTuple
 from urllib.parse import quote
@@ -64,19 +65,32 @@ def write_reports(arguments: Arguments, console: Console) -> bool:
             html.refuse_foreign(OVERVIEW)
         stored_sweeps = StoredSweeps(arguments.uri)
         sweeps = stored_sweeps.sweeps(*KINDS) if name is None else stored_sweeps.chosen(name, *KINDS)
+        confirmations = _confirmations(stored_sweeps, {sweep.name for sweep in sweeps})
     if not sweeps:
         raise ConfigError(f"tracking.uri={arguments.uri}: no sweep was recorded there")
     records = []
     for sweep in sweeps:
         with Waiting(console, f"writing the page of {sweep.name}"):
-            record = _write_page(stored_sweeps, sweep, console)
+            record = _write_page(stored_sweeps, sweep, confirmations.get(sweep.name, ()), console)
         records += [record] if record else []
     if name is None and records:
         _write_overview(records, console)
     return len(records) == len(sweeps)
 
 
-def _write_page(stored_sweeps: StoredSweeps, sweep: StoredSweep, console: Console) -> SweepRecord | None:
+def _confirmations(stored_sweeps: StoredSweeps, names: set[str]) -> dict[str, list[SweepRecord]]:
+    """Return the confirmations of each of these sweeps, the oldest first, as far as they can be read."""
+    found: dict[str, list[SweepRecord]] = {}
+    for stored in reversed(stored_sweeps.sweeps("confirm")):
+        if stored.confirms in names:
+            with suppress(SweepError):  # which is said where its own page is written
+                found.setdefault(stored.confirms, []).append(stored_sweeps.record(stored))
+    return found
+
+
+def _write_page(
+    stored_sweeps: StoredSweeps, sweep: StoredSweep, confirmations: Sequence[SweepRecord], console: Console
+) -> SweepRecord | None:
     """Write the page of a sweep; one that cannot be read is named, and the others still have their pages."""
     from sweeps.report import html
     from sweeps.report import write as report
@@ -85,7 +99,7 @@ def _write_page(stored_sweeps: StoredSweeps, sweep: StoredSweep, console: Consol
     try:
         html.refuse_foreign(folder / report.FILE)
         record = stored_sweeps.record(sweep)
-        page = report.write(record, folder / report.FILE, figures=folder)
+        page = report.write(record, folder / report.FILE, confirmations, figures=folder)
     except (SweepError, OSError) as error:
         reason = f"{folder}: {error.strerror or error}" if isinstance(error, OSError) else error
         console.print(f"error: {reason}", soft_wrap=True, style="red")

@@ -2,6 +2,7 @@
 
 from collections.abc import Mapping
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 
@@ -29,7 +30,12 @@ def scores(answers: Predictions) -> dict[str, float]:
     return {name: computed[name](cells) for name in ("test/accuracy", "test/macro_f1")}
 
 
-def record(
+def record(directory: Path, gains: Mapping[int, float], **options: Any) -> SweepRecord:
+    """A confirmation of these events."""
+    return SweepRecord.of(directory, events(directory, gains, **options))
+
+
+def events(
     directory: Path,
     gains: Mapping[int, float],
     *,
@@ -40,8 +46,8 @@ def record(
     shuffled: float | None = None,
     order_of_each: bool = False,
     compared_by: str = "test/accuracy",
-) -> SweepRecord:
-    """A confirmation whose test accuracies are 0.8, what a configuration adds (`gains`), and the noise of its seed.
+) -> list[Event]:
+    """The events of a confirmation whose test accuracies are 0.8, plus a configuration's gain, plus its seed's noise.
 
     Half of the texts are of each class, and all mistakes are made in the second.
 
@@ -51,22 +57,22 @@ def record(
     mixed_too = [int(name) for name in finalists][: len(finalists) if order_of_each else 1]
     each += [(origin, True) for origin in mixed_too] if shuffled is not None else []
     numbered = [(seed, *one) for seed in range(100, 100 + seeds) for one in each]
-    events: list[Event] = [
+    found: list[Event] = [
         records.started(sweep="again/imdb", trials=len(numbered), confirms=SWEEP, finalists=dict(finalists),
                         objective="train/accuracy", compared_by=compared_by)
     ]  # fmt: skip
     for trial, (seed, origin, mixed) in enumerate(numbered):
         values = {"lstm_units": 20 * (origin + 1)}
-        events.append(TrialStarted(trial, 1, values, seed, 0, 1, origin=origin, shuffled=mixed))
+        found.append(TrialStarted(trial, 1, values, seed, 0, 1, origin=origin, shuffled=mixed))
         if trial in failed:
-            events.append(TrialEnded(trial, 1, "failed", "diverged"))
+            found.append(TrialEnded(trial, 1, "failed", "diverged"))
             continue
-        events.append(EpochEnded(trial, 1, 1, {"train/loss": 0.5, "train/accuracy": 0.9}))
+        found.append(EpochEnded(trial, 1, 1, {"train/loss": 0.5, "train/accuracy": 0.9}))
         gain = shuffled if mixed and shuffled is not None else gains.get(origin, 0.0)
         accuracy = 0.8 + gain + np.random.default_rng(seed * 100 + origin + 50 * mixed).normal(0, noise)
         answers = answered(accuracy)
         digest = predictions.save(directory, trial, answers)
         test = {"test/loss": 1.0, **scores(answers)}
         cost = {"seconds": 1.0, "epochs": 1, "parameters": 10}
-        events.append(TrialEnded(trial, 1, "completed", "finished", 0.9, 1, test, cost, predictions=digest))
-    return SweepRecord.of(directory, [*events, SweepEnded("completed", None)])
+        found.append(TrialEnded(trial, 1, "completed", "finished", 0.9, 1, test, cost, predictions=digest))
+    return [*found, SweepEnded("completed", None)]

@@ -130,23 +130,49 @@ def conclusions(outcomes: Sequence[Outcome]) -> list[str]:
     metric = outcomes[0].metric
     sentences = [] if metric == ACCURACY else [f"all points are hundredths of {metric}, as the search chose by it."]
     sentences += [f"{comparison(each)}." for each in outcomes if not each.baseline and each.order is None]
-    if outcomes[0].gain.pairs and outcomes[0].lead > 0:
+    if outcomes[0].gain.pairs and outcomes[0].lead > 0 and (outcomes[0].beats_baseline or _lost_some(outcomes[0])):
         sentences.append(f"{winners_curse(outcomes[0])}.")
     if not outcomes[0].baseline and outcomes[0].gain.pairs > 1 and outcomes[0].gain.half_width > 0:
         sentences.append(f"{what_seeds_can_show(outcomes[0])}.")
-    confirmed = winner(outcomes)
-    if outcomes[0].baseline:
-        sentences.append("The search's own choice was the baseline: there was no gain to confirm.")
-    elif confirmed is not None:
-        sentences.append(f"Confirmed: {confirmed.name}, the search's choice, is better than the baseline.")
-    else:
-        sentences.append("Not confirmed: the search's choice is not shown to be better than the baseline.")
+    sentences.append(verdict(outcomes))
     for mixed in _mixed(outcomes):
         name = mixed.name.removesuffix(SHUFFLED)
         other = name if mixed.origin else f"the {name}"
         whom = "the search's choice" if mixed.origin == outcomes[0].origin else other
         sentences.append(f"{worth_of_order(mixed, whom)}.")
     return [sentence[0].upper() + sentence[1:] for sentence in sentences]
+
+
+def verdict(outcomes: Sequence[Outcome]) -> str:
+    """Say in a sentence whether the search's choice is better than the baseline."""
+    if outcomes[0].baseline:
+        return "The search's own choice was the baseline: there was no gain to confirm."
+    confirmed = winner(outcomes)
+    if confirmed is not None:
+        return f"Confirmed: {confirmed.name}, the search's choice, is better than the baseline."
+    return "Not confirmed: the search's choice is not shown to be better than the baseline."
+
+
+def of_choice(record: SweepRecord) -> str:
+    """Say in a few sentences what a confirmation found of the search's choice; empty before it has a score of it."""
+    compared = outcomes(record) if record.started.finalists else []
+    if not compared or not compared[0].scores:
+        return ""
+    first, seeds = compared[0], len(compared[0].scores)
+    found = (
+        f"With {seeds} fresh {'seed' if seeds == 1 else 'seeds'} {first.name} has a {first.metric} of {score(first)}"
+    )
+    gain = "" if first.baseline else f", {points(first.gain.mean)} ± {100 * first.gain.half_width:.1f} points of gain"
+    return f"{found}{gain if math.isfinite(first.gain.half_width) else ''}. {verdict(compared)}"
+
+
+def score(outcome: Outcome) -> str:
+    """Write the mean score of a configuration, and half of its 95 % interval if there is one."""
+    return f"{outcome.mean:.4f}" + (f" ± {outcome.half_width:.4f}" if math.isfinite(outcome.half_width) else "")
+
+
+def _lost_some(outcome: Outcome) -> bool:
+    return round(100 * outcome.lost_lead, 1) > 0
 
 
 def _mixed(outcomes: Sequence[Outcome]) -> list[Outcome]:
@@ -200,7 +226,7 @@ def worth_of_order(outcome: Outcome, whom: str) -> str:
 
 def winners_curse(outcome: Outcome) -> str:
     """Say how much of a configuration's lead in the search was luck, as one sentence without its full stop."""
-    if round(100 * outcome.lost_lead, 1) <= 0:
+    if not _lost_some(outcome):
         lost = "no lead was lost"
     elif outcome.gain.mean <= 0:
         lost = "all of its lead was lost"

@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-import math
 from collections.abc import Iterator
-from statistics import NormalDist
 from typing import NamedTuple
 
 from sweeps import audit
@@ -21,7 +19,6 @@ TITLES = {
 SAME_MODEL = {"svm_whole": "svm"}  # what it is on the texts as trials get them
 TESTED = paired.ACCURACY
 FEW_CUT = 0.01  # of the texts: where fewer are cut, a shorter maxlen may be suggested
-Z = NormalDist().inv_cdf((1 + statistics.LEVEL) / 2)
 
 
 class Level(NamedTuple):
@@ -98,7 +95,7 @@ def lead(record: SweepRecord) -> Lead | None:
 def _lead(record: SweepRecord, value: float, other: float) -> Lead:
     errors = [_error(record, each) for each in (value, other)]
     known = [error for error in errors if error is not None]
-    return Lead(value - other, Z * math.hypot(*known) if len(known) == len(errors) else None)
+    return Lead(value - other, statistics.half_width_of_difference(*known) if len(known) == len(errors) else None)
 
 
 def levels(record: SweepRecord) -> Iterator[Level]:
@@ -142,7 +139,7 @@ def _at_the_floor(record: SweepRecord) -> Iterator[str]:
     of_each = [(f"{each.name}'s best, {name_of(each.trials[0])},", each.trials[0]) for each in _networks(record)]
     for name, trial in of_each or [(name_of(each), each) for each in (record.best,) if each]:
         value = trial.test.get(TESTED)
-        if value is None or value - facts.floor > Z * (_error(record, value) or 0.0):
+        if value is None or value - facts.floor > statistics.Z * (_error(record, value) or 0.0):
             continue
         same = "is not better than" if value <= facts.floor else "exceeds by no more than chance can explain"
         yield (

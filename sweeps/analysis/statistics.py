@@ -13,6 +13,7 @@ from numpy.typing import NDArray
 
 LEVEL = 0.95  # of every interval
 POWER = 0.8  # the chance to show a difference that is there
+Z = NormalDist().inv_cdf((1 + LEVEL) / 2)  # standard errors in half of an interval
 RESAMPLES = 2000
 SEED = 7  # of the resampling: the same record gives the same page
 
@@ -29,6 +30,11 @@ class Interval(NamedTuple):
 def standard_error(accuracy: float, examples: int) -> float:
     """The standard error of a share of correct answers among independent examples (binomial)."""
     return math.sqrt(max(0.0, accuracy * (1 - accuracy)) / examples)
+
+
+def half_width_of_difference(error: float, other: float) -> float:
+    """Half the width of the interval of the difference of two values with these standard errors, if independent."""
+    return Z * math.hypot(error, other)
 
 
 def luck_of_the_best(n: int) -> float:

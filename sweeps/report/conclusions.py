@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 
-from sweeps.analysis import networks, references, statistics
+from sweeps.analysis import epochs, networks, references, statistics
+from sweeps.analysis.confirmation import of_choice
 from sweeps.analysis.summary import SweepSummary
 from sweeps.analysis.wording import duration, points
 from sweeps.journal import SweepRecord, TrialRecord
@@ -39,8 +40,8 @@ def effort(sweep: SweepSummary) -> str:
     return f"{duration(sweep.training_seconds)} of training in {duration(sweep.running_seconds())}{hidden}"
 
 
-def sentences(sweep: SweepSummary) -> Iterator[str]:
-    """State the result in plain words, and how far it can be trusted."""
+def sentences(sweep: SweepSummary, confirmations: Sequence[SweepRecord] = ()) -> Iterator[str]:
+    """State the result in plain words, what confirmations made of it, and how far it can be trusted."""
     best, completed = sweep.best, len(sweep.ranking)
     if best is None or best.objective is None:
         yield "No trial completed, so nothing can be said about any configuration."
@@ -51,6 +52,9 @@ def sentences(sweep: SweepSummary) -> Iterator[str]:
     ties = sum(trial.objective == best.objective for trial in sweep.ranking) - 1
     tied = f"; {ties} other{'s' if ties > 1 else ''} reached the same" if ties else ""
     yield f"{name} has the best {sweep.objective}, {best.objective:.4f}, of {completed} completed {trials}{tied}."
+    confirmed = [f"{found} ({record.started.sweep})" for record in confirmations if (found := of_choice(record))]
+    yield from confirmed
+    yield from epochs.sentences(sweep.record)
     yield from _gain(sweep)
     yield from networks.sentences(sweep.record)
     yield from references.sentences(sweep.record)
@@ -58,7 +62,7 @@ def sentences(sweep: SweepSummary) -> Iterator[str]:
     yield from _calibration(best)
     if sweep.started.held_out == "test":
         yield "The val/ metrics are the test set's: no trial was chosen or stopped by them."
-    elif can_be_confirmed(sweep):
+    elif can_be_confirmed(sweep) and not confirmed:
         yield "To see whether this holds, train the best configurations again with fresh seeds:"
 
 
@@ -74,9 +78,22 @@ def _gain(sweep: SweepSummary) -> Iterator[str]:
         best, baseline = sweep.score(sweep.best, metric), sweep.score(sweep.baseline, metric)
         if best is None or baseline is None:
             continue
-        difference = points(best.value - baseline.value)
-        error = f" (one standard error of its accuracy: {100 * best.error:.1f} points)" if best.error else ""
-        yield f"{place} its accuracy is {best} and the baseline's is {baseline}: {difference} points{error}."
+        difference = best.value - baseline.value
+        accuracies = f"its accuracy is {best.value:.4f} and the baseline's is {baseline.value:.4f}"
+        yield f"{place} {accuracies}: {points(difference)}{_uncertainty(difference, best.error, baseline.error)}."
+
+
+def _uncertainty(difference: float, error: float | None, other: float | None) -> str:
+    """Continue a difference of two accuracies with the 95 % interval that the choice of the texts leaves of it.
+
+    The two are taken for independent, as a search does not keep its trials' answers; as both answer the same texts, the
+    true interval is narrower.
+    """
+    if not (error and other):
+        return " points"
+    half_width = statistics.half_width_of_difference(error, other)
+    chance = ", which the choice of the texts can explain" if abs(difference) <= half_width else ""
+    return f" ± {100 * half_width:.1f} points{chance}"
 
 
 def _calibration(best: TrialRecord) -> Iterator[str]:

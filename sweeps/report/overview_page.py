@@ -6,6 +6,7 @@ from collections.abc import Mapping, Sequence
 from typing import NamedTuple
 
 from sweeps.analysis import references
+from sweeps.analysis.confirmation import of_choice
 from sweeps.journal import ReferenceEnded, SweepRecord, TrialRecord
 from sweeps.report import html
 
@@ -21,6 +22,7 @@ class Cell(NamedTuple):
     sweep: str  # the best trial's
     best: TrialRecord
     baseline: TrialRecord | None  # of the same sweep
+    confirmed: str  # what its newest confirmation found, in words; empty if there is none
 
 
 class Corpus(NamedTuple):
@@ -58,7 +60,10 @@ def build(records: Sequence[SweepRecord]) -> Overview:
             groups.setdefault((started.model, corpus), []).append(record)
             if (reference := references.best(record)) is not None:
                 best[corpus] = reference  # all sweeps on the same data have the same
-    cells = {key: cell for key, group in groups.items() if (cell := _cell(group)) is not None}
+    found = {
+        record.started.confirms: of_choice(record) for record in sorted(records, key=_time) if record.started.confirms
+    }
+    cells = {key: cell for key, group in groups.items() if (cell := _cell(group, found)) is not None}
     models, datasets = {model for model, _ in cells}, {corpus for _, corpus in cells}
     return Overview(tuple(sorted(models)), tuple(sorted(datasets)), cells, best)
 
@@ -68,11 +73,16 @@ def render(overview: Overview, pages: Mapping[str, str]) -> str:
     return html.render("overview.html", overview=overview, pages=pages, compared_by=COMPARED_BY, references=references)
 
 
-def _cell(records: Sequence[SweepRecord]) -> Cell | None:
+def _time(record: SweepRecord) -> float:
+    return record.started.time
+
+
+def _cell(records: Sequence[SweepRecord], confirmed: Mapping[str, str]) -> Cell | None:
     """Sum up the sweeps of one model on one dataset; None where no trial completed."""
     sweeps = [(record, record.best) for record in records if record.best is not None]
     if not sweeps:
         return None
     record, best = max(sweeps, key=lambda sweep: sweep[1].at_best(COMPARED_BY) or 0.0)
     trials = sum(len(record.completed) for record in records)
-    return Cell(len(records), trials, record.started.sweep, best, record.baseline)
+    sweep = record.started.sweep
+    return Cell(len(records), trials, sweep, best, record.baseline, confirmed.get(sweep, ""))

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import time
+from collections.abc import Sequence
 from typing import NamedTuple
 
 from sweeps.analysis import data_findings
@@ -22,7 +23,7 @@ class Section(NamedTuple):
     figures: tuple[Figure, ...]
 
 
-def build(record: SweepRecord) -> Report:
+def build(record: SweepRecord, confirmations: Sequence[SweepRecord] = ()) -> Report:
     sweep = SweepSummary.of(record)
     sections, head = _sections(sweep), _head(sweep)
     rows = tables.leaderboard(sweep)
@@ -31,6 +32,7 @@ def build(record: SweepRecord) -> Report:
         sweep=sweep,
         started=record.started,
         conclusions=conclusions,
+        confirmations=confirmations,
         head=head,
         references=tables.references(sweep),
         data_findings=data_findings,

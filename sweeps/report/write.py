@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import logging
+from collections.abc import Sequence
 from pathlib import Path
 
-from sweeps import files
-from sweeps.journal import SweepRecord
+from sweeps import files, journal
+from sweeps.journal import JournalError, SweepRecord, SweepStarted
 from sweeps.report import confirmation_page, page_file, sweep_page
 from sweeps.report.html import Report
 
@@ -15,15 +16,19 @@ log = logging.getLogger(__name__)
 FILE = page_file.FILE
 
 
-def build(record: SweepRecord) -> Report:
+Confirmations = Sequence[SweepRecord]  # of the sweep whose page it is, the oldest first
+
+
+def build(record: SweepRecord, confirmations: Confirmations = ()) -> Report:
     """Build the page of a sweep, finished or not. Its last line identifies the events that it shows."""
-    report = confirmation_page.build(record) if record.started.confirms else sweep_page.build(record)
-    return report._replace(html=f"{report.html.rstrip()}\n{_mark(record, linked=bool(record.links.addresses))}\n")
+    report = confirmation_page.build(record) if record.started.confirms else sweep_page.build(record, confirmations)
+    mark = _mark(record, confirmations, linked=bool(record.links.addresses))
+    return report._replace(html=f"{report.html.rstrip()}\n{mark}\n")
 
 
-def write(record: SweepRecord, path: Path, *, figures: Path | None = None) -> Report:
+def write(record: SweepRecord, path: Path, confirmations: Confirmations = (), *, figures: Path | None = None) -> Report:
     """Write the page to `path`, and its figures with their data into the folder `figures` if one is given."""
-    report = build(record)
+    report = build(record, confirmations)
     path.parent.mkdir(parents=True, exist_ok=True)
     files.write_text(path, report.html)
     if figures is not None:
@@ -43,19 +48,38 @@ def ensure_written(record: SweepRecord) -> Path | None:
     try:
         if record.ended is None:
             raise ValueError("the sweep has not ended")
-        if not _shows(path, record):
-            write(record, path)
+        confirmations = beside(record)
+        if not _shows(path, record, confirmations):
+            write(record, path, confirmations)
     except Exception as error:
         log.warning("%s could not be written: %s", path, error)
         return None
     return path
 
 
-def _shows(path: Path, record: SweepRecord) -> bool:
+def beside(record: SweepRecord) -> list[SweepRecord]:
+    """Return the confirmations of a sweep whose directories lie beside its own, the oldest first."""
+    if record.started.confirms:
+        return []
+    found = []
+    for path in record.directory.parent.parent.glob(f"*/{record.directory.name}/{journal.FILE}"):
+        try:
+            events = journal.read(path.parent)
+        except JournalError:
+            continue  # of another sweep, which whoever reads that is told
+        if isinstance(events[0] if events else None, SweepStarted):
+            other = SweepRecord.of(path.parent, events)
+            found += [other] if other.started.confirms == record.started.sweep else []
+    return sorted(found, key=lambda other: other.started.time)
+
+
+def _shows(path: Path, record: SweepRecord, confirmations: Confirmations) -> bool:
     """Say whether a page shows the same events, and links to the runs as far as these are known."""
     last = path.read_bytes().rstrip().rpartition(b"\n")[2].decode(errors="replace") if path.exists() else ""
-    return last in (_mark(record, linked=True), _mark(record, linked=bool(record.links.addresses)))
+    linked = (True, bool(record.links.addresses))
+    return last in [_mark(record, confirmations, linked=each) for each in linked]
 
 
-def _mark(record: SweepRecord, *, linked: bool) -> str:
-    return f"<!-- journal {record.fingerprint}{', with links' if linked else ''} -->"
+def _mark(record: SweepRecord, confirmations: Confirmations, *, linked: bool) -> str:
+    fingerprints = " ".join(each.fingerprint for each in (record, *confirmations))
+    return f"<!-- journal {fingerprints}{', with links' if linked else ''} -->"

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Mapping, Sequence
+from contextlib import suppress
 from dataclasses import replace
 from pathlib import Path
 from types import MappingProxyType
@@ -12,9 +13,11 @@ from typing import TYPE_CHECKING, NamedTuple
 from conf import secrets, stored
 from conf.schema import Config, ConfigError, Engine, Job, Tracking
 from sweeps import files, finalists, invocation, journal
+from sweeps.errors import SweepError
 from sweeps.finalists import Order, Top
 from sweeps.journal import SweepRecord
 from sweeps.plan import Confirmation, Plan
+from sweeps.report import page_file
 from sweeps.session import outputs, recorded, registering, trust
 from sweeps.session.checks import check
 from sweeps.session.plans import plans_of
@@ -75,6 +78,7 @@ def confirm(request: Request, session: Session) -> list[SweepRecord]:
                 _print(record, session.console)
                 if logged:
                     session.register(tracker.uri, plan, record, engine)
+            _say_in_reports(records, tracker.uri)
     return confirmed
 
 
@@ -138,11 +142,22 @@ def _options(request: Request) -> dict[str, str]:
 
 def _print(record: SweepRecord, console: Console) -> None:
     from sweeps.analysis import against_reference, confirmation
-    from sweeps.report import write as report
     from sweeps.terminal import tables
 
     outcomes, against = confirmation.outcomes(record), against_reference.of(record)
     console.print(tables.confirmation_table(record, outcomes, against_reference.leads(record, against)))
     for sentence in [*confirmation.conclusions(outcomes), *against_reference.sentences(against)]:
         console.print(sentence, soft_wrap=True)
-    console.print(f"report: {record.directory / report.FILE}", soft_wrap=True)
+    console.print(f"report: {record.directory / page_file.FILE}", soft_wrap=True)
+
+
+def _say_in_reports(records: Sequence[SweepRecord], uri: str) -> None:
+    """Write the pages of confirmed sweeps that are here again: they have no word of the confirmation yet."""
+    from sweeps.report import write as report
+    from sweeps.tracking.reader import StoredSweeps
+
+    for record in records:
+        if record.ended and (record.directory / page_file.FILE).exists():
+            with suppress(SweepError):  # the store is away, and the page has no links to runs
+                record.links = StoredSweeps(uri).links(record)
+            report.ensure_written(record)

@@ -32,6 +32,7 @@ class StoredSweep(NamedTuple):
     kind: str  # sweep | confirm
     started: int  # milliseconds
     running: bool = False  # as far as can be known
+    confirms: str = ""  # of a confirmation: the sweep
 
 
 class StoredSweeps:
@@ -50,7 +51,10 @@ class StoredSweeps:
         except UNAVAILABLE as error:
             raise failures.of(self.uri, error) from error
         sweeps = [
-            StoredSweep(run.data.tags["sweep"], run.info.run_id, kind, run.info.start_time, _is_running(run))
+            StoredSweep(
+                *(run.data.tags["sweep"], run.info.run_id, kind, run.info.start_time, _is_running(run)),
+                confirms=run.data.tags.get("confirms", ""),
+            )
             for kind, run in runs
             if is_name(run.data.tags.get("sweep", ""))
         ]
@@ -88,6 +92,11 @@ class StoredSweeps:
             raise SweepError(f"{sweep.name}: its {journal.FILE} names the sweep {record.started.sweep}")
         record.links = self._links(sweep, record)
         return record
+
+    def links(self, record: SweepRecord) -> RunLinks:
+        """Return the pages of the runs of a sweep whose record is not this store's; empty if it has no such sweep."""
+        stored = next((sweep for sweep in self.sweeps(record.started.kind) if sweep.name == record.started.sweep), None)
+        return self._links(stored, record) if stored else RunLinks()
 
     def _links(self, sweep: StoredSweep, record: SweepRecord) -> RunLinks:
         """Return the pages of the trials' runs: the children of the sweep's run."""

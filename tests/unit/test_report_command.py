@@ -80,7 +80,9 @@ def test_a_sweep_whose_name_no_folder_can_have_is_named_and_the_others_have_thei
 ) -> None:
     sweeps, too_long = StoredSweeps.sweeps, f"{'x' * 300}/imdb"
     monkeypatch.setattr(
-        StoredSweeps, "sweeps", lambda *those: [sweeps(*those)[0]._replace(name=too_long), *sweeps(*those)]
+        StoredSweeps,
+        "sweeps",
+        lambda *those: [*(one._replace(name=too_long) for one in sweeps(*those)[:1]), *sweeps(*those)],
     )
     complete, output = run(f"tracking.uri={uri}")
     assert not complete

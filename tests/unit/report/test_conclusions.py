@@ -1,4 +1,5 @@
 import random
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -7,7 +8,7 @@ from conf.schema import Value
 from sweeps.analysis.summary import SweepSummary
 from sweeps.journal import SweepEnded
 from sweeps.report import conclusions
-from tests import records
+from tests import confirmations, records
 
 
 def summary(**options: Any) -> SweepSummary:
@@ -69,3 +70,19 @@ def test_the_counts_hold_after_the_budget_was_cut_and_name_what_failed_trials_hi
     assert conclusions.counts(sweep) == "5 trials were started: 4 completed, 1 failed"
     assert conclusions.effort(sweep).endswith("without that of failed trials")
     assert "failed" not in conclusions.effort(summary(trials=2))
+
+
+def test_a_difference_that_the_choice_of_texts_can_explain_is_told_with_its_interval() -> None:
+    explained = text(summary(trials=6, sizes={"train": 100, "validation": 40, "test": 50}))
+    assert "points, which the choice of the texts can explain." in explained
+
+
+def test_what_a_confirmation_found_stands_where_one_was_proposed(tmp_path: Path) -> None:
+    sweep, confirmed = summary(trials=6), confirmations.record(tmp_path, {3: 0.03})
+    said = " ".join(conclusions.sentences(sweep, [confirmed]))
+    assert "With 5 fresh seeds trial 3 has a test/accuracy of 0.8" in said
+    assert "Confirmed: trial 3, the search's choice, is better than the baseline. (again/imdb)" in said
+    assert "To see whether this holds" not in said
+    assert "To see whether this holds" in text(sweep)
+    nothing = confirmations.record(tmp_path / "failed", {}, seeds=1, failed=(0, 1, 2))
+    assert " ".join(conclusions.sentences(sweep, [nothing])) == text(sweep)

@@ -1,9 +1,11 @@
 import random
+from dataclasses import replace
+from pathlib import Path
 
 from conf.schema import Value
 from sweeps.report import overview_page
 from sweeps.report.overview_page import Overview
-from tests import records
+from tests import confirmations, records
 from tests.pages import Page
 
 
@@ -40,6 +42,18 @@ def test_stand_ins_have_their_own_column_and_confirmations_and_validation_on_tes
         ]
     )
     assert (overview.models, labels(overview)) == (("lstm",), ["imdb", "imdb (stand-in)"])
+
+
+def test_a_cell_says_what_the_newest_confirmation_of_its_sweep_found(tmp_path: Path) -> None:
+    sweep = records.record(trials=5, sweep=confirmations.SWEEP)
+    (cell,) = overview_page.build([sweep]).cells.values()
+    assert cell.confirmed == ""
+    older, newer = (confirmations.record(tmp_path / str(gain), {3: gain}) for gain in (0.0, 0.03))
+    newer.started = replace(newer.started, time=older.started.time + 1)
+    overview = overview_page.build([newer, older, sweep])
+    (cell,) = overview.cells.values()
+    assert cell.confirmed.endswith("Confirmed: trial 3, the search's choice, is better than the baseline.")
+    assert cell.confirmed in Page(overview_page.render(overview, {})).text
 
 
 def test_two_different_data_of_one_name_have_columns_of_their_own_with_a_short_digest() -> None:

@@ -88,7 +88,8 @@ def test_validation_decides_which_trial_is_the_best_even_if_the_test_set_disagre
 def test_standard_errors_and_the_winners_curse_are_stated_if_the_sizes_are_known() -> None:
     text = page(trials=12).text
     assert "the luckiest of 12 (the winner's curse)" in text
-    assert re.search(r"0\.\d{4} ± 0\.006\d", text)  # sqrt(0.7 * 0.3 / 5000)
+    accuracies = r"its accuracy is 0\.\d{4} and the baseline's is 0\.\d{4}"
+    assert re.search(accuracies + r": \+\d+\.\d ± 1\.\d points\b", text)  # 1.96 sqrt(2 * 0.7 * 0.3 / 5000)
     assert "5,000 validation" in text
     older = page(trials=12, sizes={}).text
     assert "±" not in older

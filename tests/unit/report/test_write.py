@@ -8,10 +8,11 @@ from pathlib import Path
 import pytest
 
 from conf.schema import Value
-from sweeps.journal import RunLinks, SweepEnded
+from sweeps import journal
+from sweeps.journal import Journal, RunLinks, SweepEnded, SweepRecord
 from sweeps.report import write
 from sweeps.report.figures import style
-from tests import records
+from tests import confirmations, records
 from tests.pages import Page
 
 
@@ -43,6 +44,26 @@ def test_the_page_needs_no_other_file_and_its_figures_are_written_beside_it_with
     assert "url(" not in report.html
     assert "@media print" in report.html
     assert "viewport" in report.html
+
+
+def test_a_page_is_written_again_when_its_sweep_has_been_confirmed(tmp_path: Path) -> None:
+    sweep, confirmed = tmp_path / "lstm" / "imdb", tmp_path / "lstm-confirm" / "imdb"
+    record = SweepRecord.of(sweep, [*records.events(sweep=confirmations.SWEEP, trials=6), SweepEnded("completed", 1)])
+    page = write.ensure_written(record)
+    assert page is not None
+    assert "Not confirmed" not in page.read_text(encoding="utf-8")
+    for directory in (confirmed, tmp_path / "damaged" / "imdb"):
+        directory.mkdir(parents=True)
+    (tmp_path / "damaged" / "imdb" / journal.FILE).write_text("{}\n")
+    writer = Journal(confirmed)
+    for event in confirmations.events(confirmed, {}, noise=0.01):
+        writer.append(event)
+    writer.close()
+    write.ensure_written(record)
+    assert "Not confirmed: the search" in page.read_text(encoding="utf-8")
+    written = page.stat().st_mtime_ns
+    write.ensure_written(record)
+    assert page.stat().st_mtime_ns == written
 
 
 @pytest.mark.long
