@@ -40,6 +40,7 @@ OPTIONS = ("model", "file", "format", "tracking.uri")
 FORMATS = ("table", "json")
 MODEL = re.compile(r"(models:/)?[^/@=\s]+(/\d+|@[\w.-]+)?")
 SHOWN = 60  # characters of a text in the table
+NAMED = 5  # other models
 
 
 class Arguments(NamedTuple):
@@ -60,6 +61,10 @@ def read_arguments(arguments: Sequence[str]) -> Arguments:
     on_command_line: list[str] = []
     for argument in arguments:
         key, equals, value = argument.partition("=")
+        bare = key.lstrip("-")
+        if bare != key and (bare in OPTIONS or did_you_mean(bare, OPTIONS)):
+            hint = did_you_mean(bare, OPTIONS)
+            raise ConfigError(f"{argument}: an option has no dashes: {'=…, '.join(OPTIONS)}=…{hint}")
         if equals and key in OPTIONS:
             options[key] = value
         elif equals and did_you_mean(key, OPTIONS):  # any other argument with a = in it is a text
@@ -84,12 +89,21 @@ def predict(arguments: Arguments, console: Console) -> bool:
         version = predictor.choose(arguments.uri, arguments.model)
         with runtime.without(*runtime.UNUSED_BY_KERAS):
             predictions = predictor.classify(arguments.uri, version, arguments.texts)
+    if version.others:
+        Console(sys.stderr).print(escaped(_choice(version)), soft_wrap=True)
     if arguments.format == "json":
         for text, prediction in zip(arguments.texts, predictions, strict=True):
             print(_as_json(text, prediction, version, ascii_only="utf" not in (sys.stdout.encoding or "utf-8").lower()))
     else:
         console.print(_table(arguments.texts, predictions, version))
     return True
+
+
+def _choice(version: ModelVersion) -> str:
+    """Say which other models there are: an answer may be expected of one of them."""
+    models, more = len(version.others) + 1, len(version.others) - NAMED
+    named = ", ".join(version.others[:NAMED]) + (f" and {more} more" if more > 0 else "")
+    return f"{version.name} is the newest of {models} models; model=… names another: {named}"
 
 
 @contextmanager

@@ -10,7 +10,9 @@ from sweeps.journal import SweepRecord
 def sentences(record: SweepRecord) -> Iterator[str]:
     """Say so if most trials, and the best of them, were best in the last epoch that the sweep allows."""
     best, ranking = record.best, record.ranking()
-    if best is None or record.started.held_out == "test":  # then the last epoch counts, whichever is best
+    if best is None or record.started.source == "standin":  # generated data are no reason for anything
+        return
+    if record.started.held_out == "test":  # the last epoch counts, whichever is best
         return
     last = max(trial.epochs for trial in ranking)
     rising = [trial.trial for trial in ranking if trial.best_epoch == last]

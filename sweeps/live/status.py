@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 
 from sweeps import invocation
-from sweeps.analysis import against_reference, confirmation, networks, references
+from sweeps.analysis import against_reference, confirmation, epochs, networks, references
 from sweeps.journal import SweepRecord, SweepStarted
 from sweeps.journal.endings import IN_WORDS, RUNNING
 
@@ -38,6 +38,7 @@ def verdict(record: SweepRecord) -> list[str]:
 def _of_search(record: SweepRecord) -> Iterator[str]:
     if record.best is None:
         yield "No trial completed, so nothing can be said about any configuration."
+    yield from epochs.sentences(record)
     yield from networks.sentences(record)
     yield from references.sentences(record)
 

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING
 
 from rich.text import Text
 
-from sweeps.analysis import networks, references
+from sweeps.analysis import epochs, networks, references
 from sweeps.journal.endings import IN_WORDS, MAX_FAILURES, MINUTES, TARGET
 from sweeps.terminal.console import escaped
 
@@ -49,9 +49,9 @@ def idle(record: SweepRecord, plan: Plan, reason: str) -> str:
 
 
 def verdict(record: SweepRecord) -> list[str]:
-    """Compare several networks, and the best trial with the references, in sentences."""
+    """Say whether trials still improved, and compare several networks, and the best trial with the references."""
     standin = "; generated STAND-IN data" if record.started.source == "standin" else ""
-    sentences = (*networks.sentences(record), *references.sentences(record))
+    sentences = (*epochs.sentences(record), *networks.sentences(record), *references.sentences(record))
     return [f"{heading(record)}{standin}: {sentence}" for sentence in sentences]
 
 

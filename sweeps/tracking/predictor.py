@@ -11,6 +11,7 @@ from typing import NamedTuple
 import mlflow.pyfunc
 from mlflow import MlflowClient
 from mlflow.artifacts import download_artifacts, list_artifacts
+from mlflow.entities.model_registry import ModelVersion as MlflowVersion
 from mlflow.entities.model_registry import RegisteredModel
 from mlflow.exceptions import MlflowException
 
@@ -30,6 +31,7 @@ class ModelVersion(NamedTuple):
     name: str
     version: str
     alias: str  # by which it was chosen; empty if by its number
+    others: tuple[str, ...] = ()  # models that could have been chosen as well, where none was named
 
     def __str__(self) -> str:
         return f"{self.name} version {self.version}{f', the {self.alias}' if self.alias else ''}"
@@ -94,16 +96,18 @@ def _listed(uri: str, location: str) -> dict[str, int | None]:
 
 
 def _newest(client: MlflowClient, uri: str, models: Sequence[RegisteredModel]) -> ModelVersion:
+    found: dict[str, list[MlflowVersion]] = {}
     for alias in PREFERRED:
         aliased = [client.get_model_version(m.name, m.aliases[alias]) for m in models if alias in m.aliases]
         # The store may be shared with others, whose models have such aliases too.
-        versions = [version for version in aliased if version.tags.keys() >= model_files.TAGS]
-        if versions:
-            newest = max(versions, key=lambda version: version.creation_timestamp)
-            return ModelVersion(newest.name, str(newest.version), alias)
-    raise ConfigError(
-        f"tracking.uri={store.without_password(uri)}: no champion and no candidate; a sweep on real data registers one"
-    )
+        found[alias] = [version for version in aliased if version.tags.keys() >= model_files.TAGS]
+    best = next((alias for alias in PREFERRED if found[alias]), None)
+    if best is None:
+        where = store.without_password(uri)
+        raise ConfigError(f"tracking.uri={where}: no champion and no candidate; a sweep on real data registers one")
+    newest = max(found[best], key=lambda version: version.creation_timestamp)
+    others = {version.name for versions in found.values() for version in versions} - {newest.name}
+    return ModelVersion(newest.name, str(newest.version), best, tuple(sorted(others)))
 
 
 def _named(client: MlflowClient, uri: str, models: Sequence[RegisteredModel], wanted: str) -> ModelVersion:

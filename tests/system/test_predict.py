@@ -114,7 +114,7 @@ class FakeRegistry:
 @pytest.mark.parametrize(
     ("wanted", "version"),
     [
-        (None, ModelVersion("lstm-reuters", "6", "champion")),
+        (None, ModelVersion("lstm-reuters", "6", "champion", others=("conv_lstm-imdb", "lstm-imdb"))),
         ("lstm-imdb", ModelVersion("lstm-imdb", "9", "candidate")),
         ("lstm-reuters", ModelVersion("lstm-reuters", "6", "champion")),
         ("models:/lstm-reuters@candidate", ModelVersion("lstm-reuters", "7", "candidate")),
@@ -239,7 +239,7 @@ def test_a_model_of_others_is_neither_loaded_nor_taken_for_the_newest(uri: str, 
         predictor.classify(other_store, named, ["a text"])
     for tag in model_files.TAGS:
         client.set_model_version_tag("lstm-foreign", "1", tag, "1")
-    assert predictor.choose(other_store, None) == named
+    assert predictor.choose(other_store, None) == named._replace(others=("lstm-imdb",))
     with pytest.raises(SweepError, match=r"python_model\.pkl is none of its files$"):
         predictor.classify(other_store, named, ["a text"])
 
@@ -247,6 +247,24 @@ def test_a_model_of_others_is_neither_loaded_nor_taken_for_the_newest(uri: str, 
 def test_every_line_of_a_file_is_a_text_and_empty_ones_keep_their_place() -> None:
     Path("texts.txt").write_bytes(b"\xef\xbb\xbffirst\r\n\n" + "세 번째\u2028the same\x85line\n".encode())
     assert predict.read_arguments(["file=texts.txt"]).texts == ("first", "", "세 번째\u2028the same\x85line")
+
+
+def test_the_other_models_are_named_where_the_newest_answers(
+    capsys: pytest.CaptureFixture[str], uri: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    others = tuple(f"lstm-{number}" for number in range(7))
+    chosen = predictor.choose(uri, None)
+    assert chosen.others == ()
+    monkeypatch.setattr(predictor, "choose", lambda *_: chosen._replace(others=others))
+    monkeypatch.setattr(predictor, "classify", lambda *_: [])
+    predict.predict(predict.Arguments((), uri), Console(file=io.StringIO()))
+    assert capsys.readouterr().err.splitlines()[-1] == (
+        "lstm-imdb is the newest of 8 models; model=… names another: lstm-0, lstm-1, lstm-2, lstm-3, lstm-4 and 2 more"
+    )
+
+
+def test_dashes_do_not_make_a_text_an_option() -> None:
+    assert predict.read_arguments(["-- a dash and a film"]).texts == ("-- a dash and a film",)
 
 
 def test_an_equals_sign_does_not_make_a_text_an_option() -> None:
@@ -257,6 +275,8 @@ def test_an_equals_sign_does_not_make_a_text_an_option() -> None:
     ("arguments", "message"),
     [
         (["modle=lstm-imdb", "a"], r"modle=lstm-imdb: allowed: model=…, .*did you mean 'model'\?"),
+        (["--model", "lstm-imdb", "a"], r"--model: an option has no dashes: model=…, file=…, "),
+        (["--modle=lstm-imdb", "a"], r"--modle=lstm-imdb: an option has no dashes: .*did you mean 'model'\?"),
         (["format=xml", "a"], "format=xml: allowed: table, json"),
         (["model=models:/a/b/c", "a"], "model=models:/a/b/c: must be"),
         (["file=nowhere.txt"], r"file=nowhere\.txt: cannot be read \(No such file"),
