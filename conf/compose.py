@@ -36,7 +36,7 @@ from yaml import YAMLError
 
 from conf import arguments, habits, networks, secrets, stored, tables
 from conf.arguments import GROUPS, GROUPS_OF_ONE, MULTIRUN
-from conf.schema import SEARCHABLE, Config, ConfigError, Job, did_you_mean
+from conf.schema import SEARCHABLE, Config, ConfigError, Data, Job, did_you_mean
 
 # Hydra lets only `++` add a key to a mapping, or override a mapping by one with other keys. Anything that is neither a
 # hyperparameter nor an option of the tuner is refused by `sweeps.session.checks`.
@@ -361,6 +361,9 @@ def _near_keys(cause: OmegaConfBaseException) -> str:
     parent = cause.parent_node
     keys = [str(key) for key in parent] if isinstance(parent, DictConfig) else []
     if cause.full_key and "." not in cause.full_key:
+        if isinstance(parent, DictConfig) and cause.full_key in {each.name for each in fields(Data)}:
+            named = list(parent.get("datasets") or ())
+            return f"; of a dataset: datasets.{named[0] if len(named) == 1 else '<name>'}.{cause.full_key}"
         keys = sorted({*keys, *GROUPS} - {"datasets", "hydra"})
     hint = did_you_mean(str(cause.full_key).rpartition(".")[2], keys)
     return hint or (f"; allowed: {', '.join(keys)}" if keys else "")

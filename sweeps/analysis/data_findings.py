@@ -27,13 +27,17 @@ def _size(audit: Audit) -> str:
     return f"{parts} texts in {len(audit.labels)} labels{groups}{left_out}{f'; letters: {scripts}' if scripts else ''}"
 
 
+_READ = " as the networks read them, cut and with all unknown words alike"
+
+
 def _duplicates(audit: Audit) -> Iterator[str]:
     """Say which documents are equal as the networks get them: by their ids, cut to maxlen."""
     if audit.repeated:
-        yield f"{audit.repeated:,} train documents equal an earlier one; {audit.contradicting:,} have several labels"
+        several = f"{audit.contradicting:,} have several labels"
+        yield f"{audit.repeated:,} train documents equal an earlier one{_READ}; {several}"
     if audit.leaked:
         others = f", {audit.leaked_otherwise:,} of them only under other labels" if audit.leaked_otherwise else ""
-        yield f"{audit.leaked:,} of {audit.sizes['test']:,} test documents stand in train{others}"
+        yield f"{audit.leaked:,} of {audit.sizes['test']:,} test documents stand in train{_READ}{others}"
 
 
 def _bounds(audit: Audit) -> Iterator[str]:

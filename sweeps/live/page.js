@@ -58,7 +58,7 @@ function connection() {
   const gone = `No answer from the server since ${lost?.toLocaleTimeString()}.`
     + (sweep && sweep.state !== "running" ? " This sweep had ended." : " It may have ended with its sweep.")
     + " The command text-sweeps ui shows all sweeps of its folder. Asking again every few seconds …";
-  const waiting = chosen ? "There is no such sweep here." : "No sweep has begun yet. It appears here as soon as it does.";
+  const waiting = chosen ? "There is no such sweep here." : "No sweep runs here now. The next one appears as soon as it has begun.";
   text(at("connection"), lost ? gone : sweep ? "This page follows the sweep's journal." : waiting);
   at("connection").className = lost ? "warning" : "soft";
 }

@@ -187,7 +187,7 @@ def read(parts: Parts) -> Space:
     fixed: dict[str, dict[str, Value]] = {"": {}, **{name: {} for name in networks.values()}}
     owners: dict[str, str] = {NETWORK: ""} if networks else {}
     for section, part in parts.items():
-        checks = _of_settings(section, part) if isinstance(part, Data) else _of_keywords(section, part)
+        checks = _of_settings(section, part) if isinstance(part, Data) else _of_keywords(section, part, parts)
         network = networks.get(section, "")
         for name, entry in part.space.items():
             key = f"{section}.space.{name}"
@@ -246,7 +246,7 @@ def searched_values(searched: Iterable[Hyperparameter], values: Values) -> dict[
     return {hp.name: value for hp in searched if (value := hp.value(values)) is not None}
 
 
-def _of_keywords(section: str, part: Buildable) -> Mapping[str, Check]:
+def _of_keywords(section: str, part: Buildable, parts: Parts) -> Mapping[str, Check]:
     """Return the checks of the keywords that a space may name, which must be all that have no default."""
     limits = keywords_of(f"{section}.build", part.build)
     given = GIVEN_KEYWORDS["model" if section.startswith(NETWORKS) else section]
@@ -254,9 +254,9 @@ def _of_keywords(section: str, part: Buildable) -> Mapping[str, Check]:
     for name, entry in part.space.items():
         if name not in keywords:
             takes = ", ".join(keywords) or "no hyperparameters"
-            raise ConfigError(
-                f"{section}.space.{name}: {part.build} takes {takes}; given {entry}{did_you_mean(str(name), keywords)}"
-            )
+            owner = next((other for other, each in parts.items() if other != section and name in each.space), "")
+            hint = f"; did you mean {owner}.space.{name}?" if owner else did_you_mean(str(name), keywords)
+            raise ConfigError(f"{section}.space.{name}: {part.build} takes {takes}; given {entry}{hint}")
     for name in keywords:
         if name not in part.space and not limits[name].has_default:
             raise ConfigError(f"{section}.space.{name}: missing; {part.build} needs a value or a range for it")

@@ -31,7 +31,8 @@ def results(record: SweepRecord) -> Table:
     """The best trials by the objective, and the baseline, with the hyperparameters that differ between trials."""
     ranking = record.ranking()
     trials = "trial" if len(ranking) == 1 else "trials"
-    title = f"{heading(record)}: {len(ranking)} {trials} completed, {len(record.failed)} failed"
+    best = f"; the {SHOWN} best" if any(not trial.baseline for trial in ranking[SHOWN:]) else ""
+    title = f"{heading(record)}: {len(ranking)} {trials} completed, {len(record.failed)} failed{best}"
     if record.started.source == "standin":
         title += "; generated STAND-IN data, not the real corpus"
     tests = metrics.shown_in("terminal")

@@ -92,6 +92,12 @@ def test_an_unknown_key_is_named(key: str, value: int) -> None:
     assert message.startswith(f"{key.partition('.')[0]}: no such key")
 
 
+def test_a_key_of_a_dataset_alone_is_given_the_datasets_name() -> None:
+    Path("messages.csv").write_text("message,topic\nhello,a\n")
+    assert mistake("data=messages.csv", "label=topic").endswith("; of a dataset: datasets.messages.label")
+    assert mistake("label=topic").endswith("; of a dataset: datasets.<name>.label")
+
+
 def test_without_arguments_both_datasets_are_searched(composed: Callable[..., Job]) -> None:
     config = composed().config
     assert list(config.datasets) == ["reuters", "imdb"]

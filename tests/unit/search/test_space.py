@@ -159,6 +159,11 @@ def test_a_wrong_entry_is_named(entry: Any, message: str) -> None:
 @pytest.mark.parametrize(
     ("model", "optimizer", "message"),
     [
+        (
+            lstm(learning_rate=0.01),
+            OPTIMIZER,
+            "given 0.01; did you mean optimizer.space.learning_rate?",
+        ),
         (lstm(lstm_unit=3), OPTIMIZER, "model.space.lstm_unit: models.lstm.build takes embedding_dim, lstm_units"),
         (lstm(num_words=3), OPTIMIZER, "model.space.num_words: models.lstm.build takes"),
         (Buildable("m", "models.lstm.build", {"dropout": 0.1}), OPTIMIZER, "model.space.embedding_dim: missing"),
