@@ -154,19 +154,15 @@ def _age(seconds: float) -> str:
 
 def _print_more(sweep: Listed, console: Console) -> None:
     from sweeps.report import write as report
-    from sweeps.terminal import sentences, tables
+    from sweeps.terminal import outcome
 
     record = sweep.record
     if record is None:
         return
-    if record.ranking():
-        console.print(tables.results(record))
-        for sentence in sentences.verdict(record):
-            console.print(sentence, soft_wrap=True)
+    if record.trials:
+        outcome.show(record, console)
     for trial in record.failed:
         console.print(f"trial {trial.trial} of {sweep.name} failed: {trial.reason}", soft_wrap=True)
-    if ending := sentences.ending(record):
-        console.print(ending, soft_wrap=True)
     page = record.directory / report.FILE
     console.print(f"report: {page}" if page.is_file() else f"journal in {sweep.place}", soft_wrap=True)
 

@@ -8,7 +8,7 @@ from contextlib import suppress
 from dataclasses import replace
 from pathlib import Path
 from types import MappingProxyType
-from typing import TYPE_CHECKING, NamedTuple
+from typing import NamedTuple
 
 from conf import secrets, stored
 from conf.schema import Config, ConfigError, Engine, Job, Tracking
@@ -26,9 +26,6 @@ from sweeps.session.session import Session, Sweep, load_tracker, workers
 from sweeps.terminal.waiting import Waiting
 from sweeps.tracking import store
 
-if TYPE_CHECKING:
-    from rich.console import Console
-
 
 class Request(NamedTuple):
     """The sweeps to confirm, and with how many configurations and seeds."""
@@ -45,6 +42,8 @@ class Request(NamedTuple):
 
 def confirm(request: Request, session: Session) -> list[SweepRecord]:
     """Train the finalists of each dataset and compare them; returns the confirmations' records."""
+    from sweeps.terminal import outcome
+
     with Waiting(session.console, f"reading the sweep {request.sweep}"):
         records = _sweeps(request)
     confirmations = [
@@ -75,7 +74,8 @@ def confirm(request: Request, session: Session) -> list[SweepRecord]:
             registering.expect(plans, engine)
             confirmed, tracker, logged = session.conduct(sweeps, engine, sweeps[0].oracle.description)
             for plan, record in zip(plans, confirmed, strict=True):
-                _print(record, session.console)
+                outcome.show(record, session.console)
+                session.console.print(f"report: {record.directory / page_file.FILE}", soft_wrap=True)
                 if logged:
                     session.register(tracker.uri, plan, record, engine)
             _say_in_reports(records, tracker.uri)
@@ -138,17 +138,6 @@ def _options(request: Request) -> dict[str, str]:
     options = {"sweep": request.sweep, "top": str(request.top), "seeds": str(request.seeds), **request.named}
     options["order"] = str(request.order).lower()
     return options | ({"tracking.uri": secrets.public(request.uri)} if request.uri else {})
-
-
-def _print(record: SweepRecord, console: Console) -> None:
-    from sweeps.analysis import against_reference, confirmation
-    from sweeps.terminal import tables
-
-    outcomes, against = confirmation.outcomes(record), against_reference.of(record)
-    console.print(tables.confirmation_table(record, outcomes, against_reference.leads(record, against)))
-    for sentence in [*confirmation.conclusions(outcomes), *against_reference.sentences(against)]:
-        console.print(sentence, soft_wrap=True)
-    console.print(f"report: {record.directory / page_file.FILE}", soft_wrap=True)
 
 
 def _say_in_reports(records: Sequence[SweepRecord], uri: str) -> None:

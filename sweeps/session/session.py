@@ -330,7 +330,7 @@ class Session:
     def _search(self, plans: Sequence[Plan], pasts: Sequence[Sequence[Event]], engine: DaskEngine) -> list[SweepRecord]:
         from sweeps.report import write as report
         from sweeps.search.oracle import Oracle
-        from sweeps.terminal import sentences, tables
+        from sweeps.terminal import outcome
 
         config = plans[0].config
         # They have the budgets that the sweeps began with; the driver replays how these have changed since.
@@ -345,11 +345,7 @@ class Session:
         description = f"{config.tuner['name']}: {Oracle(config, plans[0].space).description}"
         records, tracker, logged = self.conduct(sweeps, engine, description)
         for record in records:
-            self.console.print(tables.results(record))
-            for sentence in sentences.verdict(record):
-                self.console.print(sentence, soft_wrap=True)
-            if ending := sentences.ending(record):
-                self.console.print(ending, soft_wrap=True)
+            outcome.show(record, self.console)
             self.console.print(f"report: {record.directory / report.FILE}", soft_wrap=True)
         if logged:
             self._print_comparison(plans, tracker)

@@ -47,6 +47,11 @@ class Console(rich.console.Console):
         return super().render_str(escaped(encodable), **options)
 
 
+def say(console: rich.console.Console, sentence: str) -> None:
+    """Print a sentence: a terminal's lines break between its words; anywhere else it is one line."""
+    console.print(sentence, soft_wrap=not console.is_terminal)
+
+
 def prepare_streams() -> None:
     """Let the standard streams escape what their encoding lacks, instead of failing."""
     for stream in (sys.stdout, sys.stderr):

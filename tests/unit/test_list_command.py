@@ -17,7 +17,7 @@ from pipelines import list as listing
 from sweeps import invocation, journal
 from sweeps.journal import Event, Journal, SweepEnded
 from sweeps.terminal.console import Console
-from tests import records
+from tests import confirmations, records
 from tests.conftest import ROOT, composed_job
 from tests.tracked import fill_store
 
@@ -135,6 +135,15 @@ def test_one_sweep_is_shown_with_more() -> None:
         assert "b/imdb" not in output
     with pytest.raises(ConfigError, match=r"^sweep=a/imbd: no such sweep; did you mean 'a/imdb'\?$"):
         shown("sweep=a/imbd")
+
+
+def test_one_confirmation_is_shown_with_what_it_found() -> None:
+    directory = Path("outputs/again/imdb")
+    directory.mkdir(parents=True)
+    write("again/imdb", confirmations.events(directory, {3: 0.03}))
+    _, output = shown("sweep=again")
+    assert "lstm on imdb, confirmation: means ± 95 % intervals" in output
+    assert "Confirmed: trial 3, the search's choice, is better than the baseline." in output
 
 
 @pytest.mark.parametrize(

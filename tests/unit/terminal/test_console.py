@@ -15,7 +15,7 @@ from rich.table import Table
 from conf.schema import ConfigError
 from pipelines.command import execute
 from sweeps.errors import SweepError
-from sweeps.terminal.console import Console, escaped
+from sweeps.terminal.console import Console, escaped, say
 
 TITLE = "\x1b]0;owned\x07"  # sets the title of a terminal's window
 CONTROLS = f"a{TITLE}b\x9b2Jc\u202ed\u2066e\x7ff\x00g\r\nh\ti\u2028j"
@@ -120,3 +120,15 @@ def test_a_command_prints_and_logs_in_any_encoding(monkeypatch: pytest.MonkeyPat
         stream.seek(0)
     assert streams["stdout"].read() == "\\ud55c[draft]\n\\ud55c\n"
     assert streams["stderr"].read() == "\\u001b]0;owned\\u0007\\nsays \\ud55c\n"
+
+
+def test_a_sentence_is_broken_between_words_in_a_terminal_and_not_at_all_elsewhere() -> None:
+    sentence = "which chance can explain, " * 8
+    for terminal in (True, False):
+        console = Console(file=io.StringIO(), width=40, terminal=terminal)
+        say(console, sentence)
+        assert isinstance(console.file, io.StringIO)
+        lines = console.file.getvalue().splitlines()
+        assert " ".join(line.strip() for line in lines) == sentence.strip()
+        assert (len(lines) == 1) != terminal
+        assert all(len(line) <= 40 for line in lines) == terminal
