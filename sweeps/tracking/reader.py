@@ -93,6 +93,16 @@ class StoredSweeps:
         record.links = self._links(sweep, record)
         return record
 
+    def run_of(self, name: str, trial: int) -> str:
+        """Return the id of the run of a sweep's trial; raises `ConfigError` if there is none."""
+        sweep, *others = self.chosen(name, "sweep", "confirm")
+        if others:
+            raise ConfigError(f"sweep={name}: there are {', '.join(sorted(each.name for each in (sweep, *others)))}")
+        runs = {run.data.tags.get("trial", ""): run.info.run_id for run in self._children(sweep)}
+        if str(trial) not in runs:
+            raise ConfigError(f"trial={trial}: {sweep.name} has no run of such a trial")
+        return str(runs[str(trial)])
+
     def links(self, record: SweepRecord) -> RunLinks:
         """Return the pages of the runs of a sweep whose record is not this store's; empty if it has no such sweep."""
         stored = next((sweep for sweep in self.sweeps(record.started.kind) if sweep.name == record.started.sweep), None)
@@ -100,12 +110,15 @@ class StoredSweeps:
 
     def _links(self, sweep: StoredSweep, record: SweepRecord) -> RunLinks:
         """Return the pages of the trials' runs: the children of the sweep's run."""
-        runs = search_runs(self._client, filters.equals(f"tags.`{PARENT}`", sweep.run))
-        trials = {run.data.tags.get("trial", ""): run.info for run in reversed(runs)}  # the older of two counts
+        trials = {run.data.tags.get("trial", ""): run.info for run in self._children(sweep)}
         numbers = {str(number): number for number in record.trials}
         known = {numbers[trial]: info for trial, info in trials.items() if trial in numbers}
         experiment = next((info.experiment_id for info in known.values()), "")
         return trial_runs.links(self.uri, experiment, {trial: info.run_id for trial, info in known.items()})
+
+    def _children(self, sweep: StoredSweep) -> list[Run]:
+        """Return the runs of a sweep's trials, of two of one trial the one that counts, the older, last."""
+        return list(reversed(search_runs(self._client, filters.equals(f"tags.`{PARENT}`", sweep.run))))
 
     def _refuse_large(self, sweep: StoredSweep) -> None:
         files = self._client.list_artifacts(sweep.run)

@@ -63,8 +63,11 @@ def test_a_trial_is_reproduced_to_the_last_bit_and_other_code_is_not(
 @pytest.mark.parametrize(
     ("arguments", "message"),
     [
-        ((), "no run: one run's id is needed"),
-        (("a", "b"), "a b: one run's id is needed"),
+        ((), "no run: one trial is needed"),
+        (("a", "b"), "a b: one trial is needed"),
+        (("sweep=a",), "sweep=a: one trial is needed"),
+        (("sweep=a", "trial=1", "b"), "sweep=a trial=1 b: one trial is needed"),
+        (("sweep=a", "trial=one"), "trial=one: must be a trial's number"),
         (("x",), "reproduce=x: must be a run's id, 32 digits"),
         (("0" * 32, "seed=3"), "seed=3: reproduce= trains what the run recorded"),
     ],

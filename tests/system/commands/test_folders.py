@@ -72,5 +72,5 @@ def test_every_command_works() -> None:
         assert status == 0, output
     assert "no champion and no candidate" in command("predict", "a text")[1]
     assert "sweep: has no value" in command("confirm")[1]
-    assert "one run's id is needed" in command("reproduce")[1]
+    assert "one trial is needed, sweep=<name> trial=<number> or its run's id" in command("reproduce")[1]
     assert "port=0: must be at least 1" in command("ui", "port=0")[1]

@@ -56,6 +56,19 @@ def test_only_an_ended_sweep_has_a_report_in_its_run_and_each_has_its_journal(ur
         assert ("report.html" in artifacts) == (sweep.name != "cut/imdb")
 
 
+def test_the_run_of_a_trial_is_found_by_the_sweeps_name(uri: str) -> None:
+    stored = StoredSweeps(uri)
+    record, number = stored.trial(stored.run_of("a/imdb", 1))
+    assert (record.started.sweep, number) == ("a/imdb", 1)
+    with pytest.raises(ConfigError, match=r"^trial=7: a/imdb has no run of such a trial$"):
+        stored.run_of("a/imdb", 7)
+    with pytest.raises(ConfigError, match=r"^sweep=a: there are a/imdb, a/reuters$"):
+        stored.run_of("a", 1)
+    links = stored.links(record)
+    assert links.addresses.keys() == {0, 1}
+    assert stored.links(SweepRecord(record.directory, replace(record.started, sweep="b/imdb"))) == RunLinks()
+
+
 def test_the_sweep_of_a_trials_run_is_found_and_of_other_runs_it_is_refused(uri: str) -> None:
     stored = StoredSweeps(uri)
     (run,) = search_runs(MlflowClient(uri), "tags.sweep = 'a/imdb' and tags.trial = '1'")
