@@ -69,7 +69,8 @@ def _key(plan: Plan, values: Values) -> str:
 def _estimate(plan: Plan, sizes: dict[str, tuple[dict[str, Value], Timing]], workers: int) -> Estimate:
     trials, epochs = planned(plan.config, plan.space)
     per_epoch = sum(timing.seconds_per_epoch for _, timing in sizes.values()) / len(sizes)
-    return Estimate(trials, epochs, sizes, epochs * per_epoch / min(workers, trials))
+    besides = sum(timing.seconds_besides for _, timing in sizes.values()) / len(sizes)
+    return Estimate(trials, epochs, sizes, (epochs * per_epoch + trials * besides) / min(workers, trials))
 
 
 def planned(config: Config, space: Space) -> tuple[int, int]:

@@ -159,7 +159,8 @@ class Reference(NamedTuple):
 
 
 class Timing(NamedTuple):
-    """The measured cost of one epoch of a spec."""
+    """The measured cost of one epoch of a spec, and of what a trial does but once: build, trace and test its model."""
 
     parameters: int
     seconds_per_epoch: float
+    seconds_besides: float

@@ -54,17 +54,22 @@ def run(spec: TrialSpec, on_epoch: OnEpoch) -> TrialResult:
 
 
 def measure(spec: TrialSpec, on_epoch: OnEpoch) -> Timing:
-    """Build the model and time a few steps of training and validation, for an estimate of an epoch."""
+    """Build the model and time a few steps of training and validation, for an estimate of a trial."""
+    began = time.perf_counter()
     data, model = compiled(spec)
     steps = model.steps_per_execution
     _seconds_to_fit(model, _first(data.train, WARM_UP * steps * spec.batch_size), spec.batch_size)
     _seconds_to_evaluate(model, _first(data.validation, evaluation.BATCH))
+    evaluation.predict(model, _first(data.validation, evaluation.BATCH))
+    besides = time.perf_counter() - began
     train = _first(data.train, TIMED * steps * spec.batch_size)
     validation = _first(data.validation, 2 * steps * evaluation.BATCH)
+    to_fit = _seconds_to_fit(model, train, spec.batch_size) / len(train.y)  # a text
+    to_evaluate = _seconds_to_evaluate(model, validation) / len(validation.y)
     return Timing(
         parameters=model.count_params(),
-        seconds_per_epoch=_seconds_to_fit(model, train, spec.batch_size) * len(data.train.y) / len(train.y)
-        + _seconds_to_evaluate(model, validation) * len(data.validation.y) / len(validation.y),
+        seconds_per_epoch=to_fit * len(data.train.y) + to_evaluate * len(data.validation.y),
+        seconds_besides=besides + to_evaluate * len(data.test.y),
     )
 
 

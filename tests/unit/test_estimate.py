@@ -15,7 +15,7 @@ from tests.searches import SMALL_SPACE
 def measured(spec: TrialSpec, on_epoch: OnEpoch) -> Timing:
     """An epoch of a model with twice as many units takes twice as long."""
     units = int(spec.values["lstm_units"])
-    return Timing(parameters=100 * units, seconds_per_epoch=float(units))
+    return Timing(parameters=100 * units, seconds_per_epoch=float(units), seconds_besides=units / 2)
 
 
 def test_the_smallest_the_default_and_the_largest_model_are_timed(composed: Callable[..., Job]) -> None:
@@ -32,7 +32,7 @@ def test_the_smallest_the_default_and_the_largest_model_are_timed(composed: Call
         "largest": (32, 3200),
     }
     assert (first.trials, first.epochs) == (3, 12)
-    assert first.seconds == pytest.approx(12 * (8 + 16 + 32) / 3 / 2)
+    assert first.seconds == pytest.approx((12 + 3 / 2) * (8 + 16 + 32) / 3 / 2)  # on two workers
 
 
 def test_a_model_that_cannot_be_built_is_named_with_its_values(composed: Callable[..., Job]) -> None:
@@ -67,7 +67,8 @@ def test_the_sizes_of_each_of_several_networks_are_timed(composed: Callable[...,
     def time(spec: TrialSpec, on_epoch: OnEpoch) -> Timing:
         if spec.build == "models.lstm.build" and spec.values["lstm_units"] == 200:
             raise TrialFailedError("out of memory")
-        return Timing(parameters=1, seconds_per_epoch=2.0 if spec.build == "models.cnn.build" else 1.0)
+        seconds = 2.0 if spec.build == "models.cnn.build" else 1.0
+        return Timing(parameters=1, seconds_per_epoch=seconds, seconds_besides=0.0)
 
     (both,) = estimate.estimates([plan(composed("model=[bag,cnn]", "trials=4", "epochs=2"))], FakeEngine(time))
     assert list(both.sizes) == [

@@ -362,7 +362,7 @@ def test_a_confirmation_says_how_far_each_configuration_is_above_the_linear_mode
 
 
 def test_an_estimate_has_the_sizes_and_the_time_of_all_trials(composed: Callable[..., Job]) -> None:
-    sizes = {"smallest": ({"units": 2}, Timing(1_000, 0.25)), "largest": ({"units": 9}, Timing(20_000, 2.0))}
+    sizes = {"smallest": ({"units": 2}, Timing(1_000, 0.25, 1.0)), "largest": ({"units": 9}, Timing(20_000, 2.0, 1.0))}
     # Not an `Estimate`, whose module imports TensorFlow.
     estimate: Any = SimpleNamespace(trials=12, epochs=120, sizes=sizes, seconds=7500.0)
     table = tables.estimate_table(plan(composed("model=lstm")), estimate)
