@@ -13,6 +13,7 @@ MEASURED = (
     *("floor", "ceiling", "cut", "unread", "unknown"),
     *("repeated", "contradicting", "leaked", "leaked_otherwise"),
 )
+WORTH_READING = 0.01  # share of the tokens of train that are not read
 
 
 @dataclass(frozen=True)
@@ -52,11 +53,12 @@ class Audit:
 
     @property
     def is_cut(self) -> bool:
-        """Whether longer documents or more words would give a network more of train's documents to read.
+        """Whether longer documents or more words would give a network at least a hundredth more of train to read.
 
         Pieces of words make up every text, however few of them there are.
         """
-        return self.unread > 0 or (self.unknown > 0 and self.tokens in ("words", "characters"))
+        unknown = self.unknown if self.tokens in ("words", "characters") else 0.0
+        return self.unread + unknown >= WORTH_READING
 
     @property
     def seldom_tested(self) -> list[str]:

@@ -100,3 +100,18 @@ def test_nothing_is_said_of_what_is_not_there() -> None:
 def test_labels_that_are_hardly_tested_are_named() -> None:
     rare = example(labels=("a", "b", "c"), of_label={"train": (50, 40, 10), "test": (12, 9, 4)})
     assert any("1 label has fewer than 5 test documents" in sentence for sentence in data_findings.sentences(rare))
+
+
+@pytest.mark.parametrize(
+    ("unread", "unknown", "tokens", "is_cut"),
+    [
+        (0.0, 0.005, "words", False),
+        (0.004, 0.006, "words", True),
+        (0.02, 0.0, "bpe", True),
+        (0.0, 0.3, "bpe", False),  # pieces of words make up every text
+    ],
+)
+def test_whole_texts_are_worth_reading_where_a_hundredth_of_them_is_not_read(
+    unread: float, unknown: float, tokens: str, is_cut: bool
+) -> None:
+    assert example(unread=unread, unknown=unknown, tokens=tokens).is_cut is is_cut
