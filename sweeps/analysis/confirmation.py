@@ -159,9 +159,8 @@ def of_choice(record: SweepRecord) -> str:
     if not compared or not compared[0].scores:
         return ""
     first, seeds = compared[0], len(compared[0].scores)
-    found = (
-        f"With {seeds} fresh {'seed' if seeds == 1 else 'seeds'} {first.name} has a {first.metric} of {score(first)}"
-    )
+    name = f"the {first.name}" if first.baseline else first.name
+    found = f"With {seeds} fresh {'seed' if seeds == 1 else 'seeds'} {name} has a {first.metric} of {score(first)}"
     gain = "" if first.baseline else f", {points(first.gain.mean)} ± {100 * first.gain.half_width:.1f} points of gain"
     return f"{found}{gain if math.isfinite(first.gain.half_width) else ''}. {verdict(compared)}"
 

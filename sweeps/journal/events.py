@@ -9,6 +9,7 @@ from dataclasses import asdict, dataclass, field, fields
 from typing import Any, ClassVar
 
 from conf.schema import Value
+from sweeps import metrics
 from sweeps.audit import Audit
 from sweeps.journal import checking
 from sweeps.journal.clock import CLOCK
@@ -207,9 +208,11 @@ def from_entry(entry: object) -> Event:
 
 
 def _check_started(event: SweepStarted) -> None:
-    """Raise `ValueError` if the audit is none, or if the finalists are no trials, of which the baseline is one."""
+    """Raise `ValueError` for an audit that is none, finalists without a baseline, or an unknown metric."""
     if event.audit:
         checking.check(Audit, event.audit)
     numbers = event.finalists
     if numbers and not ("0" in numbers and all(name.isascii() and name.isdecimal() for name in numbers)):
         raise ValueError(f"finalists is {repr(dict(numbers))[: checking.SHOWN]}")
+    if event.compared_by not in metrics.shown_in("terminal"):
+        raise ValueError(f"compared_by is {event.compared_by[: checking.SHOWN]!r}")

@@ -62,9 +62,10 @@ def test_a_field_that_cannot_be_is_named(change: dict[str, object], reason: str,
         ({"audit": AUDIT.as_dict() | {"of_label": {"train": [0.5]}}}, "of_label is {'train': [0.5]}"),
         ({"finalists": {"": 0}}, "finalists is {'': 0}"),
         ({"finalists": {"1": 0.5}}, "finalists is {'1': 0.5}"),
+        ({"compared_by": "test/loss"}, "compared_by is 'test/loss'"),
     ],
 )
-def test_an_audit_or_finalists_that_are_none_are_named(change: dict[str, object], reason: str, tmp_path: Path) -> None:
+def test_an_audit_finalists_or_a_metric_that_are_none_are_named(change: dict[str, object], reason: str, tmp_path: Path) -> None:
     with pytest.raises(journal.JournalError) as error:
         journal.read(written(tmp_path, [ENTRIES[0] | change]))
     assert str(error.value) == f"{tmp_path / journal.FILE}, line 1 is damaged: {reason}"
