@@ -65,7 +65,9 @@ def test_a_field_that_cannot_be_is_named(change: dict[str, object], reason: str,
         ({"compared_by": "test/loss"}, "compared_by is 'test/loss'"),
     ],
 )
-def test_an_audit_finalists_or_a_metric_that_are_none_are_named(change: dict[str, object], reason: str, tmp_path: Path) -> None:
+def test_an_audit_finalists_or_a_metric_that_are_none_are_named(
+    change: dict[str, object], reason: str, tmp_path: Path
+) -> None:
     with pytest.raises(journal.JournalError) as error:
         journal.read(written(tmp_path, [ENTRIES[0] | change]))
     assert str(error.value) == f"{tmp_path / journal.FILE}, line 1 is damaged: {reason}"
