@@ -160,9 +160,10 @@ def of_choice(record: SweepRecord) -> str:
         return ""
     first, seeds = compared[0], len(compared[0].scores)
     name = f"the {first.name}" if first.baseline else first.name
-    found = f"With {seeds} fresh {'seed' if seeds == 1 else 'seeds'} {name} has a {first.metric} of {score(first)}"
-    gain = "" if first.baseline else f", {points(first.gain.mean)} ± {100 * first.gain.half_width:.1f} points of gain"
-    return f"{found}{gain if math.isfinite(first.gain.half_width) else ''}. {verdict(compared)}"
+    trained = f"Trained again with {seeds} fresh {'seed' if seeds == 1 else 'seeds'}"
+    gain = f", {points(first.gain.mean)} ± {100 * first.gain.half_width:.1f} points over the baseline"
+    gain = gain if math.isfinite(first.gain.half_width) else ""
+    return f"{trained}, {name} has a {first.metric} of {score(first)}{gain}. {verdict(compared)}"
 
 
 def score(outcome: Outcome) -> str:

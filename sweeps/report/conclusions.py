@@ -52,7 +52,7 @@ def sentences(sweep: SweepSummary, confirmations: Sequence[SweepRecord] = ()) ->
     ties = sum(trial.objective == best.objective for trial in sweep.ranking) - 1
     tied = f"; {ties} other{'s' if ties > 1 else ''} reached the same" if ties else ""
     yield f"{name} has the best {sweep.objective}, {best.objective:.4f}, of {completed} completed {trials}{tied}."
-    confirmed = [f"{record.started.sweep}: {found}" for record in confirmations if (found := of_choice(record))]
+    confirmed = [f"{found} This is {record.started.sweep}." for record in confirmations if (found := of_choice(record))]
     yield from confirmed
     yield from epochs.sentences(sweep.record)
     yield from _gain(sweep)
