@@ -132,7 +132,7 @@ class View:
         elif left:
             words = pace.in_words(left, schedule, confirms=bool(record.started.confirms))
         else:  # there may still be references, or another sweep of the command
-            words = "no trial is left"
+            words = "the running trials are being tested" if running else "no trial is left"
         return {
             **_results(record),
             "running now": str(len(running)),
