@@ -60,12 +60,14 @@ def measure(spec: TrialSpec, on_epoch: OnEpoch) -> Timing:
     steps = model.steps_per_execution
     _seconds_to_fit(model, _first(data.train, WARM_UP * steps * spec.batch_size), spec.batch_size)
     _seconds_to_evaluate(model, _first(data.validation, evaluation.BATCH))
-    evaluation.predict(model, _first(data.validation, evaluation.BATCH))
     besides = time.perf_counter() - began
     train = _first(data.train, TIMED * steps * spec.batch_size)
     validation = _first(data.validation, 2 * steps * evaluation.BATCH)
     to_fit = _seconds_to_fit(model, train, spec.batch_size) / len(train.y)  # a text
     to_evaluate = _seconds_to_evaluate(model, validation) / len(validation.y)
+    began = time.perf_counter()
+    evaluation.predict(model, _first(data.validation, evaluation.BATCH))  # last: it changes the steps of an execution
+    besides += time.perf_counter() - began
     return Timing(
         parameters=model.count_params(),
         seconds_per_epoch=to_fit * len(data.train.y) + to_evaluate * len(data.validation.y),
