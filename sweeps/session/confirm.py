@@ -42,6 +42,7 @@ class Request(NamedTuple):
 
 def confirm(request: Request, session: Session) -> list[SweepRecord]:
     """Train the finalists of each dataset and compare them; returns the confirmations' records."""
+    from sweeps.analysis import confirmation
     from sweeps.terminal import outcome
 
     with Waiting(session.console, f"reading the sweep {request.sweep}"):
@@ -78,6 +79,8 @@ def confirm(request: Request, session: Session) -> list[SweepRecord]:
                 session.console.print(f"report: {record.directory / page_file.FILE}", soft_wrap=True)
                 if logged:
                     session.register(tracker.uri, plan, record, engine)
+                if plan.source == "archive" and confirmation.choice(record) is None:
+                    session.console.print("no model is registered: that of the search stays what it is", soft_wrap=True)
             _say_in_reports(records, tracker.uri)
     return confirmed
 
