@@ -150,6 +150,6 @@ def _say_in_reports(records: Sequence[SweepRecord], uri: str) -> None:
 
     for record in records:
         if record.ended and (record.directory / page_file.FILE).exists():
-            with suppress(SweepError):  # the store is away, and the page has no links to runs
+            with suppress(SweepError, ConfigError):  # the store does not answer, and the page has no links to runs
                 record.links = StoredSweeps(uri).links(record)
             report.ensure_written(record)

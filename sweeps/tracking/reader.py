@@ -118,7 +118,10 @@ class StoredSweeps:
 
     def _children(self, sweep: StoredSweep) -> list[Run]:
         """Return the runs of a sweep's trials, of two of one trial the one that counts, the older, last."""
-        return list(reversed(search_runs(self._client, filters.equals(f"tags.`{PARENT}`", sweep.run))))
+        try:
+            return list(reversed(search_runs(self._client, filters.equals(f"tags.`{PARENT}`", sweep.run))))
+        except UNAVAILABLE as error:
+            raise failures.of(self.uri, error) from error
 
     def _refuse_large(self, sweep: StoredSweep) -> None:
         files = self._client.list_artifacts(sweep.run)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import tempfile
 from collections.abc import Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import NamedTuple
 
@@ -23,6 +24,7 @@ from tests.benchmarks.simulation.clock import Clock, Seen
 from tests.benchmarks.simulation.table import Epoch, Table
 from tests.fakes import plan
 
+RATE = "learning_rate"  # the one hyperparameter of a task that is the optimizer's
 MEMORY = "/dev/shm" if Path("/dev/shm").is_dir() else None  # where flushing takes no time
 
 
@@ -112,13 +114,8 @@ def job(task: Task, overrides: Sequence[str]) -> Job:
     )
 
 
-RATE = "learning_rate"
-
-
 def search(table: Table, configured: Job, workers: int, seed: int) -> list[Seen]:
     """Run a whole search, and return what was seen."""
-    from dataclasses import replace
-
     config: Config = replace(configured.config, seed=seed)
     engine = TableEngine(table, workers, seed)
     (dataset,) = config.datasets
