@@ -31,7 +31,7 @@ def of(record: SweepRecord) -> Against | None:
     reference, choice = compared
     trial = next(iter(choice.values()))
     metric = record.started.compared_by
-    score = (reference.final or reference.scores)[metric]
+    score = reference.fullest[metric]
     lead = paired.from_reference(record, choice, reference)
     return Against(references.title(reference), _learned(record, reference, trial), metric, score, lead)
 
@@ -57,7 +57,7 @@ def _compared(record: SweepRecord, finalist: str) -> tuple[ReferenceEnded, dict[
     reference = references.rival(record, next(iter(trials.values()))) if trials else None
     if reference is None or not (reference.final or reference.whole):
         return None
-    if record.started.compared_by not in (reference.final or reference.scores):  # of an earlier version
+    if record.started.compared_by not in reference.fullest:  # of an earlier version
         return None
     return reference, trials
 

@@ -163,10 +163,10 @@ def of_choice(record: SweepRecord) -> str:
     trained = f"Trained again with {seeds} fresh {'seed' if seeds == 1 else 'seeds'}"
     gain = f", {points(first.gain.mean)} ± {100 * first.gain.half_width:.1f} points over the baseline"
     gain = gain if math.isfinite(first.gain.half_width) else ""
-    return f"{trained}, {name} has a {first.metric} of {score(first)}{gain}. {verdict(compared)}"
+    return f"{trained}, {name} has a {first.metric} of {_score(first)}{gain}. {verdict(compared)}"
 
 
-def score(outcome: Outcome) -> str:
+def _score(outcome: Outcome) -> str:
     """Write the mean score of a configuration, and half of its 95 % interval if there is one."""
     return f"{outcome.mean:.4f}" + (f" ± {outcome.half_width:.4f}" if math.isfinite(outcome.half_width) else "")
 

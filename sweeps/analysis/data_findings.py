@@ -10,6 +10,7 @@ from sweeps.audit import FEW, QUANTILES, Audit
 NAMED = 5  # labels in a sentence
 SCRIPT = 0.05  # share of the letters from which a script is named
 MANY_CUT, MANY_UNKNOWN, LARGE = 0.2, 0.1, 0.5  # shares from which a change is suggested
+AS_READ = " as the networks read them, cut and with all unknown words alike"
 UNEVEN = 0.6  # share of the most frequent label from which accuracy says little; of two labels, one has half or more
 LONGEST = 1000  # tokens that are suggested at most: a step's time grows with them
 
@@ -27,17 +28,14 @@ def _size(audit: Audit) -> str:
     return f"{parts} texts in {len(audit.labels)} labels{groups}{left_out}{f'; letters: {scripts}' if scripts else ''}"
 
 
-_READ = " as the networks read them, cut and with all unknown words alike"
-
-
 def _duplicates(audit: Audit) -> Iterator[str]:
     """Say which documents are equal as the networks get them: by their ids, cut to maxlen."""
     if audit.repeated:
         several = f"{audit.contradicting:,} have several labels"
-        yield f"{audit.repeated:,} train documents equal an earlier one{_READ}; {several}"
+        yield f"{audit.repeated:,} train documents equal an earlier one{AS_READ}; {several}"
     if audit.leaked:
         others = f", {audit.leaked_otherwise:,} of them only under other labels" if audit.leaked_otherwise else ""
-        yield f"{audit.leaked:,} of {audit.sizes['test']:,} test documents stand in train{_READ}{others}"
+        yield f"{audit.leaked:,} of {audit.sizes['test']:,} test documents stand in train{AS_READ}{others}"
 
 
 def _bounds(audit: Audit) -> Iterator[str]:

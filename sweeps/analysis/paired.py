@@ -63,7 +63,7 @@ def from_reference(
 ) -> Difference:
     """Compare a configuration with a reference, which has no seed, as it was trained on the most documents."""
     metric = record.started.compared_by
-    theirs_alone = (reference.final or reference.scores)[metric]
+    theirs_alone = reference.fullest[metric]
     gains = [trial.test[metric] - theirs_alone for trial in ours.values()]
     if reference.final:
         theirs = predictions.load(record.directory, f"{reference.name}_final", reference.final_predictions)

@@ -148,6 +148,11 @@ class ReferenceEnded:
     def completed(self) -> bool:
         return self.status == "completed"
 
+    @property
+    def fullest(self) -> Mapping[str, float]:
+        """The scores as it was trained on the most documents."""
+        return self.final or self.scores
+
 
 @dataclass(frozen=True)
 class SweepEnded:

@@ -40,7 +40,12 @@ def effort(sweep: SweepSummary) -> str:
     return f"{duration(sweep.training_seconds)} of training in {duration(sweep.running_seconds())}{hidden}"
 
 
-def sentences(sweep: SweepSummary, confirmations: Sequence[SweepRecord] = ()) -> Iterator[str]:
+def confirmed(confirmations: Sequence[SweepRecord]) -> list[str]:
+    """Say what each confirmation found that has a score of the search's choice."""
+    return [f"{found} This is {record.started.sweep}." for record in confirmations if (found := of_choice(record))]
+
+
+def sentences(sweep: SweepSummary, confirmed: Sequence[str] = ()) -> Iterator[str]:
     """State the result in plain words, what confirmations made of it, and how far it can be trusted."""
     best, completed = sweep.best, len(sweep.ranking)
     if best is None or best.objective is None:
@@ -52,7 +57,6 @@ def sentences(sweep: SweepSummary, confirmations: Sequence[SweepRecord] = ()) ->
     ties = sum(trial.objective == best.objective for trial in sweep.ranking) - 1
     tied = f"; {ties} other{'s' if ties > 1 else ''} reached the same" if ties else ""
     yield f"{name} has the best {sweep.objective}, {best.objective:.4f}, of {completed} completed {trials}{tied}."
-    confirmed = [f"{found} This is {record.started.sweep}." for record in confirmations if (found := of_choice(record))]
     yield from confirmed
     yield from epochs.sentences(sweep.record)
     yield from _gain(sweep)

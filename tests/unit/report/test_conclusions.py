@@ -79,10 +79,10 @@ def test_a_difference_that_the_choice_of_texts_can_explain_is_told_with_its_inte
 
 def test_what_a_confirmation_found_stands_where_one_was_proposed(tmp_path: Path) -> None:
     sweep, confirmed = summary(trials=6), confirmations.record(tmp_path, {3: 0.03})
-    said = " ".join(conclusions.sentences(sweep, [confirmed]))
+    said = " ".join(conclusions.sentences(sweep, conclusions.confirmed([confirmed])))
     assert "Trained again with 5 fresh seeds, trial 3 has a test/accuracy of 0.8" in said
     assert "Confirmed: trial 3, the search's choice, is better than the baseline. This is again/imdb." in said
     assert "To see whether this holds" not in said
     assert "To see whether this holds" in text(sweep)
     nothing = confirmations.record(tmp_path / "failed", {}, seeds=1, failed=(0, 1, 2))
-    assert " ".join(conclusions.sentences(sweep, [nothing])) == text(sweep)
+    assert " ".join(conclusions.sentences(sweep, conclusions.confirmed([nothing]))) == text(sweep)
