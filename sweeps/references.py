@@ -26,15 +26,18 @@ class References:
 
     @classmethod
     def of(cls, plan: Plan, kept: Path) -> list[References]:
-        """Return those on the data as trials get them and, if the plan has whole texts, the one on these."""
+        """Return those on the data as trials get them and, if the plan has whole texts, before them the one on these.
+
+        That one takes the longest, and where the last trials end one by one, what is longest must begin first.
+        """
         # The baseline has the settings of the data as they are configured.
         spec = plan.spec(0, plan.space.defaults(), 0, 1)._replace(trial=NUMBER, reference=True)
-        found = [cls(plan, kept, references.NAMES, spec)]
+        tasks = [cls(plan, kept, references.NAMES, spec)]
         if plan.whole:
             data = {**spec.data, "digest": plan.whole}
             whole = spec._replace(trial=NUMBER_OF_WHOLE, load=LOAD_WHOLE, data=data, digest=plan.whole)
-            found.append(cls(plan, kept, [references.WHOLE], whole))
-        return found
+            tasks.insert(0, cls(plan, kept, [references.WHOLE], whole))
+        return tasks
 
     def left(self, record: SweepRecord) -> list[str]:
         """Return the names of those that are yet to be trained; what failed is tried again when the sweep goes on."""

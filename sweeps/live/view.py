@@ -117,7 +117,9 @@ class View:
             "curves": [name for name in metrics.CURVES if name in recorded],
             "best": record.best.trial if record.best else None,
             "baseline": record.baseline.trial if record.baseline else None,
-            "references": [_reference(each) for each in record.references.values()],
+            "references": [
+                _reference(each) for each in sorted(record.references.values(), key=lambda each: each.whole)
+            ],
             "failures": [f"trial {_label(trial)}: {trial.reason}" for trial in record.failed],
         }
 

@@ -264,18 +264,18 @@ def test_a_worker_that_returns_too_few_of_them_is_not_asked_for_ever(job: Job) -
 def test_the_one_on_whole_texts_is_a_task_of_its_own_on_data_of_its_own(job: Job) -> None:
     search, engine = sweep(job, whole="fedcba9876543210")
     assert written(search) == "seseseRRRR."
-    cut, whole = (spec for spec in engine.specs if spec.reference)
+    whole, cut = (spec for spec in engine.specs if spec.reference)
     assert (cut.trial, cut.digest, cut.load) == (-1, search.plan.digest, search.plan.load)
     assert (whole.trial, whole.digest, whole.load) == (-2, "fedcba9876543210", LOAD_WHOLE)
     assert whole.data == {**cut.data, "digest": whole.digest}
-    assert [each.whole for each in search.record.references.values()] == [False, False, False, True]
+    assert [each.whole for each in search.record.references.values()] == [True, False, False, False]
     found = search.record.references[references.WHOLE]
     assert predictions.load(search.plan.directory, found.name, found.predictions) is not None
 
 
-def test_both_tasks_train_side_by_side(job: Job) -> None:
+def test_both_tasks_train_side_by_side_and_the_longer_one_begins_first(job: Job) -> None:
     search, engine = sweep(job, workers=5, whole="fedcba9876543210")
-    assert [spec.trial for spec in engine.specs] == [0, 1, 2, -1, -2]
+    assert [spec.trial for spec in engine.specs] == [0, 1, 2, -2, -1]
     assert written(search).startswith("sss")
     assert search.record.finished == 3
 
@@ -310,7 +310,7 @@ def test_where_it_fails_the_others_stand_and_only_it_is_tried_again(job: Job) ->
     search, _ = sweep(job, dies, whole="fedcba9876543210")
     failed = search.record.references[references.WHOLE]
     assert (failed.status, failed.reason, failed.whole) == ("failed", "out of memory", True)
-    assert [each.completed for each in search.record.references.values()] == [True, True, True, False]
+    assert [name for name, each in search.record.references.items() if each.completed] == list(NAMES)
     search, engine = sweep(job, past=True, whole="fedcba9876543210")
     assert [spec.trial for spec in engine.specs] == [-2]
     assert search.record.references[references.WHOLE].completed
