@@ -55,6 +55,10 @@ class ConfigError(ValueError):
     def __init__(self, message: str) -> None:
         super().__init__(secrets.hidden(" ".join(message.split())))
 
+    def _render_traceback_(self) -> list[str]:
+        """Return what a notebook shows instead of a traceback, whose frames are this project's."""
+        return [f"{type(self).__name__}: {self}"]
+
 
 def did_you_mean(word: str, known: Iterable[str]) -> str:
     """Return `; did you mean 'x'?` if a known word is similar, otherwise an empty string."""
@@ -220,6 +224,10 @@ class Config:
     engine: Engine = field(default_factory=Engine)
     tracking: Tracking = field(default_factory=Tracking)
     trials: int = _number(12, "configurations per dataset, the baseline included", low=1)
+    first: list[dict[str, Any]] = field(
+        default_factory=list,
+        metadata={"help": "configurations to try after the baseline, e.g. [{lstm_units: 60}]; the rest by default"},
+    )
     epochs: int = _number(10, "at most, per trial", low=1)
     batch_size: int = _number(100, "texts in a step of training", low=1, high=10**9)
     patience: int = _number(2, "of stopping=patience: epochs without a better objective that end a trial", low=1)

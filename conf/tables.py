@@ -12,7 +12,7 @@ from pathlib import Path
 from conf.arguments import quoted
 from conf.schema import ConfigError, did_you_mean
 
-COLUMNS = re.compile(r"^(datasets\.[^.=]+\.text)=(?!\{)")
+COLUMNS = re.compile(r"^(datasets\.[^.=]+\.text)(?:\.columns)?=(?!\{)")
 
 
 def expanded(overrides: Sequence[str], options: Sequence[str]) -> list[str]:
@@ -84,7 +84,7 @@ def _name(path: str) -> str:
 
 
 def _with_columns(override: str) -> str:
-    """Let `text=review` name a column, although `text` has other keys too."""
+    """Let `text=review` name a column, although `text` has other keys, and `text.columns=review`, which is a list."""
     columns = COLUMNS.match(override)
     if columns is None:
         return override

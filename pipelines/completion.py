@@ -44,6 +44,34 @@ _text_sweeps_keys() {
 KEYS
     esac
 }
+_text_sweeps_space() {
+    case $1 in
+SPACES
+    esac
+}
+# Prints the keys of the command $1, where the words behind it stand in the line: of the network that is chosen, or of
+# each of several, and of tables.
+_text_sweeps_keys_here() {
+    local command=$1 each name others='^$'
+    shift
+    for each in "$@"; do
+        case $command:$each in
+            sweep:model=\\[*)
+                printf '%s\n' "${each#*=}" | tr -s '[],' '\n' | while IFS= read -r name; do
+                    _text_sweeps_space "$name" | sed "s,^model,networks.$name,"
+                done ;;
+            sweep:model=*,*) ;;
+            sweep:model=?*) others='^model[.]space[.]'; _text_sweeps_space "${each#*=}" ;;
+            sweep:data=*[./]*|data:data=*[./]*)
+                name=${each#*=} name=${name%/} name=${name##*/} name=${name%%.*}
+                case $name in
+                    ''|*[!A-Za-z0-9_-]*) ;;
+                    *) _text_sweeps_keys sweep | sed -n "s,^datasets[.]DATASET[.],datasets.$name.,p" ;;
+                esac ;;
+        esac
+    done
+    _text_sweeps_keys "$command" | grep -v "$others"
+}
 _text_sweeps_sweeps() {
     find outputs -mindepth 1 -maxdepth 1 -type d 2>/dev/null
 }
@@ -66,21 +94,22 @@ VALUES
         file|directory|*.archive|*.words|*.files) _text_sweeps_files "$3" ;;
     esac
 }
-# Prints what may stand in the place of the word $2 in a line of the command $1.
+# Prints what may stand in the place of the word $2 in a line of the command $1; the words of the line follow.
 _text_sweeps_candidates() {
-    local word=$2 key value start each rest
+    local command=$1 word=$2 key value start each rest
+    shift 2
     case $word in
         *=*)
             key=${word%%=*} value=${word#*=}
             rest=${value##*[[,]}
             start=${value%"$rest"}
-            [ "$1.$key" != predict.model ] || return 0  # those of a registry, which could take seconds to answer
-            _text_sweeps_values "$1" "$key" "$rest" | while IFS= read -r each; do
+            [ "$command.$key" != predict.model ] || return 0  # those of a registry, which could take seconds to answer
+            _text_sweeps_values "$command" "$key" "$rest" | while IFS= read -r each; do
                 printf '%s\\n' "$key=$start$each"
             done ;;
         *)
-            [ "$1" != sync ] || _text_sweeps_sweeps
-            _text_sweeps_keys "$1" | while IFS= read -r each; do
+            [ "$command" != sync ] || _text_sweeps_sweeps
+            _text_sweeps_keys_here "$command" "$@" | while IFS= read -r each; do
                 rest=${each#"$word"}
                 [ "$rest" != "$each" ] || [ -z "$word" ] || continue
                 case $rest in *.*) each=$word${rest%%.*}. ;; esac
@@ -104,7 +133,7 @@ _text_sweeps() {
             "$word"*[=/.]) COMPREPLY+=("${each#"$kept"}") ;;
             "$word"*) COMPREPLY+=("${each#"$kept"} ") ;;
         esac
-    done < <(_text_sweeps_candidates "$command" "$word")
+    done < <(_text_sweeps_candidates "$command" "$word" "${words[@]:2}")
 }
 complete -o nospace -F _text_sweeps text-sweeps
 """
@@ -113,7 +142,7 @@ _text_sweeps() {
     local command= each
     local -a more whole
     [ "$CURRENT" -le 2 ] || command=${words[2]}
-    for each in "${(@f)$(_text_sweeps_candidates "$command" "$PREFIX")}"; do
+    for each in "${(@f)$(_text_sweeps_candidates "$command" "$PREFIX" "${(@)words[3,-1]}")}"; do
         case $each in
             '') ;;
             *[=/.]) more+=("$each") ;;
@@ -149,9 +178,15 @@ def script(shell: str) -> str:
     lines = [_case("''", list(COMMANDS)), _case("|".join(CONFIGURED), configured), *named]
     values = [_case(key, options) for key, options in _values()]
     of_a_command = [_case(key, options) for key, options in VALUES.items()]
+    spaces = [
+        _case(network, [f"model.space.{name}=" for name in names])
+        for network, names in keys.hyperparameters("model").items()
+    ]
+    datasets = list(keys.options("data"))
     core = CORE.replace("KEYS", "\n".join(lines)).replace("VALUES", "\n".join(values))
-    core = core.replace("OF_A_COMMAND", "\n".join(of_a_command))
-    return core.replace("DATASETS", " ".join(keys.options("data"))) + {"bash": BASH, "zsh": ZSH}[shell]
+    core = core.replace("OF_A_COMMAND", "\n".join(of_a_command)).replace("SPACES", "\n".join(spaces))
+    core = core.replace("DATASETS", " ".join(datasets)).replace("DATASET", datasets[0])
+    return core + {"bash": BASH, "zsh": ZSH}[shell]
 
 
 def _case(pattern: str, words: Sequence[str]) -> str:

@@ -126,11 +126,15 @@ def _table(texts: Sequence[str], predictions: Sequence[Prediction], version: Mod
     table = Table(title=str(version), title_justify="left", title_style="bold", box=None, header_style="bold")
     table.add_column("label", no_wrap=True)
     table.add_column("probability", justify="right")
+    has_others = len(predictions[0].probabilities) > 2  # of two labels the other one has the rest
+    if has_others:
+        table.add_column("or else")
     table.add_column("text")
     table.add_column("note")
     for text, prediction in zip(texts, predictions, strict=True):
         shown = text if len(text) <= SHOWN else f"{text[: SHOWN - 1]}…"
-        table.add_row(prediction.label, f"{prediction.probability:.4f}", shown, prediction.note)
+        second = [f"{prediction.second} {prediction.probabilities[prediction.second]:.4f}"] if has_others else []
+        table.add_row(prediction.label, f"{prediction.probability:.4f}", *second, shown, prediction.note)
     return table
 
 

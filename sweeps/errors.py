@@ -22,6 +22,10 @@ class SweepError(Exception):
     def __init__(self, message: str) -> None:
         super().__init__(secrets.hidden(" ".join(message.split())))
 
+    def _render_traceback_(self) -> list[str]:
+        """Return what a notebook shows instead of a traceback, whose frames are this project's."""
+        return [f"{type(self).__name__}: {self}"]
+
 
 class TrialFailedError(Exception):
     """The trial itself is at fault and would fail again; the message is the trial's `reason`."""

@@ -149,8 +149,9 @@ class Plan(NamedTuple):
     def fingerprint(self) -> str:
         """Identify everything that decides which trials run and how they end."""
         deciding = {k: v for k, v in asdict(self.config).items() if k not in (*INDIFFERENT, "datasets")}
-        if not deciding["networks"]:  # as in sweeps that were recorded before there could be several
-            del deciding["networks"]
+        for later in ("networks", "first"):  # sweeps that were recorded before there were these keys go on
+            if not deciding[later]:
+                del deciding[later]
         data = self.config.datasets[self.dataset]
         # Settings that change nothing are left out, so that sweeps which were recorded before there were any go on.
         without = Data()

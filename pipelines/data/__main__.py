@@ -15,6 +15,7 @@ import sys
 from rich.table import Table
 
 from pipelines.command import execute, show_help
+from sweeps import invocation
 from sweeps.analysis import data_findings
 from sweeps.audit import Audit
 from sweeps.terminal.console import Console
@@ -50,6 +51,8 @@ def show(console: Console) -> bool:
             suggestions = [] if source else data_findings.suggestions(data.audit, name)  # generated texts say nothing
             for suggestion in suggestions:
                 console.print(f"  {suggestion.override}: {suggestion.why}", soft_wrap=True)
+    if not any(argument.startswith("data=") for argument in sys.argv[1:]):
+        console.print(f"your own texts: {invocation.command('data')} data=reviews.csv", soft_wrap=True)
     return True
 
 

@@ -14,7 +14,7 @@ def build(record: SweepRecord) -> Report:
     from sweeps.report import figures  # imports matplotlib
 
     outcomes, against = confirmation.outcomes(record), against_reference.of(record)
-    drawn = tuple(figure for draw in figures.CONFIRMATION_FIGURES for figure in draw(outcomes))
+    drawn = tuple(figure for draw in figures.CONFIRMATION_FIGURES for figure in draw(outcomes, against))
     page = html.render(
         "confirmation.html",
         started=record.started,

@@ -1,11 +1,11 @@
-"""The overview of all sweeps: the best configuration and the baseline of each model on each dataset."""
+"""The overview of all sweeps: the best configuration and the baseline of each network on each dataset."""
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from typing import NamedTuple
 
-from sweeps.analysis import references
+from sweeps.analysis import networks, references
 from sweeps.analysis.confirmation import of_choice
 from sweeps.journal import ReferenceEnded, SweepRecord, TrialRecord
 from sweeps.report import html
@@ -14,8 +14,16 @@ COMPARED_BY = "val/accuracy"  # sweeps may have had different objectives
 SHORT = 8  # digits of a digest
 
 
+class Searched(NamedTuple):
+    """A sweep, and those of its trials that have one network."""
+
+    record: SweepRecord
+    ranking: Sequence[TrialRecord]  # completed, best objective first
+    baseline: TrialRecord | None  # that with the network's defaults, if it completed
+
+
 class Cell(NamedTuple):
-    """The result of all sweeps of one model on one dataset; validation decides which trial is the best."""
+    """The result of all sweeps of one network on one dataset; validation decides which trial is the best."""
 
     sweeps: int
     trials: int  # completed
@@ -51,13 +59,14 @@ def build(records: Sequence[SweepRecord]) -> Overview:
 
     Confirmations are left out, and so are sweeps that validate on the test set.
     """
-    groups: dict[tuple[str, Corpus], list[SweepRecord]] = {}
+    groups: dict[tuple[str, Corpus], list[Searched]] = {}
     best: dict[Corpus, ReferenceEnded] = {}
     for record in records:
         started = record.started
         if started.held_out == "validation" and not started.confirms:
             corpus = Corpus(started.dataset, started.source, started.digest)
-            groups.setdefault((started.model, corpus), []).append(record)
+            for network, searched in _searched(record):
+                groups.setdefault((network, corpus), []).append(searched)
             if (reference := references.best(record)) is not None:
                 best[corpus] = reference  # all sweeps on the same data have the same
     found = {
@@ -77,12 +86,23 @@ def _time(record: SweepRecord) -> float:
     return record.started.time
 
 
-def _cell(records: Sequence[SweepRecord], confirmed: Mapping[str, str]) -> Cell | None:
-    """Sum up the sweeps of one model on one dataset; None where no trial completed."""
-    sweeps = [(record, record.best) for record in records if record.best is not None]
-    if not sweeps:
+def _searched(record: SweepRecord) -> Iterator[tuple[str, Searched]]:
+    """Yield the network of a sweep, or each of several, with its trials."""
+    several = networks.outcomes(record)
+    if not several:
+        yield record.started.model, Searched(record, record.ranking(), record.baseline)
+    for number, network in enumerate(several):  # the first trials have the defaults of each in turn
+        defaults = next((trial for trial in network.trials if trial.trial == number), None)
+        yield network.name, Searched(record, network.trials, defaults)
+
+
+def _cell(sweeps: Sequence[Searched], confirmed: Mapping[str, str]) -> Cell | None:
+    """Sum up the sweeps of one network on one dataset; None where no trial completed."""
+    completed = [sweep for sweep in sweeps if sweep.ranking]
+    if not completed:
         return None
-    record, best = max(sweeps, key=lambda sweep: sweep[1].at_best(COMPARED_BY) or 0.0)
-    trials = sum(len(record.completed) for record in records)
-    sweep = record.started.sweep
-    return Cell(len(records), trials, sweep, best, record.baseline, confirmed.get(sweep, ""))
+    record, ranking, baseline = max(completed, key=lambda sweep: sweep.ranking[0].at_best(COMPARED_BY) or 0.0)
+    best, trials = ranking[0], sum(len(sweep.ranking) for sweep in sweeps)
+    name = record.started.sweep
+    found = confirmed.get(name, "") if best is record.best else ""  # that is said of the choice of the whole sweep
+    return Cell(len(sweeps), trials, name, best, baseline, found)

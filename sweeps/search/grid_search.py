@@ -24,6 +24,10 @@ class GridOracle(BaseOracle, GridSearchOracle):
     """
 
     def __init__(self, settings: Settings) -> None:
+        if settings.first:
+            raise ConfigError(
+                "first=: tuner=grid takes the values in their order; allowed: random, bayesian, hyperband"
+            )
         choices = keras_tuner.HyperParameters()
         for hp in settings.hyperparameters.space:
             if isinstance(hp, Int | Float):

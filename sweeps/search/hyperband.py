@@ -17,13 +17,13 @@ class HyperbandOracle(BaseOracle, KerasTunerHyperband):
 
     Keras Tuner's brackets have fixed sizes. Here they follow each other, most aggressive first and again from the
     start, until the configurations are used up; the last one is as large as what is left, and halves as the others do.
-    The baseline, and the defaults of each other network, stand outside of the brackets and train for all epochs: in a
-    bracket most comparisons with the baseline would be with two epochs of it.
+    The baseline, the defaults of each other network and what the user wants tried first stand outside of the brackets
+    and train for all epochs: in a bracket most comparisons with the baseline would be with two epochs of it.
     """
 
     def __init__(self, settings: Settings, *, factor: int) -> None:
         self._budget = settings.trials
-        self._left = settings.trials - max(1, len(settings.networks))  # after the defaults
+        self._left = settings.trials - max(1, len(settings.networks)) - len(settings.first)  # for the brackets
         self._sizes: list[int] = []  # of the first rounds; a bracket's number is its place in this list
         super().__init__(settings, hyperband_iterations=None, max_epochs=settings.epochs, factor=factor)
 

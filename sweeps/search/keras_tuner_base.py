@@ -33,6 +33,7 @@ class Settings(NamedTuple):
     trials: int
     epochs: int  # the most that a trial may run
     networks: tuple[str, ...] = ()  # of which the hyperparameter `model` chooses one; none if there is but one
+    first: Sequence[Mapping[str, Value]] = ()  # configurations to try after the defaults
 
 
 class BaseOracle(keras_tuner.Oracle):
@@ -48,6 +49,7 @@ class BaseOracle(keras_tuner.Oracle):
             **arguments,
         )
         self.networks = settings.networks
+        self._given = settings.first
         self.verbose = 0
         self._max_collisions = MAX_COLLISIONS
 
@@ -83,11 +85,12 @@ class BaseOracle(keras_tuner.Oracle):
 
     @property
     def first_values(self) -> list[dict[str, Value]]:
-        """The defaults of each network: those of the first are the baseline's."""
-        return [{**fixed, **{hp.name: hp.default for hp in space}} for fixed, space in self._spaces()]
+        """The defaults of each network, of which the first are the baseline's, and what the user wants tried."""
+        defaults = [{**fixed, **{hp.name: hp.default for hp in space}} for fixed, space in self._spaces()]
+        return [*defaults, *map(dict, self._given)]
 
     def next_first_values(self) -> dict[str, Value] | None:
-        """Return the defaults that no trial has yet; None when each network's have one."""
+        """Return the first of them that no trial has yet; None when all have one."""
         return next(iter(self.first_values[len(self.start_order) :]), None)
 
     def _spaces(self) -> Iterator[tuple[dict[str, Value], list[Any]]]:

@@ -11,6 +11,7 @@ import keras_tuner
 from conf.schema import TUNER_KEYS, Config, Value
 from sweeps import metrics
 from sweeps.errors import SweepError
+from sweeps.search import given
 from sweeps.search.ask_tell import Proposal
 from sweeps.search.keras_tuner_base import BaseOracle, Settings
 from sweeps.search.space import Space
@@ -23,6 +24,7 @@ class Oracle:
         self._space = space
         self._epochs = config.epochs
         self._objective = config.objective
+        self._first = len(config.first)
         self._oracle = _tuner(config, space)
         self._count = itertools.count()
         self._numbers: dict[str, int] = {}  # Keras Tuner's trial id -> our trial
@@ -31,7 +33,8 @@ class Oracle:
     @property
     def description(self) -> str:
         """The tuner's use of its budget, for the user to read before it runs."""
-        return self._oracle.description
+        own = f"; after the defaults {self._first} of first=" if self._first else ""
+        return self._oracle.description + own
 
     def ask(self) -> Proposal | None:
         # A slot of its own for each ask: Keras Tuner hands the same trial to the same slot until it ends.
@@ -86,6 +89,7 @@ def _tuner(config: Config, space: Space) -> BaseOracle:
         trials=config.trials,
         epochs=config.epochs,
         networks=tuple(space.networks),
+        first=given.values(config.first, space),
     )
     options = {option: value for option, value in config.tuner.items() if option not in TUNER_KEYS}
     tuner: BaseOracle = getattr(import_module(module), function)(settings, **options)

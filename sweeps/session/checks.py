@@ -9,7 +9,7 @@ from pathlib import Path
 from conf.schema import READ_KEYWORDS, Config, ConfigError, did_you_mean
 from sweeps import software
 from sweeps.metrics import OBJECTIVES, row
-from sweeps.search import builders, space
+from sweeps.search import builders, given, space
 from sweeps.search.space import Space
 from sweeps.tracking import store
 
@@ -33,6 +33,7 @@ def check(config: Config) -> dict[str, Space]:
     spaces = {}
     for name, data in config.datasets.items():
         spaces[name] = space.read(config.parts(name))
+        given.check(config, spaces[name])
         searched = spaces[name].searched
         _check_read(f"datasets.{name}.read", data.read)
         if data.validation == "test" and (searched or config.stopping.name != "none"):

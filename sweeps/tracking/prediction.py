@@ -16,6 +16,12 @@ class Prediction(NamedTuple):
     probabilities: dict[str, float]  # label -> probability
 
     @property
+    def second(self) -> str:
+        """The most probable of the other labels."""
+        others = (label for label in self.probabilities if label != self.label)
+        return max(others, key=self.probabilities.__getitem__)
+
+    @property
     def note(self) -> str:
         """The reasons why the answer could mislead; empty if there are none."""
         if not self.words:

@@ -44,6 +44,12 @@ def completed(line: str) -> list[str]:
         ("text-sweeps sweep datasets.imdb.te", ["datasets.imdb.test=", "datasets.imdb.text."]),
         ("text-sweeps sweep datasets.imdb.keep=", ["both ", "first ", "last "]),
         ("text-sweeps sweep model.space.gru", ["model.space.gru_units="]),
+        ("text-sweeps sweep model=bag model.space.p", ["model.space.pairs="]),
+        ("text-sweeps sweep model=bag model.space.gru", []),
+        ("text-sweeps sweep model=[bag,gru] networks.gru.space.gru", ["networks.gru.space.gru_units="]),
+        ("text-sweeps sweep data=../reviews.csv datasets.rev", ["datasets.reviews."]),
+        ("text-sweeps data data=reviews/ datasets.reviews.gr", ["datasets.reviews.group="]),
+        ("text-sweeps sweep 'data=it is.csv' datasets.", ["datasets.imdb.", "datasets.reuters."]),
         ("text-sweeps sweep dry_run=", ["false ", "true "]),
         ("text-sweeps sweep resume=", ["outputs/lstm-1 ", "outputs/lstm-2 "]),
         ("text-sweeps confirm sweep=", ["lstm-1 ", "lstm-2 "]),
@@ -104,6 +110,8 @@ def test_a_real_zsh_completes_what_is_typed_and_leaves_brackets_alone() -> None:
             ('sweep "model=[bag,ls', "<sweep model=[bag,lstm>"),
             ("sweep model=[bag,cnn] data=im", "<sweep model=[bag,cnn] data=imdb>"),
             ("sweep datasets.imdb.num_c", "<sweep datasets.imdb.num_classes=>"),
+            ("sweep data=reviews.csv datasets.reviews.gr", "<sweep data=reviews.csv datasets.reviews.group=>"),
+            ("sweep model=gru model.space.gru", "<sweep model=gru model.space.gru_units=>"),
         ):
             os.write(terminal, f"text-sweeps {typed}\t\n".encode())
             assert expected in read_until(terminal, ">\r")

@@ -57,3 +57,14 @@ def test_it_names_the_cause_that_another_error_stands_for() -> None:
 def test_an_error_of_ours_is_one_line_without_passwords(kind: type[Exception]) -> None:
     error = kind("cannot open\n  http://bob:geheim@h,\nnor postgresql://h/db?password=geheim")
     assert str(error) == "cannot open http://bob@h, nor postgresql://h/db"
+
+
+@pytest.mark.parametrize("kind", [ConfigError, SweepError])
+def test_a_notebook_shows_one_line_of_an_error_that_explains_itself(kind: type[Exception]) -> None:
+    from IPython.core.interactiveshell import InteractiveShell
+
+    shell, shown = InteractiveShell(), list[str]()
+    shell._showtraceback = lambda _, value, lines: shown.extend(lines)
+    shell.user_ns["error"] = kind("trials=0: must be at least 1")
+    shell.run_cell("raise error")
+    assert shown == [f"{kind.__name__}: trials=0: must be at least 1"]

@@ -9,6 +9,7 @@ import pytest
 
 from pipelines.__main__ import COMMANDS, main
 from sweeps import invocation
+from text_sweeps import process
 
 BIN = Path(sys.executable).parent
 
@@ -31,7 +32,8 @@ def folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     [
         (["-m", "pipelines.sweep"], "python -m pipelines.sync", "{}/python -m pipelines.sync"),
         (["{}/text-sweeps", "sweep"], "text-sweeps sync", "{}/text-sweeps sync"),
-        ([], "python -m pipelines.sync", "{}/python -m pipelines.sync"),  # an interactive Python
+        ([], "text-sweeps sync", "{}/text-sweeps sync"),  # an interactive Python
+        (["-m", "ipykernel_launcher"], "text-sweeps sync", "{}/text-sweeps sync"),
     ],
 )
 def test_a_command_is_called_as_the_process_was(
@@ -49,13 +51,25 @@ def test_a_command_is_called_as_the_process_was(
 def test_a_path_is_quoted_for_the_shell(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     moved = folder.rename(folder.with_name("it is here"))
     monkeypatch.setattr(sys, "executable", str(moved / "python"))
+    monkeypatch.setattr(sys, "orig_argv", ["python"])
     monkeypatch.setenv("PATH", "/nowhere")
+    assert shlex.split(invocation.command("sync")) == [f"{moved}/text-sweeps", "sync"]
+    (moved / "text-sweeps").unlink()
     assert shlex.split(invocation.command("sync")) == [f"{moved}/python", "-m", "pipelines.sync"]
+
+
+def test_a_caller_in_python_resumes_with_a_call(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(sys, "orig_argv", ["python", "-P", "-c", process.START])
+    monkeypatch.setenv("PATH", str(folder))
+    directory = Path("outputs/it's")
+    assert invocation.resume(directory, confirms=False) == 'sweep(resume="outputs/it\'s")'
+    assert invocation.resume(directory, confirms=True) == """text-sweeps confirm 'resume=outputs/it'"'"'s'"""
 
 
 def test_another_python_that_the_shell_would_find_is_not_named(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     (tmp_path / "python").touch(0o755)
     monkeypatch.setenv("PATH", str(tmp_path))
+    monkeypatch.setattr(sys, "orig_argv", ["python", "-m", "pipelines.sweep"])
     assert invocation.command("sync") == f"{sys.executable} -m pipelines.sync"
 
 

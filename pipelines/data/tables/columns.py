@@ -6,7 +6,8 @@ guessed.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+import itertools
+from collections.abc import Iterator, Sequence
 from typing import NamedTuple
 
 import pyarrow as pa
@@ -27,6 +28,8 @@ LABELS = (
 SPLITS = ("split", "fold", "set", "part", "partition", "subset")
 NONE = "none"  # as the column of the split: none is to be guessed
 LONGEST_NAME = 60  # characters of a column's name; a longer one is a text
+FEWEST_GROUPS, SHARED = 20, 0.3  # different values of a column that may group the rows, and rows that share theirs
+DATE = r"^\d{4}-\d{2}-\d{2}([T ]\d{2}:\d{2}.*)?$"
 MOST_LABELS = 1000  # different values in the sample of a column that may be the label
 
 
@@ -73,7 +76,8 @@ def choose(asked: Columns, sample: Sample, *, divided: bool) -> tuple[Columns, l
     label = named.label or _guess_label(sample, [*used, *text])
     split = named.split or (None if divided else _guess_split(sample, [*used, *text, label]))
     chosen = named._replace(text=text, label=label, split=split)
-    return chosen, _sentences(named, chosen, sample)
+    advice = [] if divided or chosen.split else _advice(chosen, sample)
+    return chosen, [*_sentences(named, chosen, sample), *advice]
 
 
 def _existing(sample: Sample, key: str, name: str) -> str:
@@ -207,6 +211,46 @@ def _sentences(named: Columns, chosen: Columns, sample: Sample) -> list[str]:
             f"{sample.section}.split={NONE}"
         )
     return sentences
+
+
+def _advice(chosen: Columns, sample: Sample) -> Iterator[str]:
+    """Say which columns that nothing reads look as if they should divide the rows: chance would mix what they tell."""
+    unread = [column for column in sample.columns if column and column not in (*chosen.text, *chosen[1:])]
+    if chosen.group is None:
+        groups = (column for column in unread if _repeats(sample, column))
+        for column in itertools.islice(groups, 1):
+            yield (
+                f"{quoted(column)} has many values that repeat; if texts of one value are alike, "
+                f"{sample.section}.group={visible(column)} keeps them in one part"
+            )
+    if chosen.time is None:
+        times = (column for column in unread if _dates(sample, column))
+        for column in itertools.islice(times, 1):
+            yield (
+                f"{quoted(column)} has dates; if the model is for texts to come, "
+                f"{sample.section}.time={visible(column)} tests on the latest"
+            )
+
+
+def _repeats(sample: Sample, column: str) -> bool:
+    """Tell whether a column of texts without dates has many different values, and many rows that share theirs."""
+    values = _strings(sample, column)
+    if values is None or _dates(sample, column):
+        return False
+    counts = values.drop_null().value_counts().field("counts")
+    shared = pc.sum(counts.filter(pc.greater(counts, 1))).as_py() or 0
+    return len(counts) >= FEWEST_GROUPS and shared >= SHARED * len(values)
+
+
+def _dates(sample: Sample, column: str) -> bool:
+    if column not in sample.rows.schema.names:
+        return False
+    values = sample.rows.column(column)
+    if pa.types.is_timestamp(values.type) or pa.types.is_date(values.type):
+        return True
+    texts = _strings(sample, column)
+    present = None if texts is None else texts.drop_null()
+    return present is not None and len(present) > 0 and pc.all(pc.match_substring_regex(present, DATE)).as_py()
 
 
 def _check_names(sample: Sample) -> None:

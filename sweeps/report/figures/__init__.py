@@ -9,6 +9,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator, Sequence
 from typing import NamedTuple
 
+from sweeps.analysis.against_reference import Against
 from sweeps.analysis.confirmation import Outcome
 from sweeps.analysis.summary import SweepSummary
 from sweeps.report.figures import classes, data, outcomes, search
@@ -42,7 +43,7 @@ SWEEP_SECTIONS: tuple[Section, ...] = (
     Section("The labels", "classes.html", (classes.of_sweep,)),
     Section("The data", "data.html", (data.lengths, data.labels)),
 )
-CONFIRMATION_FIGURES: tuple[Callable[[Sequence[Outcome]], Iterator[Figure]], ...] = (
+CONFIRMATION_FIGURES: tuple[Callable[[Sequence[Outcome], Against | None], Iterator[Figure]], ...] = (
     outcomes.confirmed,
     classes.of_confirmation,
 )

@@ -8,6 +8,7 @@ import numpy as np
 from matplotlib.axes import Axes
 from numpy.typing import NDArray
 
+from sweeps.analysis.against_reference import Against
 from sweeps.analysis.classes import PerClass
 from sweeps.analysis.confirmation import Outcome
 from sweeps.analysis.summary import SweepSummary
@@ -28,7 +29,7 @@ def of_sweep(sweep: SweepSummary) -> Iterator[Figure]:
         yield matrix(sweep.classes)
 
 
-def of_confirmation(outcomes: Sequence[Outcome]) -> Iterator[Figure]:
+def of_confirmation(outcomes: Sequence[Outcome], _: Against | None) -> Iterator[Figure]:
     """The mean confusion matrix of validation's first choice over its seeds."""
     if outcomes[0].classes is not None:
         yield matrix(outcomes[0].classes)

@@ -10,6 +10,7 @@ from matplotlib.axes import Axes
 from matplotlib.ticker import MaxNLocator
 
 from sweeps.analysis import references
+from sweeps.analysis.against_reference import Against
 from sweeps.analysis.confirmation import Outcome
 from sweeps.analysis.paired import ACCURACY
 from sweeps.analysis.summary import Score, SweepSummary
@@ -98,8 +99,8 @@ def cost_in_predictions(sweep: SweepSummary) -> Iterator[Figure]:
         yield from _cost(sweep, "predict_seconds", "time to answer 1,000 texts (seconds)")
 
 
-def confirmed(outcomes: Sequence[Outcome]) -> Iterator[Figure]:
-    """The score of each configuration, seed by seed, with the 95 % interval of its mean."""
+def confirmed(outcomes: Sequence[Outcome], against: Against | None) -> Iterator[Figure]:
+    """The score of each configuration, seed by seed, with the 95 % interval of its mean, and that of a linear model."""
     tested = [outcome for outcome in outcomes if outcome.scores]
     if not tested:
         return
@@ -113,16 +114,22 @@ def confirmed(outcomes: Sequence[Outcome]) -> Iterator[Figure]:
         half_width = outcome.half_width if np.isfinite(outcome.half_width) else None
         axes.errorbar([outcome.mean], [place], xerr=half_width, color=color, marker="D", capsize=3, markersize=5,
                       label="mean and its 95 % interval" if first else None)  # fmt: skip
+    if against is not None:
+        axes.axvline(against.score, color=style.GREEN, linestyle="--", linewidth=1.2, label="linear model")
     axes.set_yticks(range(len(tested)), [outcome.name for outcome in reversed(tested)])
     axes.set_ylim(-0.6, len(tested) - 0.4)
     axes.set_xlabel(axis_label(metric))
     style.legend(axes)
-    alt = "; ".join(f"{outcome.name}: {number(outcome.mean)} ± {number(outcome.half_width)}" for outcome in tested)
-    rows = [
+    means = [f"{outcome.name}: {number(outcome.mean)} ± {number(outcome.half_width)}" for outcome in tested]
+    rows: list[tuple[str, int | None, float, float | None, float | None]] = [
         (each.name, seed, score, each.mean, each.half_width if np.isfinite(each.half_width) else None)
         for each in tested
         for seed, score in enumerate(each.scores, start=1)
     ]
+    if against is not None:
+        means.append(f"linear model ({against.title}): {number(against.score)}")
+        rows.append((against.title, None, against.score, None, None))
+    alt = "; ".join(means)
     csv = csv_table.table(("configuration", "seed", metric, "mean", "half width of 95 %"), rows)
     title = f"{'Test accuracy' if metric == ACCURACY else metric}, mean and 95 % interval"
     yield Figure("confirmed", title, f"{title}: {alt}", style.png(figure), csv)

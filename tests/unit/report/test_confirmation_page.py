@@ -24,7 +24,10 @@ def test_every_configuration_stands_beside_the_linear_model_where_that_was_train
     assert "over the linear model" not in Page(write.build(record).html).text
     record.add(replace(records.reference("svm", 0.7), final={"test/accuracy": 0.81}))
     leads = against_reference.leads(record, against_reference.of(record))
-    page = write.build(record).html
+    report = write.build(record)
+    page = report.html
+    assert report.figures[0].alt.endswith("linear model (TF-IDF with a linear SVM, C=0.3): 0.8100")
+    assert b'"TF-IDF with a linear SVM, C=0.3",,0.81,,' in report.figures[0].csv
     assert re.search(r"over the linear model, over seeds \(points\)", page)
     shown = re.findall(r'"over linear, seeds">(?!–)([^<]*)<', page)
     measured = [f"{100 * leads[n].mean:+.1f} ± {100 * leads[n].half_width:.1f}" for n in (3, 5, 0)]

@@ -92,3 +92,25 @@ def test_the_best_linear_model_on_each_data_has_a_line() -> None:
     assert "val 0.7900, test 0.7800" in text
     assert "NB-SVM, C=0.3, 6 s" in text
     assert "linear model" not in Page(overview_page.render(overview_page.build([without]), {})).text
+
+
+def test_each_network_of_several_has_a_row_with_the_sweeps_of_that_network_alone() -> None:
+    alone = records.record(trials=3, sweep="b/imdb", **around(0.6))
+    several = records.several(trials=6, **around(0.7))
+    several.started = replace(several.started, digest=alone.started.digest)
+    overview = overview_page.build([alone, several])
+    assert overview.models == ("bag", "lstm")
+    bag, lstm = (overview.cells[model, overview.datasets[0]] for model in overview.models)
+    assert (bag.sweeps, bag.trials, bag.sweep) == (1, 3, several.started.sweep)
+    assert (lstm.sweeps, lstm.trials) == (2, 6)
+    assert (bag.baseline, lstm.baseline) == (several.trials[0], several.trials[1])
+    assert bag.best.values["model"] == "bag"
+
+
+def test_what_a_confirmation_found_stands_only_with_the_network_that_was_chosen() -> None:
+    several = records.several(trials=6, **around(0.7))
+    assert several.best is not None
+    found = {several.started.sweep: "Confirmed."}
+    cells = {name: overview_page._cell([each], found) for name, each in overview_page._searched(several)}
+    said = {name: cell.confirmed for name, cell in cells.items() if cell is not None}
+    assert said == {name: "Confirmed." if name == several.best.values["model"] else "" for name in ("bag", "lstm")}
