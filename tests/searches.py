@@ -13,7 +13,7 @@ from sweeps.search.ask_tell import Proposal
 from sweeps.search.oracle import Oracle
 from tests.fakes import FakeEngine, Recorder, plan
 
-TUNERS = ("random", "grid", "bayesian", "hyperband")
+TUNERS = ("random", "grid", "bayesian", "hyperband", "mobster")
 SMALL_SPACE = (
     *(f"model.space.{name}=8" for name in ("embedding_dim", "conv_filters", "kernel_size", "pool_size")),
     "model.space.lstm_units={kind: Choice, values: [8, 16, 32], default: 16}",

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import warnings
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from itertools import islice
 from typing import Any
 
 import keras_tuner
@@ -23,6 +24,7 @@ from sweeps.search.keras_tuner_base import BaseOracle, Settings
 from sweeps.search.space import rounded
 
 CANDIDATES = 1000  # random points at which the confidence bound is evaluated
+MOST_UNTRIED = 64  # configurations that the best of all points stand for, of which one is chosen
 STARTS = 10  # the lowest of them, from each of which a descent begins
 STEP = 1e-6  # of the finite differences that give the descent its direction
 LENGTH_SCALES = 24  # the grid on which the process's length scale is fitted
@@ -58,28 +60,50 @@ class BayesianOracle(BaseOracle, BayesianOptimizationOracle):
         self._expected_values = values
 
     def populate_space(self, trial_id: str) -> dict[str, Any]:
-        """Propose the most promising point, or a random one where that was tried already, as in a coarse space."""
+        values = self.next_values()
+        return {"status": "RUNNING" if values is not None else "STOPPED", "values": values}
+
+    def next_values(self) -> dict[str, Value] | None:
+        """Return the most promising values that no trial had, or random ones; None where the space is exhausted."""
         values_of_journal, self._expected_values = self._expected_values, None
         if values_of_journal is not None:
-            return {"status": "RUNNING", "values": dict(values_of_journal)}
+            return dict(values_of_journal)
         if self.next_first_values() is None and self._has_something_to_model():
-            values = self._in_space(self._vector_to_values(self.most_promising()))
-            if not self._duplicate(values):
-                return {"status": "RUNNING", "values": values}
+            values = self.most_promising()
+            if values is not None:
+                return values
         # A resumed search drew nothing, so the draw does not go on where the last one ended: it begins where it would
         # if all trials before had been drawn at random with this seed.
         self._seed_state = self.seed + (len(self.trials) - 1) * len(self.hyperparameters.space)
-        return self._random_populate_space()  # type: ignore[no-any-return]
+        return self._random_values()
 
-    def most_promising(self) -> NDArray[np.float64]:
-        """Return the point of the unit cube with the lowest confidence bound: (hyperparameters,)."""
+    def most_promising(self) -> dict[str, Value] | None:
+        """Return the values with the lowest confidence bound that no trial had; None where none were met.
+
+        In a coarse space many points stand for the same values, which lie elsewhere: so the bound decides once more,
+        where the values lie.
+        """
         # One BLAS thread: the process is small, and then its proposals do not depend on the machine. A length scale
         # that meets its bound only says that a hyperparameter seems not to matter yet, which is no reason to warn.
         with self._blas.limit(limits=1), warnings.catch_warnings(category=ConvergenceWarning, action="ignore"):
             process = self._process()
             size = CANDIDATES, len(self.hyperparameters.space)
             points = np.random.default_rng([self.seed, len(self.trials)]).uniform(size=size)
-            return self._lowest_bound(process, points)
+            untried = list(islice(self._untried(self._lowest_first(process, points)), MOST_UNTRIED))
+            if not untried:
+                return None
+            bounds = self._bound(process, self._places(untried))
+            return untried[int(np.argmin(bounds))]
+
+    def _untried(self, points: NDArray[np.float64]) -> Iterator[dict[str, Value]]:
+        """Yield the values that points of the unit cube stand for, each once and none that a trial had."""
+        met = set()
+        for point in points:
+            values = self._in_space(self._vector_to_values(point))
+            digest = self._compute_values_hash(values)
+            if digest not in met and not self._duplicate(values):
+                met.add(digest)
+                yield values
 
     def _in_space(self, values: dict[str, Value]) -> dict[str, Value]:
         """Clip the values of ranges: at the end of the unit cube Keras Tuner's whole numbers are one too large."""
@@ -91,9 +115,13 @@ class BayesianOracle(BaseOracle, BayesianOptimizationOracle):
 
         The values are those that the journal records, so that the places are the same after a resume.
         """
-        values_of_trials = [rounded(trial.hyperparameters.values) for trial in trials]
+        return self._places([trial.hyperparameters.values for trial in trials])
+
+    def _places(self, configurations: Sequence[Mapping[str, Value]]) -> NDArray[np.float64]:
         space = self.hyperparameters.space
-        return np.array([[_place(hp, values.get(hp.name, hp.default)) for hp in space] for values in values_of_trials])
+        return np.array(
+            [[_place(hp, values.get(hp.name, hp.default)) for hp in space] for values in map(rounded, configurations)]
+        )
 
     def _as_of_trials(self, points: NDArray[np.float64]) -> NDArray[np.float64]:
         """Return the points, (n, hyperparameters), as if they were trials': each of a network, and the others' neutral.
@@ -142,22 +170,27 @@ class BayesianOracle(BaseOracle, BayesianOptimizationOracle):
     def _make_gpr(self) -> GaussianProcessRegressor:
         return GaussianProcessRegressor(Matern(nu=2.5), alpha=self.alpha, normalize_y=True, optimizer=_likeliest)
 
-    def _lowest_bound(self, process: GaussianProcessRegressor, points: NDArray[np.float64]) -> NDArray[np.float64]:
-        """Descend the confidence bound from the lowest of the points, (n, hyperparameters), and return the end."""
+    def _bound(self, process: GaussianProcessRegressor, points: NDArray[np.float64]) -> NDArray[np.float64]:
+        """Return the lower confidence bound of the loss at points of the unit cube: (n,)."""
+        mean, deviation = process.predict(self._as_of_trials(points), return_std=True)
+        bound: NDArray[np.float64] = mean - self.beta * deviation
+        return bound
 
-        def bound(at: NDArray[np.float64]) -> NDArray[np.float64]:
-            mean, deviation = process.predict(self._as_of_trials(at), return_std=True)
-            lowest: NDArray[np.float64] = mean - self.beta * deviation
-            return lowest
+    def _lowest_first(self, process: GaussianProcessRegressor, points: NDArray[np.float64]) -> NDArray[np.float64]:
+        """Descend the confidence bound from the lowest of the points, (n, hyperparameters).
+
+        Returns the ends, the lowest one first, then the points in the same order.
+        """
 
         def bound_and_slope(x: NDArray[np.float64]) -> tuple[float, NDArray[np.float64]]:
-            here, *beside = bound(np.vstack([x, x + STEP * np.eye(len(x))]))
+            here, *beside = self._bound(process, np.vstack([x, x + STEP * np.eye(len(x))]))
             return here, (np.array(beside) - here) / STEP
 
-        starts = points[np.argsort(bound(points))[:STARTS]]
-        ends = [minimize(bound_and_slope, x, jac=True, bounds=[(0, 1)] * len(x), method="L-BFGS-B") for x in starts]
-        lowest: NDArray[np.float64] = min(ends, key=lambda end: end.fun).x
-        return lowest
+        points = points[np.argsort(self._bound(process, points), kind="stable")]
+        limits = [(0, 1)] * points.shape[1]
+        ends = [minimize(bound_and_slope, x, jac=True, bounds=limits, method="L-BFGS-B") for x in points[:STARTS]]
+        ends.sort(key=lambda end: end.fun)
+        return np.vstack([*(end.x for end in ends), points])
 
 
 def _place(hp: Any, value: Value) -> float:

@@ -23,13 +23,13 @@ REPLACED = ("keras", *(f"keras_tuner.src.backend.{name}" for name in ("keras", "
 UNUSED = {
     **{f"sweeps.search.{name}.oracle": ("IPython", "scipy", "sklearn") for name in ("grid_search", "random_search")},
     "sweeps.search.hyperband.oracle": ("IPython", "scipy", "sklearn"),
-    "sweeps.search.bayesian.oracle": ("IPython",),
+    **{f"sweeps.search.{name}.oracle": ("IPython",) for name in ("bayesian", "mobster")},
 }
 
 # The modules that have classes or names of Keras Tuner's.
 DERIVED = (
     "sweeps.estimate",
-    *(f"sweeps.search.{name}" for name in ("bayesian", "grid_search", "hyperband", "random_search")),
+    *(f"sweeps.search.{name}" for name in ("bayesian", "grid_search", "hyperband", "mobster", "random_search")),
     *(f"sweeps.search.{name}" for name in ("keras_tuner_base", "oracle")),
 )
 

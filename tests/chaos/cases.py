@@ -8,7 +8,7 @@ from pathlib import Path
 
 from sweeps import journal
 
-TUNERS = ("random", "grid", "bayesian", "hyperband")
+TUNERS = ("random", "grid", "bayesian", "hyperband", "mobster")
 
 
 @dataclass(frozen=True)
@@ -28,7 +28,7 @@ class Case:
         """The quick sweep's command line, without the store."""
         trials = 5 if self.tuner == "bayesian" else 8
         initial = ["tuner.initial_points=3"] if self.tuner == "bayesian" else []
-        epochs = 9 if self.tuner == "hyperband" else 3
+        epochs = 9 if self.tuner in ("hyperband", "mobster") else 3
         data = ["data=imdb", "datasets.imdb.read=tests.chaos.sweeping.read"]
         amount = [f"trials={trials}", f"epochs={epochs}", f"seed={self.number + 1}"]
         several = ["model=[lstm,bag]"] if self.number % 3 == 2 else []

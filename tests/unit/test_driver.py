@@ -41,7 +41,7 @@ def swept(job: Job, engine: FakeEngine) -> Search:
     return one
 
 
-@pytest.mark.parametrize("tuner", ["random", "grid", "bayesian", "hyperband"])
+@pytest.mark.parametrize("tuner", TUNERS)
 @pytest.mark.parametrize("workers", [1, 3])
 def test_the_journal_holds_every_trial_and_every_epoch(tuner: str, workers: int, composed: Callable[..., Job]) -> None:
     engine = FakeEngine(workers=workers)

@@ -40,10 +40,3 @@ class Clock:
         if self._best is None or epoch.validation > self._best.validation:
             self._best = epoch
         self.seen.append(Seen(self.now, self._best.test))
-
-
-def settled(seen: list[Seen], wanted: float) -> float:
-    """Return when the chosen test accuracy reached what is wanted, and stayed there; infinite if it did not."""
-    below = [place for place, each in enumerate(seen) if each.test < wanted]
-    first = below[-1] + 1 if below else 0
-    return seen[first].seconds if first < len(seen) else float("inf")

@@ -21,7 +21,7 @@ from sweeps.trials.spec import Checkpoint, Cost, EpochReport, TrialResult, Trial
 from tests.benchmarks.commands import job_of
 from tests.benchmarks.curves.tasks import Task
 from tests.benchmarks.simulation.clock import Clock, Seen
-from tests.benchmarks.simulation.table import Epoch, Table
+from tests.benchmarks.simulation.table import Epoch, Table, start_of
 from tests.fakes import plan
 
 RATE = "learning_rate"  # the one hyperparameter of a task that is the optimizer's
@@ -62,7 +62,7 @@ class TableEngine:
         self._out += 1
         self._messages.append(Started(spec))
         running = Running(spec, epochs[: spec.initial_epoch], epochs[: spec.epochs])
-        self.clock.after(running.all[spec.initial_epoch].seconds, running)
+        self.clock.after(start_of(epochs) + running.all[spec.initial_epoch].seconds, running)
 
     def stop(self, sweep: str, reason: str) -> None:
         self._stopped = reason

@@ -10,7 +10,7 @@ from collections.abc import Callable, Mapping
 from typing import Any, NamedTuple, Protocol
 
 from tests.benchmarks.simulation.clock import Clock, Seen
-from tests.benchmarks.simulation.table import Epoch, Table
+from tests.benchmarks.simulation.table import Epoch, Table, start_of
 
 
 class Asked(NamedTuple):
@@ -49,7 +49,7 @@ def search(table: Table, tool: Tool, workers: int, seed: int) -> list[Seen]:
         while free and (asked := tool.ask()) is not None:
             epochs = table.trial(asked.values, seed + count)
             count, free = count + 1, free - 1
-            clock.after(epochs[0].seconds, Trial(asked, [], epochs))
+            clock.after(start_of(epochs) + epochs[0].seconds, Trial(asked, [], epochs))
         trial = clock.next()
         if trial is None:
             return clock.seen

@@ -152,7 +152,7 @@ MORE_WRONG = {
     "data={imdb:1}": ("data={imdb:1}: allowed: imdb, reuters",),
     "engine=[local]": ("engine=[local]: one option only",),
     "stopping=never": ("stopping=never: no such option; allowed: median, none, patience",),
-    "tuner=optuna": ("tuner=optuna: no such option; allowed: bayesian, grid, hyperband, random",),
+    "tuner=optuna": ("tuner=optuna: no such option; allowed: bayesian, grid, hyperband, mobster, random",),
     "~model": ("model.name: has no value",),
     # Budgets.
     "minutes=-3": ("minutes=-3.0: must be greater than 0",),

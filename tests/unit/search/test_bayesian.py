@@ -61,10 +61,11 @@ def test_the_proposal_is_as_good_as_keras_tuners_from_the_same_trials(composed: 
     search = keras_tuner_oracle(composed("tuner=bayesian", "trials=20").config)
     run(search, 12, with_hills_inside_of_the_space)
     ours = search.most_promising()
+    assert ours is not None
     search.gpr = BayesianOptimizationOracle._make_gpr(search)
     theirs = BayesianOptimizationOracle.populate_space(search, "12")["values"]
-    point = [hp.value_to_prob(theirs[hp.name]) for hp in search.hyperparameters.space]
-    means, deviations = search.gpr.predict(np.array([ours, point]), return_std=True)
+    points = [[hp.value_to_prob(values[hp.name]) for hp in search.hyperparameters.space] for values in (ours, theirs)]
+    means, deviations = search.gpr.predict(np.array(points), return_std=True)
     here, there = means - search.beta * deviations
     assert here < there + 0.05 * np.std([trial.score for trial in search.trials.values()])
 

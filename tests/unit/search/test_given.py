@@ -107,9 +107,10 @@ def test_the_description_counts_them(composed: Callable[..., Job]) -> None:
 def test_what_is_outside_of_the_space_is_named(
     arguments: list[str], expected: str, composed: Callable[..., Job]
 ) -> None:
+    network = () if arguments[0].startswith("model=") else ("model=lstm",)
+    config = composed("data=imdb", *network, *arguments).config
     with pytest.raises(ConfigError) as error:
-        network = () if arguments[0].startswith("model=") else ("model=lstm",)
-        checks.check(composed("data=imdb", *network, *arguments).config)
+        checks.check(config)
     assert str(error.value).startswith(expected)
 
 

@@ -126,7 +126,7 @@ def test_the_bound_is_that_of_points_that_a_trial_can_have(composed: Callable[..
             return points.sum(axis=1), np.zeros(len(points))
 
     process: Any = Process()
-    search._lowest_bound(process, np.random.default_rng(0).uniform(size=(5, len(search.hyperparameters.space))))
+    search._lowest_first(process, np.random.default_rng(0).uniform(size=(5, len(search.hyperparameters.space))))
     points = np.vstack(asked)
     assert (points == search._as_of_trials(points.copy())).all()
 

@@ -68,6 +68,7 @@ def test_failed_trials_do_not_end_the_search(tuner: str, composed: Callable[...,
         (["tuner=grid"], "12 trials of a grid of 14,080: only the last hyperparameters will vary"),
         (["tuner=grid", "trials=20000"], "a grid of 14080"),
         (["tuner=hyperband"], "12 configurations; the baseline and the last survivors train for 10 epochs"),
+        (["tuner=mobster"], "12 configurations, the baseline for 10 epochs, the others for 1, 2, 4, 10 if they lead"),
     ],
 )
 def test_the_tuner_describes_its_use_of_the_budget(

@@ -41,7 +41,7 @@ def test_an_oracle_alone_loads_no_tensorflow_and_proposes_the_same_to_the_last_b
 ) -> None:
     config = composed(f"tuner={tuner}", *ARGUMENTS).config
     loaded, has_keras, proposals = alone(tuner, config.tuner["oracle"])
-    assert loaded == (["scipy", "sklearn"] if tuner == "bayesian" else [])
+    assert loaded == (["scipy", "sklearn"] if tuner in ("bayesian", "mobster") else [])
     assert not has_keras
     assert proposals == json.loads(json.dumps(proposals_of(config, failing=[4])))
 

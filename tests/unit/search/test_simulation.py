@@ -9,8 +9,8 @@ import pytest
 
 from tests.benchmarks.curves.recording import COLUMNS
 from tests.benchmarks.curves.tasks import TASKS
-from tests.benchmarks.simulation import ours, peers, table
-from tests.benchmarks.simulation.clock import Seen, settled
+from tests.benchmarks.simulation import ours, peers, regret, table
+from tests.benchmarks.simulation.clock import Seen
 from tests.benchmarks.simulation.table import Table
 
 TASK = TASKS["lstm_reuters"]
@@ -48,13 +48,17 @@ def test_the_best_of_a_table_is_what_validation_would_choose(curves: Table) -> N
 def test_the_driver_trains_whole_trials_on_all_workers(curves: Table, overrides: Sequence[str]) -> None:
     seen = ours.search(curves, ours.job(TASK, [*overrides, "trials=9"]), workers=3, seed=1)
     assert len(seen) == 9 * TASK.epochs
-    assert seen[-1].seconds == pytest.approx(9 * TASK.epochs * SECONDS / 3)
+    assert seen[-1].seconds == pytest.approx(9 * (TASK.epochs + table.START) * SECONDS / 3)
     assert [each.test for each in seen] == sorted(each.test for each in seen)
     assert seen == ours.search(curves, ours.job(TASK, [*overrides, "trials=9"]), workers=3, seed=1)
 
 
 def test_stopping_and_hyperband_take_fewer_epochs(curves: Table) -> None:
-    for overrides in (["tuner=random", "stopping=median"], ["tuner=hyperband", "stopping=none"]):
+    for overrides in (
+        ["tuner=random", "stopping=median"],
+        ["tuner=hyperband", "stopping=none"],
+        ["tuner=mobster", "stopping=none"],
+    ):
         seen = ours.search(curves, ours.job(TASK, [*overrides, "trials=20"]), workers=2, seed=1)
         assert len(seen) < 20 * TASK.epochs
         assert seen[-1].test > 0.6
@@ -69,6 +73,21 @@ def test_keras_tuner_is_asked_for_as_many_trials(curves: Table, oracle: str, tmp
     assert seen[-1].test > 0.5
 
 
-def test_a_search_is_settled_once_it_no_longer_falls_below() -> None:
-    seen = [Seen(1, 0.5), Seen(2, 0.8), Seen(3, 0.6), Seen(4, 0.7), Seen(5, 0.9)]
-    assert [settled(seen, wanted) for wanted in (0.5, 0.7, 0.95)] == [1, 4, math.inf]
+def test_searches_are_settled_once_their_mean_regret_no_longer_exceeds_the_bound() -> None:
+    one = [Seen(1, 0.5), Seen(2, 0.8), Seen(3, 0.6), Seen(4, 0.7), Seen(5, 0.9)]
+    times, regrets = regret.curves([one, one], best=0.9)
+    assert (times[0], times[-1]) == (pytest.approx(1), pytest.approx(5))
+    assert regrets[:, -1] == pytest.approx(0.0)
+    seconds = [regret.settled(times, regrets, bound).seconds for bound in (0.45, 0.25, -0.1)]
+    assert seconds == [pytest.approx(1), pytest.approx(4, rel=0.01), math.inf]
+    another = [Seen(1, 0.9)]  # its choice stays when it has ended
+    times, regrets = regret.curves([one, another], best=0.9)
+    found = regret.settled(times, regrets, bound=0.12)
+    assert found.seconds == pytest.approx(4, rel=0.01)
+    assert (found.low, found.high) == (pytest.approx(1), pytest.approx(5, rel=0.01))
+
+
+def test_the_best_of_a_table_is_what_validation_finds_and_not_its_luckiest_test(curves: Table) -> None:
+    lucky = curves.curves.copy()
+    lucky[0, :, COLUMNS.index("test/accuracy")] = 0.99  # where validation is low
+    assert curves._replace(curves=lucky).best == pytest.approx(curves.best)
