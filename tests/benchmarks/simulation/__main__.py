@@ -2,9 +2,9 @@
 
     python -m tests.benchmarks.simulation [tasks=lstm_reuters,…] [seeds=200] [workers=2,8] [trials=100] [methods=…]
 
-Regret is the difference of test accuracies between what validation would choose of the whole table and what it has chosen
-so far. Prints, for each task and number of workers, the simulated minutes of every method until its mean over the seeds
-stays within one standard error, with a 90 % interval over seeds, and the mean at the end in points.
+Regret is the test accuracy of what validation would choose of the whole table, less that of what it has chosen so far.
+Prints, for each task and number of workers, the simulated minutes of every method until its mean over the seeds stays
+within one standard error, with a 90 % interval over seeds, and the mean at the end in points.
 """
 
 from __future__ import annotations
