@@ -25,9 +25,7 @@ class GridOracle(BaseOracle, GridSearchOracle):
 
     def __init__(self, settings: Settings) -> None:
         if settings.first:
-            raise ConfigError(
-                "first=: tuner=grid takes the values in their order; allowed: random, bayesian, hyperband"
-            )
+            raise ConfigError("first=: tuner=grid takes the values in their order; the other tuners begin with yours")
         choices = keras_tuner.HyperParameters()
         for hp in settings.hyperparameters.space:
             if isinstance(hp, Int | Float):

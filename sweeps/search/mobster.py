@@ -46,6 +46,7 @@ class MobsterOracle(BayesianOracle):
         self.factor, self.max_epochs = factor, settings.epochs
         self._budget = settings.trials
         self._started = 0  # configurations
+        self._is_exhausted = False  # whether the space has no other one
         self._rungs = list(_rungs(settings.epochs, factor))
         # For each rung but the last: what has gone on from it.
         self._gone_on: list[set[str]] = [set() for _ in self._rungs[:-1]]
@@ -63,15 +64,27 @@ class MobsterOracle(BayesianOracle):
         if promoted is not None:
             self._expected_values = None
             return {"status": "RUNNING", "values": promoted}
-        if self._started == self._budget:
+        if not self._has_more:
             return {"status": "IDLE" if self.ongoing_trials else "STOPPED"}
-        is_first = self.next_first_values() is not None
-        values = self.next_values()
-        if values is None:  # the space is exhausted, and what runs may go on yet
-            return {"status": "IDLE" if self.ongoing_trials else "STOPPED"}
+        epochs = self._rungs[0] if self.next_first_values() is None else self.max_epochs
+        values = self._new_values()
+        if values is None:
+            self._is_exhausted = True
+            return self.populate_space(trial_id)  # now the last ones go on
         self._started += 1
-        epochs = self.max_epochs if is_first else self._rungs[0]
         return {"status": "RUNNING", "values": {**values, EPOCHS: epochs, INITIAL_EPOCH: 0}}
+
+    @property
+    def _has_more(self) -> bool:
+        """Whether configurations are left to begin."""
+        return self._started < self._budget and not self._is_exhausted
+
+    def _new_values(self) -> dict[str, Value] | None:
+        """Return the values of the next configuration; None where every one of the space has begun."""
+        expected = self._expected_values
+        if expected is not None and self._duplicate(dict(expected)):  # in the journal it went on here
+            return None
+        return self.next_values()
 
     def extend(self, trials: int) -> None:
         self._budget = trials
@@ -110,8 +123,7 @@ class MobsterOracle(BayesianOracle):
     def _quota(self, rung: int) -> int:
         """Return how many trials of a rung are good enough to go on, of those that have completed it so far."""
         completed = len(self._on(rung))
-        has_more = self._started < self._budget
-        return completed // self.factor if has_more else math.ceil(completed / self.factor)
+        return completed // self.factor if self._has_more else math.ceil(completed / self.factor)
 
     def _paused(self, rung: int, best: int) -> list[keras_tuner.engine.trial.Trial]:
         """Return those of the best trials of a rung that have not gone on, the best first."""

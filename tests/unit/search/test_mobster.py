@@ -8,7 +8,7 @@ import pytest
 from conf.schema import Job
 from sweeps.search import mobster
 from sweeps.search.ask_tell import Proposal
-from tests.searches import oracle, proposals_of, score
+from tests.searches import SMALL_SPACE, oracle, proposals_of, score
 
 TEN = ("tuner=mobster", "epochs=10")  # rungs of 1, 2, 4 and 10 epochs
 
@@ -82,6 +82,32 @@ def test_every_trial_that_may_still_go_on_keeps_its_weights(composed: Callable[.
         kept = search.candidates()
         assert len(kept) <= 4 * 3  # a third of twelve on each rung
         assert all(at[trial] < 10 for trial in kept)
+
+
+@pytest.mark.parametrize("workers", [1, 3])
+def test_in_a_space_that_is_exhausted_the_last_ones_go_on_and_a_replay_knows_them(
+    workers: int, composed: Callable[..., Job]
+) -> None:
+    config = composed(*SMALL_SPACE, *TEN, "trials=50").config
+    search, out, happened = oracle(config), list[Proposal](), list[tuple[Proposal, bool]]()
+    while True:
+        while len(out) < workers and (proposal := search.ask()) is not None:
+            out.append(proposal)
+            happened.append((proposal, True))
+        if not out:
+            break
+        happened.append((out[0], False))
+        search.tell(out[0].trial, score(out.pop(0)))
+    begun = [proposal for proposal, begins in happened if begins]
+    assert {proposal.trial for proposal in begun} == {0, 1, 2}
+    assert max(proposal.epochs for proposal in begun[1:]) == 10
+    again = oracle(config)
+    for proposal, begins in happened:
+        if begins:
+            again.replay(proposal.trial, proposal.values)
+        else:
+            again.tell(proposal.trial, score(proposal))
+    assert again.ask() is None
 
 
 def test_more_trials_go_on_with_the_search(composed: Callable[..., Job]) -> None:
