@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from conf import stored
+from conf.schema import Data
 from sweeps.journal import Environment, SweepRecord, SweepResumed, SweepStarted
 
 
@@ -12,11 +13,19 @@ def rows(record: SweepRecord) -> list[tuple[str, str]]:
     sessions = [_of_session(start) for start in record.session_starts]
     labels = dict.fromkeys(label for session in sessions for label in session)
     return [
-        ("data", f"{started.dataset}, {started.source}, digest {started.digest}"),
+        ("data", f"{started.dataset}, {_source(started)}, digest {started.digest}"),
         ("examples", _examples(started)),
         ("seed", str(started.seed)),
         *((label, _in_turn([session.get(label, "none") for session in sessions])) for label in labels),
     ]
+
+
+def _source(started: SweepStarted) -> str:
+    """Name the source of the data as a reader would: the real documents of a table are no archive."""
+    if started.source == "standin":
+        return "generated stand-in"
+    data = stored.parts(started.config, started.dataset)[f"datasets.{started.dataset}"]
+    return "table" if isinstance(data, Data) and data.files else started.source
 
 
 def _examples(started: SweepStarted) -> str:

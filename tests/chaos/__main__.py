@@ -55,8 +55,8 @@ def cases(folder: Path, runs: int, rounds: int) -> list[Case]:
     return [
         Case(
             n,
-            TUNERS[n % 4],
-            1 + n // 4 % 4 if n < runs else 2,
+            TUNERS[n % len(TUNERS)],
+            1 + n // len(TUNERS) % 4 if n < runs else 2,
             folder / str(n),
             store.of_file(folder / str(n) / "mlflow.db") if kind in mishaps.OF_STORE else shared,
             kind,

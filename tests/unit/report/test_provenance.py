@@ -40,3 +40,12 @@ def test_the_machine_of_a_sweep_on_a_cluster_is_the_drivers_and_no_gpu_is_claime
 
 def test_an_article_run_has_no_validation_set() -> None:
     assert "validation" not in rows(records.record(trials=1, held_out="test"))["examples"]
+
+
+def test_a_table_is_no_archive() -> None:
+    table = records.configuration() + "datasets: {imdb: {files: [/x/reviews.csv]}}"
+    sources = [
+        rows(records.record(trials=1, **options))["data"].split(", ")[1]
+        for options in ({}, {"config": table}, {"source": "standin"})
+    ]
+    assert sources == ["archive", "table", "generated stand-in"]
