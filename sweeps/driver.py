@@ -233,12 +233,17 @@ class Search:
         self._journal.close()
 
     def _replay(self, past: Sequence[Event]) -> None:
+        curves: dict[int, list[float]] = {}  # as they were when each trial ended, which may have gone on
         for event in past:
             match event:
-                case TrialStarted(attempt=1):
-                    self._oracle.replay(event.trial, event.values)
+                case TrialStarted():
+                    curves[event.trial] = curves.get(event.trial, [])[: event.initial_epoch]
+                    if event.attempt == 1:
+                        self._oracle.replay(event.trial, event.values)
+                case EpochEnded():
+                    curves[event.trial].append(event.metrics[self.plan.reported_metric])
                 case TrialEnded():
-                    self._oracle.tell(event.trial, event.objective)
+                    self._oracle.tell(event.trial, event.objective, curves[event.trial])
                 case SweepResumed():
                     self._oracle.extend(event.trials)
         self._oracle.extend(self.plan.config.trials)
@@ -391,7 +396,8 @@ class Search:
         del self._out[event.trial]
         self._on_worker.pop(event.trial, None)
         self._emit(event)
-        self._oracle.tell(event.trial, event.objective)
+        curve = self.record.trials[event.trial].curves.get(self.plan.reported_metric, [])
+        self._oracle.tell(event.trial, event.objective, curve)
         self._delete_unneeded_checkpoints()
 
     def _started(self) -> SweepStarted:

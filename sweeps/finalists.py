@@ -118,7 +118,7 @@ class FixedList:
         self._asked += 1
         return Proposal(number, dict(retraining.values), 0, retraining.epochs)
 
-    def tell(self, trial: int, objective: float | None) -> None:
+    def tell(self, trial: int, objective: float | None, curve: Sequence[float] = ()) -> None:
         """Remember a failed trial, whose model cannot be used; the list is fixed."""
         if objective is None:
             self._failed.add(trial)

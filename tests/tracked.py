@@ -38,7 +38,7 @@ class ListOracle:
         self._asked += 1
         return self._proposals[self._asked - 1]
 
-    def tell(self, trial: int, objective: float | None) -> None:
+    def tell(self, trial: int, objective: float | None, curve: Sequence[float] = ()) -> None:
         """The list does not depend on it."""
 
     def replay(self, trial: int, values: object) -> None:

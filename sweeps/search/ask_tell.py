@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import NamedTuple, Protocol
 
 from conf.schema import Value
@@ -27,8 +27,8 @@ class AskTell(Protocol):
     def ask(self) -> Proposal | None:
         """Return the next trial; None when the search is over or waits for trials that are running."""
 
-    def tell(self, trial: int, objective: float | None) -> None:
-        """Report the end of a proposed trial: its objective, or None if it failed."""
+    def tell(self, trial: int, objective: float | None, curve: Sequence[float] = ()) -> None:
+        """Report the end of a proposed trial: its objective, which is the best of its curve, or None if it failed."""
 
     def replay(self, trial: int, values: Mapping[str, Value]) -> None:
         """Repeat one journaled proposal. If the proposal differs from the journal in the last digits, the journal wins.

@@ -159,13 +159,17 @@ class BayesianOracle(BaseOracle, BayesianOptimizationOracle):
         """Fit the process to the completed trials; those that are out count as rather bad ones."""
         completed = self._completed()
         sign = -1 if self.objective.direction == "max" else 1
-        points, losses = self.points(completed), np.array([sign * trial.score for trial in completed])
+        points, losses = self.points(completed), sign * self._scores(completed)
         process = self._make_gpr().fit(points, losses)
         if not self.ongoing_trials:
             return process
         out = self.points(list(self.ongoing_trials.values()))
         points, losses = np.vstack([points, out]), np.append(losses, sum(process.predict(out, return_std=True)))
         return self._make_gpr().set_params(kernel=process.kernel_, optimizer=None).fit(points, losses)
+
+    def _scores(self, completed: list[keras_tuner.engine.trial.Trial]) -> NDArray[np.float64]:
+        """Return what the process learns of the trials: (trials,)."""
+        return np.array([trial.score for trial in completed])
 
     def _make_gpr(self) -> GaussianProcessRegressor:
         return GaussianProcessRegressor(Matern(nu=2.5), alpha=self.alpha, normalize_y=True, optimizer=_likeliest)

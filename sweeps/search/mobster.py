@@ -6,6 +6,7 @@ Hyperparameter and Neural Architecture Search (2020).
 
 from __future__ import annotations
 
+import itertools
 import math
 from collections.abc import Iterator
 from typing import Any
@@ -109,6 +110,28 @@ class MobsterOracle(BayesianOracle):
             return completed
         order = sorted(range(len(completed)), key=lambda n: (completed[n].hyperparameters.values[EPOCHS], n))
         return [completed[n] for n in sorted(order[-MOST_POINTS:])]
+
+    def _scores(self, completed: list[keras_tuner.engine.trial.Trial]) -> NDArray[np.float64]:
+        """Return the trials' scores as they would be after all epochs, if each gained what others did.
+
+        Otherwise the process would take what training gains for the merit of the few configurations that were trained
+        for long, and propose their neighbours.
+        """
+        gains = np.zeros(len(self._rungs))  # from each rung to the next; nothing is gained from the last
+        for rung, (epochs, following) in enumerate(itertools.pairwise(self._rungs)):
+            known = [trial for trial in completed if trial.hyperparameters.values[EPOCHS] >= following]
+            if known:
+                gains[rung] = np.mean([self._after(trial, following) - self._after(trial, epochs) for trial in known])
+        missing = np.cumsum(gains[::-1])[::-1]
+        at = [self._rungs.index(trial.hyperparameters.values[EPOCHS]) for trial in completed]
+        return super()._scores(completed) + missing[at]
+
+    def _after(self, trial: keras_tuner.engine.trial.Trial, epochs: int) -> float:
+        """Return the best that a trial reached in so many epochs; its score where its curve is not known."""
+        history = trial.metrics.get_history(self.objective.name)
+        reached = [each.mean() for each in history if 1 <= each.step <= epochs]
+        best = max if self.objective.direction == "max" else min
+        return float(best(reached, default=trial.score))
 
     def _promoted(self) -> dict[str, Value] | None:
         """Return the values of the trial that goes on, with its epochs; None where none is to go on yet."""

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import itertools
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from importlib import import_module
 
 import keras_tuner
@@ -53,12 +53,14 @@ class Oracle:
             epochs=values.get("tuner/epochs", self._epochs),
         )
 
-    def tell(self, trial: int, objective: float | None) -> None:
+    def tell(self, trial: int, objective: float | None, curve: Sequence[float] = ()) -> None:
         out = self._out.pop(trial)
         if objective is None:
             out.status = "FAILED"
         else:
-            self._oracle.update_trial(out.trial_id, {self._objective: objective})
+            self._oracle.update_trial(out.trial_id, {self._objective: objective})  # at step 0
+            for epoch, value in enumerate(curve, start=1):
+                self._oracle.update_trial(out.trial_id, {self._objective: value}, step=epoch)
             out.status = "COMPLETED"
         self._oracle.end_trial(out)
 

@@ -1,6 +1,6 @@
 """Asynchronous successive halving with a Gaussian process."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 
 import numpy as np
 import pytest
@@ -8,7 +8,8 @@ import pytest
 from conf.schema import Job
 from sweeps.search import mobster
 from sweeps.search.ask_tell import Proposal
-from tests.searches import SMALL_SPACE, oracle, proposals_of, score
+from sweeps.search.oracle import Oracle
+from tests.searches import SMALL_SPACE, oracle, proposals_of, score, session
 
 TEN = ("tuner=mobster", "epochs=10")  # rungs of 1, 2, 4 and 10 epochs
 
@@ -69,6 +70,40 @@ def test_the_process_learns_from_few_epochs_what_is_good(composed: Callable[...,
     new = [proposal for proposal in proposals_of(config, workers=2)[1:] if not proposal.initial_epoch]
     worth = [score(proposal) for proposal in new]
     assert np.mean(worth[20:]) > np.mean(worth[:4]) + 0.02
+
+
+def test_what_training_gains_is_no_merit_of_those_that_were_trained_for_long(composed: Callable[..., Job]) -> None:
+    gain = {1: 0.0, 2: 0.1, 4: 0.25, 10: 0.4}
+    search, merits = oracle(composed(*TEN, "trials=20").config), dict[int, float]()
+    while (proposal := search.ask()) is not None and len(merits) < 20:
+        merit = merits.setdefault(proposal.trial, 0.3 + proposal.trial / 100)
+        curve = [merit + max(each for at, each in gain.items() if at <= epoch + 1) for epoch in range(proposal.epochs)]
+        search.tell(proposal.trial, max(curve), curve)
+    tuner = search._oracle
+    assert isinstance(tuner, mobster.MobsterOracle)
+    completed = tuner._completed()
+    learned = dict(zip([search._numbers[each.trial_id] for each in completed], tuner._scores(completed), strict=True))
+    assert learned == {trial: pytest.approx(merit + 0.4) for trial, merit in merits.items()}
+
+
+def test_a_sweep_that_goes_on_tells_the_curves_as_they_were(
+    composed: Callable[..., Job], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    told: list[tuple[int, tuple[float, ...]]] = []
+    tell = Oracle.tell
+
+    def listen(self: Oracle, trial: int, objective: float | None, curve: Sequence[float] = ()) -> None:
+        told.append((trial, tuple(curve)))
+        tell(self, trial, objective, curve)
+
+    monkeypatch.setattr(Oracle, "tell", listen)
+    job = composed(*TEN, "trials=6")
+    session(job)
+    first = told.copy()
+    told.clear()
+    session(job)  # which has nothing left to do
+    assert told == first
+    assert {len(curve) for _, curve in first} >= {1, 2, 10}
 
 
 def test_every_trial_that_may_still_go_on_keeps_its_weights(composed: Callable[..., Job]) -> None:
