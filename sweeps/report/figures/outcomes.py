@@ -113,7 +113,7 @@ def confirmed(outcomes: Sequence[Outcome], against: Against | None) -> Iterator[
         axes.plot(scores, [place + 0.18] * len(scores), label="one seed" if first else None, **style.TRIAL)
         half_width = outcome.half_width if np.isfinite(outcome.half_width) else None
         axes.errorbar([outcome.mean], [place], xerr=half_width, color=color, marker="D", capsize=3, markersize=5,
-                      label="mean and its 95 % interval" if first else None)  # fmt: skip
+                      label="mean, 95 %" if first else None)  # fmt: skip
     if against is not None:
         axes.axvline(against.score, color=style.GREEN, linestyle="--", linewidth=1.2, label="linear model")
     axes.set_yticks(range(len(tested)), [outcome.name for outcome in reversed(tested)])
