@@ -126,7 +126,7 @@ def _table(texts: Sequence[str], predictions: Sequence[Prediction], version: Mod
     table = Table(title=str(version), title_justify="left", title_style="bold", box=None, header_style="bold")
     table.add_column("label", no_wrap=True)
     table.add_column("probability", justify="right")
-    has_others = len(predictions[0].probabilities) > 2  # of two labels the other one has the rest
+    has_others = any(len(each.probabilities) > 2 for each in predictions)  # of two labels the other has the rest
     if has_others:
         table.add_column("or else")
     table.add_column("text")
